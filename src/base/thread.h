@@ -1,0 +1,19 @@
+/*
+ * thread.h: threads with a stated stack size and a name, and nothing more.
+ */
+#ifndef KAL_BASE_THREAD_H
+#define KAL_BASE_THREAD_H
+
+#include "base/error.h"
+
+#include <pthread.h>
+
+typedef void (*kal_thread_fn)(void *context);
+
+/* Starts fn(context). stack_bytes 0 = the system's default. name: at most 15 characters, shown by
+ * top -H. All signals are blocked in the new thread. KAL_IO when the system refuses. */
+KAL_MUST_CHECK kal_status kal_thread_start(pthread_t *thread_out, const char *name,
+                                           size_t stack_bytes, kal_thread_fn fn, void *context,
+                                           kal_error *err);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * json.h: values as cells of JSON replies and requests.
+ *
+ * Out (the protocol's rules): BIGINT -> string; SMALLINT, INT, FLOAT, DOUBLE -> number (NaN and
+ * infinities as strings); TIMESTAMP, DATETIME, TIME -> number of us; DATE -> number of days;
+ * DECIMAL
+ * -> string with its scale; UUID -> text; BYTES -> array of byte numbers; JSON -> string holding
+ * the JSON text; FILE -> object; EMBEDDING -> array of numbers; NULL -> null. In accepts what goes
+ * out, and what a person would send: numbers for BIGINT and DECIMAL, text for times
+ * ("2024-02-29T13:14:15Z"), JSON values as they are for JSON columns (a string is taken as JSON
+ * text when it parses, else refused), base64 or 0x text for BYTES.
+ */
+#ifndef KAL_TYPES_JSON_H
+#define KAL_TYPES_JSON_H
+
+#include "base/json_reader.h"
+#include "base/json_writer.h"
+#include "types/value.h"
+
+void kal_value_write_json(const kal_value *v, kal_json_writer *w);
+/* KAL_INVALID when the JSON value cannot be one of `type`. Bytes live in the arena. */
+KAL_MUST_CHECK kal_status kal_value_from_json(kal_type type, const kal_json *json, kal_arena *arena,
+                                              kal_value *value_out, kal_error *err);
+/* The "data_type" member: "BigInt", {"Embedding":384}, {"Decimal":{"precision":10,"scale":2}}. */
+void kal_type_write_json(kal_type type, kal_json_writer *w);
+KAL_MUST_CHECK kal_status kal_type_from_json(const kal_json *json, kal_type *type_out,
+                                             kal_error *err);
+/* Without a target type: a request parameter. null, BOOLEAN, integers that fit BIGINT, other
+ * numbers DOUBLE (integers too large: DECIMAL(38,0)), strings TEXT, arrays and objects JSON. */
+KAL_MUST_CHECK kal_status kal_value_from_json_param(const kal_json *json, kal_arena *arena,
+                                                    kal_value *value_out, kal_error *err);
+/* Appends the JSON tree as compact text. */
+void kal_json_write_tree(const kal_json *json, kal_json_writer *w);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * row.h: how a row is stored: compact, and every column reached in O(1).
+ *
+ *   u32 schema_version | u64 seq | null bitmap | fixed part | u32 ends[variable columns] | bytes
+ *
+ * The layout follows from the column types of one schema version: fixed columns have constant
+ * offsets; variable column k lies between ends[k-1] and ends[k]. EMBEDDING is fixed by its dim
+ * (dim * 4 bytes) when NOT stored as NULL: it counts as variable here, so that NULLs cost nothing.
+ *
+ * Threads: a layout is immutable once made.
+ */
+#ifndef KAL_TYPES_ROW_H
+#define KAL_TYPES_ROW_H
+
+#include "types/value.h"
+
+#define KAL_ROW_HEADER_BYTES 12
+
+typedef struct kal_row_column {
+    kal_type type;
+    uint32_t offset; /* fixed: from the start of the fixed part; variable: its index in ends[] */
+    bool is_variable;
+} kal_row_column;
+
+typedef struct kal_row_layout {
+    kal_row_column *columns; /* arena */
+    uint32_t column_count;
+    uint32_t variable_count;
+    uint32_t fixed_bytes;
+    uint32_t bitmap_bytes;
+} kal_row_layout;
+
+/* A row being read; borrows its bytes. */
+typedef struct kal_row {
+    const kal_row_layout *layout; /* borrowed */
+    const uint8_t *nulls;
+    const uint8_t *fixed;
+    const uint8_t *ends;
+    const uint8_t *variable;
+    uint64_t seq;
+    uint32_t schema_version;
+} kal_row;
+
+/* types[i] is column i; the layout's memory lives in the arena. */
+void kal_row_layout_init(kal_row_layout *layout, const kal_type *types, size_t count,
+                         kal_arena *arena);
+
+/* Appends one row. values[i] must have column i's type or be NULL. KAL_LIMIT when the row would
+ * exceed 2^31 bytes or the buffer's budget. */
+KAL_MUST_CHECK kal_status kal_row_encode(const kal_row_layout *layout, uint32_t schema_version,
+                                         uint64_t seq, const kal_value *values, kal_buf *out,
+                                         kal_error *err);
+/* Overwrites the seq of an encoded row in place. */
+void kal_row_set_seq(uint8_t *row_bytes, uint64_t seq);
+
+/* The header alone, before the layout of that version is known. KAL_CORRUPT when too short. */
+KAL_MUST_CHECK kal_status kal_row_peek(kal_bytes bytes, uint32_t *schema_version_out,
+                                       uint64_t *seq_out, kal_error *err);
+/* Checks every length once, so that kal_row_get() needs no checks. KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_row_open(const kal_row_layout *layout, kal_bytes bytes,
+                                       kal_row *row_out, kal_error *err);
+/* Column i; bytes borrow from the row's. */
+void kal_row_get(const kal_row *row, size_t i, kal_value *value_out);
+
+#endif
