@@ -1,0 +1,136 @@
+/*
+ * kv.h: the ordered byte store under everything that is durable.
+ *
+ * A kal_kv is one directory of sorted key/value bytes in a fixed handful of families. Tables, users
+ * and types are unknown here: keys arrive encoded and values are opaque. Three backends share this
+ * header: kv_rocks.c (production), kv_mem.c (unit tests, simulation) and kv_fault.c, which wraps
+ * another backend and makes its calls fail on a seed.
+ *
+ * Rules that the backends enforce, so that callers cannot trip over Debian's assertions:
+ *   - every iterator on `rows` has a lower and an upper bound (checked: an assertion)
+ *   - an iterator knows whether it is valid and refuses to step when it is not
+ *   - close asserts that snapshots and iterators are gone
+ *
+ * Threads: a kal_kv is shared by all threads; one batch, iterator or snapshot at a time by one.
+ * Source: design sections 6-7; reference hot-cold-prototype.md, c-libraries.md section 1.
+ */
+#ifndef KAL_STORE_KV_H
+#define KAL_STORE_KV_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#define KAL_KV_KEY_BYTES_MAX 4096u
+
+/* The column families; their order is stored nowhere, their names are. */
+#define KAL_KV_FAMILY_LIST(X)                                                                      \
+    X(CATALOG, "catalog") /* definitions, namespaces, users, counters, settings */                 \
+    X(ROWS, "rows")       /* hot rows: be32 hot_id | be16 shard | be64 user_no | primary key */    \
+    X(INDEX, "index")     /* keys of cold rows */                                                  \
+    X(DELETED, "deleted") /* dead cold rows */                                                     \
+    X(CHANGES, "changes") /* change log: be16 shard | be64 seq */                                  \
+    X(STREAM, "stream")   /* rows of STREAM tables */                                              \
+    X(JOBS, "jobs")
+
+typedef enum kal_kv_family {
+#define KAL_KV_FAMILY_ENUM(name, text) KAL_KV_##name,
+    KAL_KV_FAMILY_LIST(KAL_KV_FAMILY_ENUM)
+#undef KAL_KV_FAMILY_ENUM
+        KAL_KV_FAMILY_COUNT
+} kal_kv_family;
+
+typedef struct kal_kv kal_kv;                   /* opaque; kal_kv_close */
+typedef struct kal_kv_batch kal_kv_batch;       /* opaque; kal_kv_batch_close */
+typedef struct kal_kv_snapshot kal_kv_snapshot; /* opaque; kal_kv_snapshot_release */
+typedef struct kal_kv_iter kal_kv_iter;         /* opaque; kal_kv_iter_close */
+
+typedef struct kal_kv_options {
+    size_t block_cache_bytes;  /* 0 = 256 MiB */
+    size_t write_buffer_bytes; /* 0 = 32 MiB a family */
+} kal_kv_options;
+
+/* Opens or creates the directory. KAL_BUSY when another process has it open, KAL_CORRUPT when the
+ * log is damaged other than by a torn tail, KAL_IO. */
+KAL_MUST_CHECK kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options,
+                                            kal_kv **kv_out, kal_error *err);
+/* An empty store in memory. "Power loss" for simulations: what was written without sync since the
+ * last sync is dropped by kal_kv_mem_crash(). */
+kal_kv *kal_kv_open_mem(void);
+/* The store as it would be found after a power loss: unsynced batches are gone, in whole. Asserts
+ * that nothing is open on it. */
+void kal_kv_mem_crash(kal_kv *kv);
+
+/* Wraps `inner` (taken: closed with the wrapper): each write fails with KAL_IO with probability
+ * write_fail_per_1000, before anything is written, or (half of them) after the write was applied
+ * but not synced, as an fsync failure leaves it; each read with read_fail_per_1000. */
+kal_kv *kal_kv_open_fault(kal_kv *inner, uint64_t seed, unsigned write_fail_per_1000,
+                          unsigned read_fail_per_1000);
+/* The wrapped store, for a crash in the middle of a simulation; the wrapper stays usable. */
+kal_kv *kal_kv_fault_inner(kal_kv *kv);
+/* Turns faults off and on again (set-up and checking phases of a simulation). */
+void kal_kv_fault_enable(kal_kv *kv, bool enabled);
+
+/* NULL is allowed. */
+void kal_kv_close(kal_kv *kv);
+
+/* snapshot may be NULL: the newest state. value_out lives in the arena. KAL_NOT_FOUND (err is left
+ * alone), KAL_LIMIT (arena's budget), KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_kv_get(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                     kal_kv_family family, kal_bytes key, kal_arena *arena,
+                                     kal_bytes *value_out, kal_error *err);
+/* As kal_kv_get, reading from memory and block cache only: KAL_BUSY when the answer would need the
+ * disk. For event loops. */
+KAL_MUST_CHECK kal_status kal_kv_get_cached(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                            kal_kv_family family, kal_bytes key, kal_arena *arena,
+                                            kal_bytes *value_out, kal_error *err);
+
+kal_kv_snapshot *kal_kv_snapshot_take(kal_kv *kv);
+void kal_kv_snapshot_release(kal_kv *kv, kal_kv_snapshot *snapshot);
+
+/* Walks [lower, upper) upward, or downward when `reverse`. Both bounds are copied; upper may be
+ * empty (no bound) for families other than ROWS. snapshot NULL = the state at opening. cached_only:
+ * as kal_kv_get_cached. */
+typedef struct kal_kv_range {
+    kal_kv_family family;
+    kal_bytes lower;
+    kal_bytes upper;
+    bool reverse;
+    bool cached_only;
+} kal_kv_range;
+KAL_MUST_CHECK kal_status kal_kv_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                           const kal_kv_range *range, kal_kv_iter **iter_out,
+                                           kal_error *err);
+/* The next entry (the first one on the first call); key and value are borrowed until the next call.
+ * KAL_END at the end, KAL_BUSY (cached_only), KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_kv_iter_next(kal_kv_iter *iter, kal_bytes *key_out,
+                                           kal_bytes *value_out, kal_error *err);
+void kal_kv_iter_close(kal_kv_iter *iter); /* NULL is allowed */
+
+/* A batch is applied as a whole or not at all. Keys and values are copied in. Save points nest. */
+kal_kv_batch *kal_kv_batch_open(kal_kv *kv);
+void kal_kv_batch_close(kal_kv_batch *batch); /* NULL is allowed */
+void kal_kv_batch_clear(kal_kv_batch *batch);
+void kal_kv_batch_put(kal_kv_batch *batch, kal_kv_family family, kal_bytes key, kal_bytes value);
+void kal_kv_batch_delete(kal_kv_batch *batch, kal_kv_family family, kal_bytes key);
+/* Removes [lower, upper). */
+void kal_kv_batch_delete_range(kal_kv_batch *batch, kal_kv_family family, kal_bytes lower,
+                               kal_bytes upper);
+void kal_kv_batch_save(kal_kv_batch *batch);        /* sets a save point */
+void kal_kv_batch_rollback(kal_kv_batch *batch);    /* back to the last one, which goes */
+void kal_kv_batch_commit_save(kal_kv_batch *batch); /* forgets the last one, keeps what follows */
+size_t kal_kv_batch_bytes(const kal_kv_batch *batch);
+size_t kal_kv_batch_count(const kal_kv_batch *batch);
+
+/* Applies the batch; with sync it is on stable storage when this returns. After KAL_IO of a synced
+ * write the outcome is unknown: the store refuses further writes until it is opened again. */
+KAL_MUST_CHECK kal_status kal_kv_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
+/* Makes earlier unsynced writes durable. */
+KAL_MUST_CHECK kal_status kal_kv_sync(kal_kv *kv, kal_error *err);
+
+/* Smallest key above every key that starts with prefix (empty when there is none), in the arena:
+ * the upper bound of a prefix walk. */
+kal_bytes kal_kv_prefix_end(kal_bytes prefix, kal_arena *arena);
+
+const char *kal_kv_family_name(kal_kv_family family);
+
+#endif
