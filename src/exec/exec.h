@@ -1,0 +1,79 @@
+/*
+ * exec.h: from a request's SQL text to its JSON reply.
+ *
+ * kal_exec owns the open database: catalog, lanes, engine, query pool. A request holds one or more
+ * statements and the identity they run under. Where it runs depends on what it is (design section
+ * 2): reads and writes bound to keys finish on the caller's thread or on a write lane, everything
+ * else on the query pool.
+ *
+ * Threads: kal_exec_submit() from event loops or any other thread. `done` is called exactly once,
+ * possibly before kal_exec_submit() returns and possibly on another thread.
+ */
+#ifndef KAL_EXEC_EXEC_H
+#define KAL_EXEC_EXEC_H
+
+#include "auth/auth.h"
+#include "base/buf.h"
+#include "base/json_reader.h"
+#include "base/sched.h"
+#include "store/kv.h"
+
+#define KAL_SQL_BYTES_MAX   (1024u * 1024u)
+#define KAL_PARAM_COUNT_MAX 50u
+#define KAL_PARAM_BYTES_MAX (512u * 1024u)
+
+typedef struct kal_exec kal_exec; /* opaque: kal_exec_close */
+
+typedef struct kal_exec_options {
+    const char *data_dir;
+    const char *duckdb_library;   /* path of libduckdb.so */
+    const kal_files *files;       /* borrowed */
+    const kal_clock *clock;       /* borrowed */
+    unsigned pool_threads;        /* 0 = number of cores */
+    size_t memory_limit_bytes;    /* of all statements together; 0 = half of the machine's */
+    size_t statement_limit_bytes; /* of one statement; 0 = 256 MiB */
+    uint64_t timeout_ms;          /* of one statement; 0 = 30,000 */
+    uint32_t node_id;             /* of SNOWFLAKE_ID(), 0..1023 */
+    bool sync_commits;            /* fsync before the answer */
+    const char *root_password;    /* NULL or from the environment */
+} kal_exec_options;
+
+KAL_MUST_CHECK kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out,
+                                        kal_error *err);
+/* Waits for what is running, refuses what is new, syncs, closes. NULL is allowed. */
+void kal_exec_close(kal_exec *exec);
+kal_auth *kal_exec_auth(kal_exec *exec); /* borrowed */
+
+typedef struct kal_exec_reply {
+    kal_buf body;    /* owned by the request; complete JSON, also for errors */
+    int http_status; /* 200, 400, ... */
+} kal_exec_reply;
+
+typedef struct kal_exec_request kal_exec_request;
+typedef void (*kal_exec_done)(kal_exec_request *request);
+
+struct kal_exec_request {
+    /* filled by the caller, valid until done */
+    kal_bytes sql;
+    const kal_json *params; /* NULL, or an array: of values, or of arrays (a batch of rows) */
+    kal_bytes namespace_id; /* empty: the default namespace */
+    kal_principal principal;
+    const char *peer; /* the client's address, for the audit */
+    kal_exec_done done;
+    void *context;
+    /* filled by exec before done */
+    kal_exec_reply reply;
+    /* exec's own */
+    struct kal_exec_job *job;
+};
+
+/* The memory of `request` stays the caller's; it must outlive done. */
+void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
+/* Releases reply and what exec kept; call once, after done. */
+void kal_exec_request_release(kal_exec_request *request);
+
+/* The error shape of the SQL endpoint, for errors found before exec is asked:
+ * {"status":"error","results":[],"took":0.0,"error":{"code","message","details"?,...}}. */
+void kal_exec_write_error(const kal_error *err, double took_ms, kal_buf *body);
+
+#endif
