@@ -1,0 +1,123 @@
+/*
+ * engine.h: any SELECT, by DuckDB, over tables that live elsewhere.
+ *
+ * DuckDB never sees a file, never runs anything but one checked SELECT, and reads tables only
+ * through views over the table function kal_scan, which asks the caller (kal_engine_ops) for rows
+ * of the statement's own view of the database. So a statement sees one moment and one user,
+ * whatever it joins.
+ *
+ *   text --json_serialize_sql--> AST --allow-list--> table references --ops->resolve--> views
+ *        --prepare, bind--> stream of chunks --> sink
+ *
+ * The library is opened lazily by the first query; a server that never needs it never pays.
+ *
+ * Threads: any, but kal_engine_query() needs a stack of 8 MiB (KAL_ENGINE_STACK_BYTES) and blocks.
+ * Source: design section 9; reference duckdb-c-api.md sections 6, 12; duckdb-scan-prototype.md.
+ */
+#ifndef KAL_ENGINE_ENGINE_H
+#define KAL_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "types/value.h"
+
+#define KAL_ENGINE_STACK_BYTES (8u * 1024u * 1024u)
+
+typedef struct kal_engine kal_engine; /* opaque: kal_engine_close */
+
+typedef struct kal_engine_column {
+    kal_bytes name;
+    kal_type type;
+} kal_engine_column;
+
+/* A table as the engine needs it. Everything borrowed, valid while the statement runs. */
+typedef struct kal_engine_table {
+    uint64_t id;      /* identity of this definition; a changed or re-created table has another */
+    kal_bytes schema; /* namespace */
+    kal_bytes name;
+    const kal_engine_column *columns; /* in ordinal order; what SELECT * shows comes first */
+    size_t column_count;
+    size_t hidden_count; /* the last so many columns are selectable but not part of * (_seq, ...) */
+    double row_estimate;
+} kal_engine_table;
+
+typedef struct kal_engine_cursor kal_engine_cursor; /* defined by the caller */
+
+/* What the engine asks of the statement that runs. `statement` is what kal_engine_query() was
+ * given. resolve is called on the thread of kal_engine_query(); open, next and close also on
+ * DuckDB's threads, several at once for different cursors of one statement. */
+typedef struct kal_engine_ops {
+    /* schema empty: the statement's default namespace. KAL_NOT_FOUND with a helpful message,
+     * KAL_DENIED. */
+    kal_status (*resolve)(void *statement, kal_bytes schema, kal_bytes name,
+                          kal_engine_table *table_out, kal_error *err);
+    /* Starts reading the table's columns[] (indexes into its columns, in the order wanted;
+     * column_count may be 0: only the number of rows matters). */
+    kal_status (*open)(void *statement, uint64_t table_id, const uint32_t *columns,
+                       size_t column_count, kal_engine_cursor **cursor_out, kal_error *err);
+    /* Up to rows_max rows, row after row, column_count values each; KAL_OK with 0 rows at the end.
+     * Bytes in values live until the next call. */
+    kal_status (*next)(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
+                       size_t *rows_out, kal_error *err);
+    void (*close)(kal_engine_cursor *cursor);
+    /* Values of the session functions: CURRENT_USER() and friends as TEXT; false when the name is
+     * none of them. */
+    bool (*session_value)(void *statement, kal_bytes function, kal_value *value_out);
+    /* New values for SNOWFLAKE_ID(), UUID_V7(), ULID(). */
+    bool (*generate)(void *statement, kal_bytes function, kal_arena *arena, kal_value *value_out);
+} kal_engine_ops;
+
+typedef struct kal_engine_options {
+    const char *library_path;  /* libduckdb.so */
+    size_t memory_limit_bytes; /* of the instance */
+    unsigned threads;          /* of DuckDB; 0 = 1 */
+    unsigned concurrent_max;   /* statements at a time; 0 = max(1, cores - 1); others wait */
+    const kal_clock *clock;    /* borrowed */
+} kal_engine_options;
+
+/* Does not open DuckDB yet. ops is borrowed, static. */
+KAL_MUST_CHECK kal_status kal_engine_open(const kal_engine_options *options,
+                                          const kal_engine_ops *ops, kal_engine **engine_out,
+                                          kal_error *err);
+void kal_engine_close(kal_engine *engine); /* NULL is allowed; asserts that no query runs */
+
+/* Receives a result. Values are borrowed for the call. A status other than KAL_OK stops the query
+ * and becomes its result. */
+typedef struct kal_engine_sink {
+    void *context;
+    kal_status (*begin)(void *context, const kal_engine_column *columns, size_t column_count,
+                        kal_error *err);
+    kal_status (*row)(void *context, const kal_value *values, kal_error *err);
+} kal_engine_sink;
+
+typedef struct kal_engine_query_args {
+    kal_bytes sql; /* one SELECT */
+    kal_bytes default_schema;
+    const kal_value *params; /* $1 is params[0] */
+    size_t param_count;
+    uint64_t deadline_mono_ns;     /* 0 = none */
+    bool is_admin;                 /* larger caps on the text */
+    const _Atomic bool *cancelled; /* NULL, or polled: the statement was given up */
+    kal_budget *budget;            /* the statement's; NULL = unlimited */
+} kal_engine_query_args;
+
+/*
+ * Runs one SELECT. KAL_SYNTAX (with the position when DuckDB gives one; unknown columns and tables
+ * with a near name), KAL_UNSUPPORTED (something the allow-list does not have, by name),
+ * KAL_NOT_FOUND (table, from resolve), KAL_DENIED, KAL_LIMIT (size, depth, memory), KAL_TIMEOUT,
+ * KAL_CANCELLED, KAL_INVALID (run-time errors such as overflow or a failed cast), KAL_IO (the
+ * library cannot be loaded). Result types outside the 17 map by the table in docs/types.md.
+ */
+KAL_MUST_CHECK kal_status kal_engine_query(kal_engine *engine, void *statement,
+                                           const kal_engine_query_args *query,
+                                           const kal_engine_sink *sink, kal_error *err);
+
+/* The allow-list alone, without running: for tests and EXPLAIN. */
+KAL_MUST_CHECK kal_status kal_engine_check(kal_engine *engine, void *statement, kal_bytes sql,
+                                           kal_bytes default_schema, kal_error *err);
+
+/* "v1.4.4" once opened, else NULL. */
+const char *kal_engine_library_version(kal_engine *engine);
+
+#endif
