@@ -1,0 +1,42 @@
+/*
+ * column.h: one column of one version of a table.
+ *
+ * column_id is its identity: never reused within the table, so a dropped and re-added name never
+ * sees old data. ordinal_position is its place in listings: 1-based, unique, stable; gaps appear
+ * when a column is dropped. Source: design section 6, reference 2.3.
+ */
+#ifndef KAL_SCHEMA_COLUMN_H
+#define KAL_SCHEMA_COLUMN_H
+
+#include "schema/column_default.h"
+
+#define KAL_NAME_BYTES_MAX 64
+
+typedef struct kal_column {
+    kal_bytes name;            /* definition's arena */
+    uint32_t column_id;        /* >= 1 */
+    uint32_t ordinal_position; /* >= 1 */
+    kal_type type;
+    bool is_nullable;
+    bool is_primary_key; /* then not nullable */
+    bool is_partition_key;
+    kal_column_default default_value;
+    kal_bytes comment; /* ptr NULL = none */
+} kal_column;
+
+/* A nullable column without key, default or comment. */
+kal_column kal_column_simple(const char *name, uint32_t ordinal, kal_type type);
+
+KAL_MUST_CHECK kal_status kal_column_validate(const kal_column *column, kal_error *err);
+void kal_column_write_json(const kal_column *column, kal_json_writer *w);
+KAL_MUST_CHECK kal_status kal_column_from_json(const kal_json *json, kal_arena *arena,
+                                               kal_column *out, kal_error *err);
+void kal_column_encode(const kal_column *column, kal_buf *out);
+KAL_MUST_CHECK kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out,
+                                            kal_error *err);
+/* The column as CREATE TABLE spells it: name TYPE [NOT NULL] [DEFAULT …] [COMMENT '…'] */
+void kal_column_to_sql(const kal_column *column, kal_buf *out);
+/* An identifier as SQL spells it: quoted when it has to be. */
+void kal_identifier_to_sql(kal_bytes name, kal_buf *out);
+
+#endif
