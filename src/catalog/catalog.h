@@ -1,0 +1,172 @@
+/*
+ * catalog.h: what there is: namespaces, tables and their versions, users, storages; one truth from
+ * which DESCRIBE, information_schema, system tables and execution all read.
+ *
+ * Definitions are immutable once published and shared by reference count (kal_table). Look-ups go
+ * through a worker's own direct-mapped slots, checked against one global generation; behind them a
+ * sharded map with CLOCK eviction; behind that the store. DDL writes its batch, publishes to the
+ * map, then bumps the generation: no reader after the DDL's answer sees the old definition.
+ *
+ * A change is made in steps so that it shares a batch and an fsync with the write lane:
+ *
+ *     kal_catalog_begin() -> kal_catalog_create_table() ... -> [lane writes the change's batch]
+ *         -> kal_catalog_publish() (on the lane, once durable) -> kal_catalog_end()
+ *
+ * begin takes the DDL lock, end gives it back; end without publish forgets the change.
+ *
+ * Threads: any; a worker and a change belong to one thread at a time.
+ * Source: design section 6; reference sections 2.8, 4.1.
+ */
+#ifndef KAL_CATALOG_CATALOG_H
+#define KAL_CATALOG_CATALOG_H
+
+#include "base/clock.h"
+#include "catalog/role.h"
+#include "schema/table_definition.h"
+#include "store/kv.h"
+#include "types/row.h"
+
+#include <stdatomic.h>
+
+typedef struct kal_catalog kal_catalog;               /* opaque: kal_catalog_close */
+typedef struct kal_catalog_worker kal_catalog_worker; /* opaque: one per thread */
+typedef struct kal_catalog_change kal_catalog_change; /* opaque: kal_catalog_end */
+
+#define KAL_SHARD_COUNT 1024u
+
+/* A published version of a table. Immutable but for the counters at the end. */
+typedef struct kal_table {
+    const kal_table_definition *def;
+    kal_row_layout layout; /* of def->columns */
+    uint32_t hot_id;       /* names the table's current hot key space; 0 for SYSTEM */
+    uint16_t shard;        /* SHARED: where its rows live */
+    kal_arena arena;       /* owns all of the above */
+    _Atomic bool retired;  /* dropped or replaced by a newer version; set when published */
+    _Atomic uint32_t refs;
+} kal_table;
+
+kal_table *kal_table_retain(kal_table *table);
+void kal_table_release(kal_table *table); /* NULL is allowed */
+
+/* ---- opening ---- */
+
+/* Opens or initialises: format version (a newer one is refused), system table definitions, the
+ * namespace `default`, the storage `local`, the user `root` without a password. Fills the cache
+ * with all system definitions. kv and clock are borrowed. */
+KAL_MUST_CHECK kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock,
+                                           kal_catalog **catalog_out, kal_error *err);
+void kal_catalog_close(kal_catalog *catalog); /* NULL is allowed */
+
+kal_catalog_worker *kal_catalog_worker_open(kal_catalog *catalog);
+void kal_catalog_worker_close(kal_catalog_worker *worker);
+
+/* ---- reading ---- */
+
+/* The current version of ns.name, system tables included. Borrowed from the worker until its next
+ * look-up; kal_table_retain() to keep it. KAL_NOT_FOUND with code TABLE_NOT_FOUND, a message such
+ * as table 'app.mesages' does not exist and a near name as hint; a missing namespace says that. */
+KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_bytes ns,
+                                                kal_bytes name, kal_table **table_out,
+                                                kal_error *err);
+bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
+
+typedef struct kal_cache_stats {
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evictions;
+    uint64_t size;
+} kal_cache_stats;
+kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog);
+
+/* History of a table, oldest first, as of snapshot (NULL: now). */
+KAL_MUST_CHECK kal_status kal_catalog_table_history(kal_catalog *catalog,
+                                                    const kal_kv_snapshot *snapshot,
+                                                    uint32_t table_id, kal_arena *arena,
+                                                    kal_schema_version **versions_out,
+                                                    size_t *count_out, kal_error *err);
+
+/* The rows of a system or information_schema table as of snapshot (NULL: now), row after row in the
+ * order of its columns. What `principal` may not see is left out. Lives in the arena. */
+typedef struct kal_system_rows {
+    const kal_value *values;
+    size_t row_count;
+    size_t column_count;
+} kal_system_rows;
+KAL_MUST_CHECK kal_status kal_catalog_system_rows(kal_catalog *catalog,
+                                                  const kal_kv_snapshot *snapshot,
+                                                  const kal_table *table,
+                                                  const kal_principal *principal, kal_arena *arena,
+                                                  kal_system_rows *rows_out, kal_error *err);
+/* True when `principal` may read this SYSTEM table at all. */
+bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *principal);
+
+/* ---- changing ---- */
+
+/* Waits for the DDL lock. */
+kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor);
+/* The batch to be written, synced, by the caller; add nothing to it after publish. */
+kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change);
+/* Makes a durable change visible. */
+void kal_catalog_publish(kal_catalog_change *change);
+void kal_catalog_end(kal_catalog_change *change);
+
+/* Names: 1 to 64 characters, a letter first, then letters, digits, _; lower case; not reserved.
+ * existed_out true (and KAL_OK) when it is there and if_not_exists was said, else KAL_EXISTS. */
+KAL_MUST_CHECK kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes name,
+                                                       bool if_not_exists, bool *existed_out,
+                                                       kal_error *err);
+/* KAL_CONFLICT-like KAL_INVALID while it holds tables, unless cascade: then they are dropped too.
+ */
+KAL_MUST_CHECK kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name,
+                                                     bool if_exists, bool cascade,
+                                                     bool *existed_out, kal_error *err);
+/* Takes a validated definition (table_id is assigned; the change keeps its own copy). Allocates a
+ * hot_id and, for SHARED, the shard. */
+KAL_MUST_CHECK kal_status kal_catalog_create_table(kal_catalog_change *change,
+                                                   const kal_table_definition *def,
+                                                   bool if_not_exists, bool *existed_out,
+                                                   kal_error *err);
+/* Also removes its rows: one DeleteRange over the hot space, in the change's batch. */
+KAL_MUST_CHECK kal_status kal_catalog_drop_table(kal_catalog_change *change, kal_bytes ns,
+                                                 kal_bytes name, bool if_exists, bool *existed_out,
+                                                 kal_error *err);
+
+/* ---- users ---- */
+
+typedef struct kal_user {
+    uint64_t user_no;  /* >= 1, never reused */
+    kal_bytes user_id; /* login name; arena */
+    kal_role role;
+    kal_bytes auth_type;     /* "password", "oauth", "internal" */
+    kal_bytes password_hash; /* empty: cannot log in with a password */
+    kal_bytes email;         /* ptr NULL = none */
+    kal_bytes auth_data;     /* JSON text; ptr NULL = none */
+    uint32_t token_generation;
+    int64_t created_at_us;
+    int64_t updated_at_us;
+    int64_t last_seen_us;  /* 0 = never */
+    int64_t deleted_at_us; /* 0 = not deleted */
+} kal_user;
+
+/* KAL_NOT_FOUND also for dropped users. */
+KAL_MUST_CHECK kal_status kal_catalog_get_user(kal_catalog *catalog, kal_bytes user_id,
+                                               kal_arena *arena, kal_user *user_out,
+                                               kal_error *err);
+/* What every request asks: false when the user is gone. Never touches the store. */
+bool kal_catalog_user_state(kal_catalog *catalog, uint64_t user_no, uint32_t *generation_out,
+                            kal_role *role_out);
+bool kal_catalog_any_password(kal_catalog *catalog); /* somebody can log in */
+
+/* Adds a user (user_no and times are assigned). KAL_EXISTS, also for a dropped user of that name:
+ * its rows are still there. */
+KAL_MUST_CHECK kal_status kal_catalog_create_user(kal_catalog_change *change, kal_user *user,
+                                                  kal_error *err);
+/* Replaces role, password_hash, email, auth_*; raises the token generation. Refuses to take away
+ * the last login of role dba or system. */
+KAL_MUST_CHECK kal_status kal_catalog_alter_user(kal_catalog_change *change, const kal_user *user,
+                                                 kal_error *err);
+/* Soft: the rows stay, the name stays taken. root cannot be dropped. */
+KAL_MUST_CHECK kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id,
+                                                kal_error *err);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * expr.h: typed expression trees and the one evaluator that fast path, DML, CHECKs and live filters
+ * share.
+ *
+ * DuckDB's semantics are normative. What the evaluator cannot do exactly like DuckDB is not built
+ * here: the binder (sql/binder.h) then says so and the statement goes to DuckDB. Trees are
+ * immutable once bound and may be used by several threads at once.
+ *
+ * Admitted: literals, columns, session functions; = <> < <= > >= with NULL logic, IS [NOT] DISTINCT
+ * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE (ASCII patterns for ILIKE), IS NULL; + - * % on
+ * integers (overflow is an error) and + - * / on DOUBLE; unary minus; || on TEXT; CASE; the casts
+ * of types/text.h that a differential test has admitted; COSINE_DISTANCE.
+ *
+ * Source: design section 9.
+ */
+#ifndef KAL_EXPR_EXPR_H
+#define KAL_EXPR_EXPR_H
+
+#include "base/ids.h"
+
+#include "types/text.h"
+
+#define KAL_EXPR_KIND_LIST(X)                                                                      \
+    X(LITERAL)  /* literal */                                                                      \
+    X(COLUMN)   /* column: index into the row given to kal_expr_eval */                            \
+    X(COMPARE)  /* op, 2 children of one type */                                                   \
+    X(DISTINCT) /* IS [NOT] DISTINCT FROM: negated, 2 children */                                  \
+    X(AND)      /* 2 or more children */                                                           \
+    X(OR)                                                                                          \
+    X(NOT)                                                                                         \
+    X(IS_NULL)    /* negated */                                                                    \
+    X(IN)         /* negated; child 0 among the others, all of one type */                         \
+    X(BETWEEN)    /* negated; 3 children of one type */                                            \
+    X(LIKE)       /* negated, nocase; child 0 text, child 1 pattern, escape (0 = none) */          \
+    X(ARITHMETIC) /* op, 2 children of the result's type */                                        \
+    X(NEGATE)                                                                                      \
+    X(CONCAT)   /* || on TEXT: NULL if either is */                                                \
+    X(CAST)     /* to type */                                                                      \
+    X(CASE)     /* when, then, when, then, ..., else */                                            \
+    X(FUNCTION) /* function, children */
+
+typedef enum kal_expr_kind {
+#define KAL_EXPR_ENUM(name) KAL_EXPR_##name,
+    KAL_EXPR_KIND_LIST(KAL_EXPR_ENUM)
+#undef KAL_EXPR_ENUM
+} kal_expr_kind;
+
+typedef enum kal_expr_op {
+    KAL_OP_EQ,
+    KAL_OP_NE,
+    KAL_OP_LT,
+    KAL_OP_LE,
+    KAL_OP_GT,
+    KAL_OP_GE,
+    KAL_OP_ADD,
+    KAL_OP_SUB,
+    KAL_OP_MUL,
+    KAL_OP_DIV, /* DOUBLE only: integers divide to DOUBLE, as in DuckDB */
+    KAL_OP_MOD,
+} kal_expr_op;
+
+typedef enum kal_expr_function {
+    KAL_EXPR_COSINE_DISTANCE, /* two EMBEDDINGs of one dim -> FLOAT: 1 - cos; zero norm: 1 */
+    KAL_EXPR_NOW,             /* statement time: TIMESTAMP */
+    KAL_EXPR_CURRENT_USER,
+    KAL_EXPR_CURRENT_ROLE,
+    KAL_EXPR_SNOWFLAKE_ID, /* a new one per call */
+    KAL_EXPR_UUID_V7,
+    KAL_EXPR_ULID,
+} kal_expr_function;
+
+typedef struct kal_expr {
+    kal_expr_kind kind;
+    kal_type type; /* of the result */
+    kal_expr_op op;
+    kal_expr_function function;
+    bool negated;
+    bool nocase;
+    uint8_t escape;
+    uint32_t column;
+    kal_value literal; /* arena */
+    struct kal_expr **children;
+    uint32_t child_count;
+    uint32_t position; /* in the SQL text, for run-time errors */
+} kal_expr;
+
+/* What session functions answer; fixed for a statement. */
+typedef struct kal_expr_session {
+    int64_t now_us;
+    kal_bytes user_id;
+    kal_bytes role;
+    kal_ids *ids; /* borrowed; NULL: generating functions are refused */
+} kal_expr_session;
+
+/* Evaluates over one row: columns[i] is column i. Bytes in the result borrow from the row, the tree
+ * or the arena. KAL_INVALID for run-time errors (overflow, failed cast, dimension mismatch), with
+ * the position; KAL_LIMIT when the arena's budget refuses. */
+KAL_MUST_CHECK kal_status kal_expr_eval(const kal_expr *expr, const kal_value *columns,
+                                        const kal_expr_session *session, kal_arena *arena,
+                                        kal_value *value_out, kal_error *err);
+/* For WHERE: true only when the value is TRUE (NULL is not). expr is BOOLEAN or NULL-typed. */
+KAL_MUST_CHECK kal_status kal_expr_test(const kal_expr *expr, const kal_value *columns,
+                                        const kal_expr_session *session, kal_arena *arena,
+                                        bool *true_out, kal_error *err);
+/* Sets bit i of bits[] (column_count bits) for every column used; expr may be NULL. */
+void kal_expr_columns(const kal_expr *expr, uint64_t *bits, size_t column_count);
+/* No column, no generating function: the value is the same for every row. */
+bool kal_expr_is_constant(const kal_expr *expr);
+
+/* LIKE by bytes with '%' and '_' (one UTF-8 character), linear in practice: no backtracking beyond
+ * the last '%'. nocase folds ASCII only; the caller sends other text to DuckDB. */
+bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool nocase);
+/* 1 - cosine of the angle; vectors of dim little-endian floats at any alignment. */
+float kal_cosine_distance(const uint8_t *a, const uint8_t *b, size_t dim);
+
+#endif

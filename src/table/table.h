@@ -1,0 +1,184 @@
+/*
+ * table.h: the rows of all tables: reading them as of one moment, and changing them durably.
+ *
+ * Reading goes through a statement view: a snapshot of the store, plus the uncommitted changes of
+ * the statement's own transaction (overlay), under one identity. A USER table is the caller's own
+ * partition: user_no is part of every key, so isolation is a key range, not a filter.
+ *
+ * Writing is append -> apply: a kal_write is a list of row operations that commit together or not
+ * at all. A write lane takes writes from a queue, resolves each operation against the newest row,
+ * gives every change its seq, builds one batch {rows, change records, applied seq}, syncs it, and
+ * only then answers. Writes that wait while another batch is synced share the next one.
+ *
+ *   key-bound   the operation carries a function; the lane calls it with the row as it stands
+ *   prepared    the operation carries the seq that was seen (or absence) and the new image; the
+ *               lane refuses with KAL_CONFLICT when the row has moved on
+ *
+ * Hot key: be32 hot_id | be16 shard | be64 user_no (0 = shared) | ordered primary key.
+ *
+ * Threads: kal_tables by any; a view, scan or write by one at a time.
+ * Source: design section 7; reference hot-cold-prototype.md sections 7 and 8.
+ */
+#ifndef KAL_TABLE_TABLE_H
+#define KAL_TABLE_TABLE_H
+
+#include "base/sched.h"
+#include "catalog/catalog.h"
+
+typedef struct kal_tables kal_tables; /* opaque: kal_tables_close */
+typedef struct kal_overlay kal_overlay;
+
+typedef struct kal_tables_options {
+    bool sync;                    /* fsync before the answer */
+    uint64_t sync_interval_ms;    /* when not: at the latest after so long; 0 = 200 */
+    uint64_t change_log_rows_max; /* kept per shard; 0 = 10,000 */
+    size_t queue_bytes_max;       /* waiting writes; 0 = 64 MiB; beyond it KAL_BUSY */
+} kal_tables_options;
+
+/* All are borrowed. */
+KAL_MUST_CHECK kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
+                                          const kal_tables_options *options,
+                                          kal_tables **tables_out, kal_error *err);
+/* Finishes queued writes, syncs, stops the lane. NULL is allowed. */
+void kal_tables_close(kal_tables *tables);
+
+/* ---- reading ---- */
+
+typedef struct kal_view {
+    kal_tables *tables;
+    kal_kv_snapshot *snapshot;
+    kal_overlay *overlay; /* NULL outside a transaction; borrowed */
+    uint64_t user_no;     /* whose partition USER tables show */
+} kal_view;
+
+/* One moment for a whole statement. overlay may be NULL. */
+void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay);
+void kal_view_close(kal_view *view);
+
+/* The ordered primary key of a row: values of def->key_columns in key order. KAL_LIMIT beyond
+ * KAL_PRIMARY_KEY_BYTES_MAX, KAL_INVALID for NULL. */
+KAL_MUST_CHECK kal_status kal_table_key(const kal_table *table, const kal_value *key_values,
+                                        kal_buf *key_out, kal_error *err);
+
+/* One row by its ordered primary key; row and its bytes live in the arena. cached_only: KAL_BUSY
+ * rather than a disk read. KAL_NOT_FOUND. row_out->seq is 0 for a change of the own transaction. */
+KAL_MUST_CHECK kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key,
+                                       bool cached_only, kal_arena *arena, kal_row *row_out,
+                                       kal_error *err);
+
+typedef struct kal_scan kal_scan; /* opaque: kal_scan_close */
+
+/* Rows with lower <= key < upper in key order. Bounds are prefixes of ordered primary keys; empty
+ * means unbounded. */
+typedef struct kal_scan_range {
+    kal_bytes lower;
+    kal_bytes upper;
+    bool reverse;
+    bool cached_only;
+} kal_scan_range;
+KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
+                                        const kal_scan_range *range, kal_scan **scan_out,
+                                        kal_error *err);
+/* The next row; borrowed until the next call, as is its ordered primary key (key_out may be NULL).
+ * KAL_END, KAL_BUSY, KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out,
+                                        kal_error *err);
+void kal_scan_close(kal_scan *scan); /* NULL is allowed */
+
+/* A rough number of rows the view's user has in the table, for planning; counts at most `limit`. */
+KAL_MUST_CHECK kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit,
+                                         uint64_t *count_out, kal_error *err);
+
+/* ---- writing ---- */
+
+typedef enum kal_write_action {
+    KAL_WRITE_NONE, /* leave the row as it is */
+    KAL_WRITE_PUT,
+    KAL_WRITE_DELETE,
+} kal_write_action;
+
+typedef struct kal_write_effect {
+    kal_write_action action;
+    const kal_value *values; /* PUT: one per column of the table, of its type or NULL; arena */
+} kal_write_effect;
+
+/*
+ * Decides what happens to one row. current is NULL when there is none. Called on a lane: it may
+ * only compute, from current, context and the arena (which lives as long as the write). It may be
+ * called again when a commit is retried. An error fails the whole write and is its answer; the
+ * lane never shows it to others.
+ */
+typedef kal_status (*kal_resolve_fn)(void *context, const kal_row *current, kal_arena *arena,
+                                     kal_write_effect *effect_out, kal_error *err);
+
+typedef struct kal_write_op {
+    kal_table *table; /* retained by the write */
+    uint64_t user_no; /* partition; 0 for SHARED */
+    kal_bytes key;    /* ordered primary key; copied by kal_write_add */
+    /* key-bound */
+    kal_resolve_fn resolve; /* NULL: prepared */
+    void *context;
+    /* prepared */
+    uint64_t seq_seen; /* 0 = the row was absent */
+    kal_write_action action;
+    kal_bytes row; /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
+    /* result, valid from done on */
+    bool keep_row;            /* in: fill row_out */
+    kal_write_action applied; /* what happened */
+    bool was_update;          /* PUT over an existing row */
+    kal_bytes row_out;        /* new image, or the old one for DELETE; the write's arena */
+} kal_write_op;
+
+typedef struct kal_write kal_write;
+typedef void (*kal_write_done)(kal_write *write, void *context);
+
+/* budget is the statement's (borrowed). */
+kal_write *kal_write_open(kal_tables *tables, kal_budget *budget);
+/* Memory that lives as long as the write: for contexts of resolve functions. */
+kal_arena *kal_write_arena(kal_write *write);
+/* Adds one operation; several on one key apply in order. KAL_LIMIT: more than 64 MiB in one commit
+ * (code TRANSACTION_TOO_LARGE). index_out may be NULL. */
+KAL_MUST_CHECK kal_status kal_write_add(kal_write *write, const kal_write_op *op, size_t *index_out,
+                                        kal_error *err);
+/* A catalog change that commits with this write: its batch is written in the same commit, then it
+ * is published, before done. Borrowed. */
+void kal_write_set_change(kal_write *write, kal_catalog_change *change);
+
+/* Hands the write to its lane. done is called once, on the lane's thread, after the commit is
+ * durable or the write has failed; it must be short. */
+void kal_write_submit(kal_write *write, kal_write_done done, void *context);
+/* Submits and waits; not on a lane or an event loop. Over the simulated scheduler it runs steps. */
+KAL_MUST_CHECK kal_status kal_write_commit(kal_write *write, kal_error *err);
+
+/* After done. KAL_CONFLICT: a prepared row moved on, or a table was dropped meanwhile (then
+ * KAL_NOT_FOUND). */
+kal_status kal_write_status(const kal_write *write, kal_error *err);
+const kal_write_op *kal_write_op_at(const kal_write *write, size_t index);
+size_t kal_write_op_count(const kal_write *write);
+void kal_write_close(kal_write *write); /* NULL is allowed; not between submit and done */
+
+/* ---- transactions ---- */
+
+/* Changes of a transaction that is not committed: seen by its own views, then turned into prepared
+ * operations. Charged to the budget. */
+kal_overlay *kal_overlay_open(kal_budget *budget);
+void kal_overlay_close(kal_overlay *overlay); /* NULL is allowed */
+/* Records one change on top of what the view shows: current is that row (NULL = absent). values: as
+ * kal_write_effect. KAL_LIMIT with code TRANSACTION_TOO_LARGE. */
+KAL_MUST_CHECK kal_status kal_overlay_put(kal_overlay *overlay, kal_view *view, kal_table *table,
+                                          kal_bytes key, const kal_row *current,
+                                          const kal_value *values, kal_error *err);
+KAL_MUST_CHECK kal_status kal_overlay_delete(kal_overlay *overlay, kal_view *view, kal_table *table,
+                                             kal_bytes key, const kal_row *current, kal_error *err);
+/* A mark to come back to when a statement inside the transaction fails. */
+size_t kal_overlay_mark(const kal_overlay *overlay);
+void kal_overlay_rollback(kal_overlay *overlay, size_t mark);
+size_t kal_overlay_len(const kal_overlay *overlay);
+/* Adds everything as prepared operations to the write. */
+KAL_MUST_CHECK kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write,
+                                                 kal_error *err);
+
+/* Hash of user and namespace to shards: stable for ever. */
+uint16_t kal_shard_of_user(uint64_t user_no);
+
+#endif
