@@ -1,0 +1,478 @@
+/*
+ * ast.h: what an SQL statement says, before anything is known about tables or users.
+ *
+ * The tree lives in the arena that kal_sql_parse() was given and borrows from the statement's text;
+ * it is read-only once made. Three ideas carry it:
+ *
+ *   - A `position` is a byte offset in the text of the whole request, so that an error can point at
+ *     what the client sent. kal_sql_source() turns offsets back into text.
+ *   - Names keep whether they were quoted. Unquoted ones are folded to lower case (ASCII).
+ *   - What this grammar does not understand is kept as text for DuckDB, never guessed: a SELECT
+ *     with is_simple = false, or an expression of kind RAW inside INSERT, UPDATE and DELETE.
+ *
+ * Trees are shallow by construction: AND and OR are n-ary, parentheses nest at most
+ * KAL_SQL_NESTING_MAX deep, and no expression is higher than KAL_SQL_HEIGHT_MAX, so walkers may
+ * recurse.
+ *
+ * Source: design sections 2 and 9; the dialect is described in docs/sql.md.
+ */
+#ifndef KAL_SQL_AST_H
+#define KAL_SQL_AST_H
+
+#include "base/bytes.h"
+#include "types/type.h"
+
+#define KAL_SQL_TEXT_BYTES_MAX (1024u * 1024u)
+#define KAL_SQL_NESTING_MAX    100u  /* parentheses, brackets, CASE, NOT and signs inside another */
+#define KAL_SQL_HEIGHT_MAX     1000u /* of an expression tree: 1 + 1 + 1 ... leans to the left */
+#define KAL_SQL_PARAM_MAX      65535u
+
+/* --- names and types --- */
+
+typedef struct kal_sql_name {
+    kal_bytes text;    /* folded to lower case unless quoted; "" when the name is absent */
+    uint32_t position; /* of its first byte, the quote included */
+    bool quoted;       /* "double quotes", or a 'string' where the dialect takes one (user names) */
+} kal_sql_name;
+
+typedef struct kal_sql_names {
+    kal_sql_name *items;
+    size_t count;
+} kal_sql_names;
+
+/* [namespace.]name */
+typedef struct kal_sql_object {
+    kal_sql_name namespace_name; /* text is empty when not written */
+    kal_sql_name name;
+    uint32_t position; /* of the first part */
+} kal_sql_object;
+
+#define KAL_SQL_TYPE_ARGS_MAX 4
+
+/* A type as written and as kal_type_from_sql() understands it. */
+typedef struct kal_sql_type {
+    kal_type type;
+    bool serial;    /* a SERIAL name: implies a SNOWFLAKE_ID() default */
+    kal_bytes name; /* its words joined by single blanks, lower case, without arguments */
+    int64_t args[KAL_SQL_TYPE_ARGS_MAX];
+    size_t arg_count;
+    uint32_t position;
+} kal_sql_type;
+
+/* --- expressions --- */
+
+#define KAL_SQL_EXPR_LIST(X)                                                                       \
+    X(NULL, "null")       /* NULL */                                                               \
+    X(BOOLEAN, "boolean") /* TRUE, FALSE: .boolean */                                              \
+    X(NUMBER, "number")   /* .number; a minus sign directly before it is folded in */              \
+    X(STRING, "string")   /* .text, escapes resolved */                                            \
+    X(TYPED, "typed")     /* a type's name before a string: .typed */                              \
+    X(PARAM, "param")     /* $n: .param */                                                         \
+    X(COLUMN, "column")   /* .column */                                                            \
+    X(STAR, "star")       /* * or t.*, only as an item of a list: .column without a name */        \
+    X(DEFAULT, "default") /* DEFAULT, only as a whole value of INSERT or UPDATE */                 \
+    X(UNARY, "unary")     /* - + by .unary_op: .operand */                                         \
+    X(NOT, "not")         /* .operand */                                                           \
+    X(BINARY, "binary")   /* .binary_op: .binary */                                                \
+    X(AND, "and")         /* two or more .list, in order */                                        \
+    X(OR, "or")           /* two or more .list, in order */                                        \
+    X(IS_NULL, "is-null") /* IS [NOT] NULL by .negated: .operand */                                \
+    X(IS_DISTINCT, "is-distinct") /* IS [NOT] DISTINCT FROM by .negated: .binary */                \
+    X(IN, "in")                   /* [NOT] IN (list of one or more) by .negated: .in */            \
+    X(BETWEEN, "between")         /* [NOT] BETWEEN by .negated: .between */                        \
+    X(LIKE, "like")               /* [NOT] LIKE by .negated, ILIKE by .nocase: .like */            \
+    X(CAST, "cast")               /* CAST(x AS t), x::t; TRY_CAST is RAW: .cast */                 \
+    X(CALL, "call")               /* name(args), count(*), CURRENT_TIMESTAMP: .call */             \
+    X(CASE, "case")               /* .case_when */                                                 \
+    X(ARRAY, "array")             /* [a, b, c], possibly empty: .list */                           \
+    X(RAW, "raw") /* not understood here: the text kal_sql_source() gives, for DuckDB: .raw */
+
+typedef enum kal_sql_expr_kind {
+#define KAL_SQL_EXPR_ENUM(name, text) KAL_SQL_EXPR_##name,
+    KAL_SQL_EXPR_LIST(KAL_SQL_EXPR_ENUM)
+#undef KAL_SQL_EXPR_ENUM
+} kal_sql_expr_kind;
+
+/* Arrow operators extract from a document: -> gives a document, ->> its text. */
+#define KAL_SQL_BINARY_LIST(X)                                                                     \
+    X(ADD, "+")                                                                                    \
+    X(SUBTRACT, "-")                                                                               \
+    X(MULTIPLY, "*")                                                                               \
+    X(DIVIDE, "/")                                                                                 \
+    X(MODULO, "%")                                                                                 \
+    X(CONCAT, "||")                                                                                \
+    X(EQ, "=")                                                                                     \
+    X(NE, "<>")                                                                                    \
+    X(LT, "<")                                                                                     \
+    X(LE, "<=")                                                                                    \
+    X(GT, ">")                                                                                     \
+    X(GE, ">=")                                                                                    \
+    X(ARROW, "->")                                                                                 \
+    X(ARROW_TEXT, "->>")
+
+typedef enum kal_sql_binary_op {
+#define KAL_SQL_BINARY_ENUM(name, text) KAL_SQL_BINARY_##name,
+    KAL_SQL_BINARY_LIST(KAL_SQL_BINARY_ENUM)
+#undef KAL_SQL_BINARY_ENUM
+} kal_sql_binary_op;
+
+typedef enum kal_sql_unary_op { KAL_SQL_UNARY_MINUS, KAL_SQL_UNARY_PLUS } kal_sql_unary_op;
+
+typedef struct kal_sql_expr kal_sql_expr;
+
+typedef struct kal_sql_exprs {
+    kal_sql_expr **items;
+    size_t count;
+} kal_sql_exprs;
+
+struct kal_sql_expr {
+    uint8_t kind;      /* kal_sql_expr_kind */
+    uint8_t binary_op; /* kal_sql_binary_op */
+    uint8_t unary_op;  /* kal_sql_unary_op */
+    bool negated;
+    bool nocase;
+    uint16_t height;   /* 1 for a leaf, <= KAL_SQL_HEIGHT_MAX */
+    uint32_t position; /* where an error points: an operator's sign, else the first byte */
+    uint32_t start;    /* the source of the whole expression is [start, end) */
+    uint32_t end;
+    union {
+        bool boolean;
+        struct {
+            kal_bytes text;  /* as written: 1, 1.5, .5, 1e-3, -7 */
+            bool is_integer; /* digits only */
+        } number;
+        kal_bytes text;
+        struct {
+            const kal_sql_type *type;
+            kal_bytes text; /* escapes resolved, not yet read as the type */
+        } typed;
+        uint32_t param; /* n of $n, 1..KAL_SQL_PARAM_MAX */
+        struct {
+            kal_sql_name name;              /* STAR: absent */
+            const kal_sql_name *qualifiers; /* outermost first: t, or ns and t; or excluded */
+            size_t qualifier_count;         /* 0..2 */
+        } column;
+        kal_sql_expr *operand;
+        struct {
+            kal_sql_expr *left;
+            kal_sql_expr *right;
+        } binary;
+        kal_sql_exprs list;
+        struct {
+            kal_sql_expr *subject;
+            kal_sql_exprs list;
+        } in;
+        struct {
+            kal_sql_expr *subject;
+            kal_sql_expr *low;
+            kal_sql_expr *high;
+        } between;
+        struct {
+            kal_sql_expr *subject;
+            kal_sql_expr *pattern;
+            kal_sql_expr *escape; /* NULL without ESCAPE */
+        } like;
+        struct {
+            kal_sql_expr *operand;
+            const kal_sql_type *type;
+        } cast;
+        struct {
+            kal_sql_name name;
+            kal_sql_exprs args;
+            bool star; /* count(*) */
+            bool bare; /* one of CURRENT_TIMESTAMP, CURRENT_DATE, CURRENT_TIME, CURRENT_USER,
+                          CURRENT_ROLE without parentheses; unlike in DuckDB never a column, unless
+                          quoted */
+        } call;
+        struct {
+            kal_sql_expr *operand;   /* CASE operand WHEN ...; NULL for CASE WHEN */
+            kal_sql_exprs whens;     /* condition, result, condition, result, ... */
+            kal_sql_expr *otherwise; /* NULL without ELSE */
+        } case_when;
+        struct {
+            kal_bytes reason; /* what this grammar stopped at, as an error message */
+            uint32_t reason_position;
+        } raw;
+    };
+};
+
+/* --- parts of statements --- */
+
+/* An expression of a SELECT or RETURNING list. */
+typedef struct kal_sql_item {
+    kal_sql_expr *expr;  /* STAR allowed */
+    kal_sql_name alias;  /* absent: text is empty */
+    kal_bytes alias_raw; /* the alias in the case it was written, as DuckDB shows it */
+} kal_sql_item;
+
+typedef struct kal_sql_items {
+    kal_sql_item *items;
+    size_t count;
+} kal_sql_items;
+
+typedef enum kal_sql_nulls {
+    KAL_SQL_NULLS_UNSPECIFIED, /* DuckDB: last, for ASC and DESC */
+    KAL_SQL_NULLS_FIRST,
+    KAL_SQL_NULLS_LAST
+} kal_sql_nulls;
+
+typedef struct kal_sql_order {
+    kal_sql_expr *expr; /* an integer NUMBER is the ordinal of an item */
+    bool descending;
+    kal_sql_nulls nulls;
+} kal_sql_order;
+
+typedef struct kal_sql_select {
+    kal_bytes text;    /* of the SELECT, whether simple or not */
+    uint32_t position; /* of text */
+    bool is_simple;    /* false: nothing below is filled but reason: give text to DuckDB */
+    kal_bytes reason;  /* not simple: what this grammar stopped at, as an error message */
+    uint32_t reason_position;
+    kal_sql_items items;  /* at least one */
+    bool has_from;        /* SELECT 1 has none */
+    kal_sql_object table; /* of FROM */
+    kal_sql_name alias;   /* of table; absent: text is empty */
+    kal_sql_expr *where;  /* NULL when absent, as the next ones */
+    kal_sql_order *order_by;
+    size_t order_by_count;
+    kal_sql_expr *limit;
+    kal_sql_expr *offset;
+} kal_sql_select;
+
+typedef enum kal_sql_option_kind {
+    KAL_SQL_OPTION_STRING,  /* 'x': text */
+    KAL_SQL_OPTION_WORD,    /* x: text, folded to lower case */
+    KAL_SQL_OPTION_INTEGER, /* 42, -1: integer, text as written */
+    KAL_SQL_OPTION_NUMBER,  /* 1.5, or an integer beyond int64: text as written */
+    KAL_SQL_OPTION_BOOLEAN, /* TRUE, FALSE: boolean */
+    KAL_SQL_OPTION_NULL
+} kal_sql_option_kind;
+
+/*
+ * A table option. Clauses become options of the WITH form:
+ *   STORAGE x -> storage_id; USE_USER_STORAGE -> use_user_storage; TTL n -> ttl_seconds;
+ *   ACCESS LEVEL x -> access_level; TABLE_TYPE 'x' -> type; FLUSH ... -> flush_policy, a STRING
+ *   'rows:N', 'interval:N' or 'rows:N,interval:M'; RETENTION, EPHEMERAL, MAX_BUFFER and
+ *   DELETED_RETENTION_HOURS keep their names.
+ * No name comes twice. Which names exist and what they may hold is the schema's to say.
+ */
+typedef struct kal_sql_option {
+    kal_bytes name; /* lower case */
+    kal_sql_option_kind kind;
+    kal_bytes text;
+    int64_t integer;
+    bool boolean;
+    uint32_t position;       /* of the name or clause */
+    uint32_t value_position; /* of the value */
+} kal_sql_option;
+
+typedef enum kal_sql_table_type {
+    KAL_SQL_TABLE_UNSPECIFIED, /* CREATE TABLE: the option `type` decides, else SHARED */
+    KAL_SQL_TABLE_USER,
+    KAL_SQL_TABLE_SHARED,
+    KAL_SQL_TABLE_STREAM
+} kal_sql_table_type;
+
+typedef struct kal_sql_column_def {
+    kal_sql_name name;
+    kal_sql_type type;
+    bool nullable_given; /* NULL or NOT NULL was written */
+    bool not_null;
+    bool primary_key;
+    bool auto_increment;
+    const kal_sql_expr *default_value; /* NULL, or: a literal (NULL, BOOLEAN, NUMBER, STRING, TYPED,
+                                          ARRAY of those) or CALL with literal arguments */
+    bool has_comment;
+    kal_bytes comment;
+} kal_sql_column_def;
+
+typedef struct kal_sql_assignment {
+    kal_sql_name column;
+    kal_sql_expr *value; /* DEFAULT and RAW allowed */
+} kal_sql_assignment;
+
+typedef struct kal_sql_assignments {
+    kal_sql_assignment *items;
+    size_t count;
+} kal_sql_assignments;
+
+/* --- statements --- */
+
+/* kind, what a person calls it */
+#define KAL_STMT_LIST(X)                                                                           \
+    X(CREATE_NAMESPACE, "CREATE NAMESPACE")                                                        \
+    X(ALTER_NAMESPACE, "ALTER NAMESPACE") /* not built */                                          \
+    X(DROP_NAMESPACE, "DROP NAMESPACE")                                                            \
+    X(SHOW_NAMESPACES, "SHOW NAMESPACES")                                                          \
+    X(USE_NAMESPACE, "USE")                                                                        \
+    X(CREATE_USER, "CREATE USER")                                                                  \
+    X(ALTER_USER, "ALTER USER")                                                                    \
+    X(DROP_USER, "DROP USER")                                                                      \
+    X(CREATE_TABLE, "CREATE TABLE")                                                                \
+    X(ALTER_TABLE, "ALTER TABLE") /* not built */                                                  \
+    X(DROP_TABLE, "DROP TABLE")                                                                    \
+    X(SHOW_TABLES, "SHOW TABLES")                                                                  \
+    X(SHOW_CREATE_TABLE, "SHOW CREATE TABLE")                                                      \
+    X(DESCRIBE_TABLE, "DESCRIBE TABLE")                                                            \
+    X(INSERT, "INSERT")                                                                            \
+    X(UPDATE, "UPDATE")                                                                            \
+    X(DELETE, "DELETE")                                                                            \
+    X(SELECT, "SELECT")                                                                            \
+    X(BEGIN, "BEGIN")                                                                              \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(EXPLAIN, "EXPLAIN")     /* not built */                                                      \
+    X(NOT_BUILT, "NOT BUILT") /* known to the dialect, recognised by its first words only */
+
+typedef enum kal_stmt_kind {
+#define KAL_STMT_ENUM(name, text) KAL_STMT_##name,
+    KAL_STMT_LIST(KAL_STMT_ENUM)
+#undef KAL_STMT_ENUM
+} kal_stmt_kind;
+
+/* CREATE, DROP and ALTER NAMESPACE, USE */
+typedef struct kal_sql_namespace_stmt {
+    kal_sql_name name;
+    bool if_exists; /* DROP */
+    bool if_not_exists;
+    bool cascade;
+} kal_sql_namespace_stmt;
+
+typedef enum kal_sql_auth {
+    KAL_SQL_AUTH_NONE, /* not written */
+    KAL_SQL_AUTH_PASSWORD,
+    KAL_SQL_AUTH_OAUTH,
+    KAL_SQL_AUTH_INTERNAL
+} kal_sql_auth;
+
+/* CREATE USER, ALTER USER (exactly one of auth = PASSWORD, has_role, has_email), DROP USER */
+typedef struct kal_sql_user_stmt {
+    kal_sql_name name;
+    bool if_exists;
+    bool if_not_exists;
+    bool erase; /* DROP USER ... ERASE */
+    kal_sql_auth auth;
+    kal_bytes secret;      /* the password, or what OAUTH gave ("" when nothing) */
+    uint32_t secret_start; /* source of the secret's literal, to keep it out of logs; */
+    uint32_t secret_end;   /* start == end without one */
+    bool has_role;
+    kal_sql_name role; /* folded to lower case also when quoted */
+    bool has_email;
+    kal_bytes email;
+    uint32_t email_position;
+} kal_sql_user_stmt;
+
+typedef struct kal_sql_create_table {
+    kal_sql_object table;
+    kal_sql_table_type table_type; /* the word before TABLE */
+    bool if_not_exists;
+    kal_sql_column_def *columns; /* at least one */
+    size_t column_count;
+    kal_sql_names primary_key; /* of the table constraint; empty when a column has it, or none */
+    uint32_t primary_key_position;
+    kal_sql_names partition_by;
+    bool has_comment;
+    kal_bytes comment;
+    kal_sql_option *options;
+    size_t option_count;
+} kal_sql_create_table;
+
+/* DROP, ALTER, DESCRIBE, SHOW CREATE TABLE */
+typedef struct kal_sql_table_stmt {
+    kal_sql_object table;
+    kal_sql_table_type table_type; /* DROP USER TABLE ... */
+    bool if_exists;
+    bool history; /* DESCRIBE ... HISTORY */
+} kal_sql_table_stmt;
+
+typedef struct kal_sql_show_tables {
+    kal_sql_name namespace_name; /* absent: text is empty */
+} kal_sql_show_tables;
+
+typedef struct kal_sql_row {
+    kal_sql_expr **values; /* DEFAULT and RAW allowed */
+    size_t count;          /* >= 1; rows may differ: the executor checks */
+    uint32_t position;     /* of the parenthesis */
+} kal_sql_row;
+
+typedef enum kal_sql_insert_source {
+    KAL_SQL_INSERT_VALUES,
+    KAL_SQL_INSERT_SELECT,
+    KAL_SQL_INSERT_DEFAULT_VALUES
+} kal_sql_insert_source;
+
+typedef enum kal_sql_conflict_action {
+    KAL_SQL_CONFLICT_FAIL, /* no ON CONFLICT */
+    KAL_SQL_CONFLICT_NOTHING,
+    KAL_SQL_CONFLICT_UPDATE
+} kal_sql_conflict_action;
+
+typedef struct kal_sql_insert {
+    kal_sql_object table;
+    kal_sql_name alias;
+    kal_sql_names columns; /* empty: all, in ordinal order */
+    kal_sql_insert_source source;
+    kal_sql_row *rows; /* VALUES */
+    size_t row_count;
+    kal_sql_select *select; /* SELECT */
+    kal_sql_conflict_action conflict;
+    uint32_t conflict_position;
+    kal_sql_names conflict_columns;   /* empty: not written */
+    kal_sql_assignments conflict_set; /* the new row is the qualifier excluded */
+    kal_sql_expr *conflict_where;     /* NULL, RAW allowed */
+    kal_sql_items returning;          /* empty: not written */
+} kal_sql_insert;
+
+typedef struct kal_sql_update {
+    kal_sql_object table;
+    kal_sql_name alias;
+    kal_sql_assignments set;
+    kal_sql_expr *where; /* NULL, RAW allowed */
+    kal_sql_items returning;
+} kal_sql_update;
+
+typedef struct kal_sql_delete {
+    kal_sql_object table;
+    kal_sql_name alias;
+    kal_sql_expr *where; /* NULL, RAW allowed */
+    kal_sql_items returning;
+} kal_sql_delete;
+
+typedef struct kal_sql_statement {
+    kal_stmt_kind kind;
+    kal_bytes text;        /* the statement, without the semicolon */
+    uint32_t position;     /* of text in the request */
+    uint32_t param_max;    /* the highest n of any $n in the text, 0 without parameters */
+    const char *not_built; /* static; for every kind marked "not built": "<this> is not available in
+                              this version"; NULL for the others */
+    union {
+        kal_sql_namespace_stmt namespace_stmt;
+        kal_sql_user_stmt user;
+        kal_sql_create_table create_table;
+        kal_sql_table_stmt table;
+        kal_sql_show_tables show_tables;
+        kal_sql_insert insert;
+        kal_sql_update update;
+        kal_sql_delete delete_from;
+        kal_sql_select select;
+    };
+} kal_sql_statement;
+
+/* "CREATE TABLE", ... static */
+const char *kal_stmt_name(kal_stmt_kind kind);
+const char *kal_sql_binary_sign(kal_sql_binary_op op);
+
+/* The source text [start, end), borrowed from the statement's text. */
+kal_bytes kal_sql_source(const kal_sql_statement *statement, uint32_t start, uint32_t end);
+static inline kal_bytes kal_sql_expr_source(const kal_sql_statement *statement,
+                                            const kal_sql_expr *expr)
+{
+    return kal_sql_source(statement, expr->start, expr->end);
+}
+
+static inline bool kal_sql_name_given(kal_sql_name name)
+{
+    return name.text.len > 0;
+}
+
+#endif
