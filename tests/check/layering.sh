@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# A folder of src/ includes its own files and those of the folders before it, never those after it;
+# a foreign library's headers are seen by the one folder that wraps it. docs/ARCHITECTURE.md has the
+# picture.
+source "$(dirname "$0")/common.sh"
+
+c_files src | tokens includes | awk -F: '
+BEGIN {
+    n = split("base types schema store catalog expr engine segment table sql auth live jobs exec server",
+              order, " ")
+    for (i = 1; i <= n; i++) {
+        rank[order[i]] = i
+        known[order[i]] = 1
+    }
+    # Outside the order: what may be seen from there is said in full.
+    known["shims"] = known["client"] = known["cli"] = 1
+    allowed["client"] = " base types "
+    allowed["cli"] = " base types client "
+
+    # header prefix -> the only place that may include it (a folder, or one file)
+    home["rocksdb/"] = "src/store/kv_rocks.c"
+    home["duckdb"] = "src/engine/"
+    home["simdjson"] = "src/shims/"
+    home["toml"] = "src/shims/"
+    home["usearch"] = "src/shims/"
+    home["uv.h"] = "src/server/"
+    home["sodium"] = "src/auth/"
+    home["openssl/"] = "src/auth/"
+    home["curl/"] = "src/client/"
+    home["histedit.h"] = "src/cli/"
+    home["editline/"] = "src/cli/"
+    home["utf8proc.h"] = "src/cli/"
+    home["xxhash.h"] = "src/base/"
+}
+
+function starts(text, prefix) { return substr(text, 1, length(prefix)) == prefix }
+
+function allows(from, to, header) {
+    if (from == to)
+        return 1
+    if (from == "shims")
+        return header == "base/defs.h" || header == "base/bytes.h"
+    if (to == "shims")
+        return 1
+    if (from in allowed)
+        return index(allowed[from], " " to " ") > 0
+    return to in rank && rank[to] < rank[from]
+}
+
+{
+    file = $1
+    header = $3
+    split(file, part, "/")
+    from = part[2]
+    for (prefix in home)
+        if (starts(header, prefix) && !starts(file, home[prefix]))
+            print file ":" $2 ": <" header "> belongs to " home[prefix]
+    if (!(from in known)) {
+        print file ":" $2 ": src/" from " has no place in the order"
+        next
+    }
+    split(header, target, "/")
+    if (header ~ "/" && target[1] in known && !allows(from, target[1], header))
+        print file ":" $2 ": " from " must not include " header
+}' | report "includes against the order of the folders:"
