@@ -49,28 +49,34 @@ typedef struct kal_kv_options {
     size_t write_buffer_bytes; /* 0 = 32 MiB a family */
 } kal_kv_options;
 
-/* Opens or creates the directory. KAL_BUSY when another process has it open, KAL_CORRUPT when the
- * log is damaged other than by a torn tail, KAL_IO. */
+/* Opens or creates the directory (not its parents). KAL_BUSY when another process has it open,
+ * KAL_CORRUPT when the log is damaged other than by a torn tail or data files lack their CURRENT,
+ * KAL_UNSUPPORTED when a newer version made families of its own, KAL_IO. */
 KAL_MUST_CHECK kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options,
                                             kal_kv **kv_out, kal_error *err);
 /* An empty store in memory. "Power loss" for simulations: what was written without sync since the
  * last sync is dropped by kal_kv_mem_crash(). */
 kal_kv *kal_kv_open_mem(void);
-/* The store as it would be found after a power loss: unsynced batches are gone, in whole. Asserts
- * that nothing is open on it. */
+/* The store as it would be found after a power loss: unsynced batches are gone, in whole, and
+ * writes that had been stopped are possible again. Asserts that no snapshot and no iterator is
+ * open. */
 void kal_kv_mem_crash(kal_kv *kv);
 
 /* Wraps `inner` (taken: closed with the wrapper): each write fails with KAL_IO with probability
- * write_fail_per_1000, before anything is written, or (half of them) after the write was applied
- * but not synced, as an fsync failure leaves it; each read with read_fail_per_1000. */
+ * write_fail_per_1000, before anything is written, or (half of the synced ones) after the write was
+ * applied: then half of these will survive a crash and half not, as after a failed fsync. Each read
+ * fails with read_fail_per_1000: KAL_IO, or KAL_BUSY for half of the cached ones. */
 kal_kv *kal_kv_open_fault(kal_kv *inner, uint64_t seed, unsigned write_fail_per_1000,
                           unsigned read_fail_per_1000);
-/* The wrapped store, for a crash in the middle of a simulation; the wrapper stays usable. */
+/* The wrapped store, for kal_kv_mem_crash() in the middle of a simulation; the wrapper stays
+ * usable, and takes writes again. Snapshots and batches of the wrapper count as the wrapped
+ * store's. */
 kal_kv *kal_kv_fault_inner(kal_kv *kv);
 /* Turns faults off and on again (set-up and checking phases of a simulation). */
 void kal_kv_fault_enable(kal_kv *kv, bool enabled);
 
-/* NULL is allowed. */
+/* Unsynced writes are synced first. Asserts that no snapshot, iterator or batch is open. NULL is
+ * allowed. */
 void kal_kv_close(kal_kv *kv);
 
 /* snapshot may be NULL: the newest state. value_out lives in the arena. KAL_NOT_FOUND (err is left
@@ -84,7 +90,9 @@ KAL_MUST_CHECK kal_status kal_kv_get_cached(kal_kv *kv, const kal_kv_snapshot *s
                                             kal_kv_family family, kal_bytes key, kal_arena *arena,
                                             kal_bytes *value_out, kal_error *err);
 
+/* A snapshot may be read by several threads at once. */
 kal_kv_snapshot *kal_kv_snapshot_take(kal_kv *kv);
+/* NULL is allowed. Iterators opened under the snapshot may outlive it. */
 void kal_kv_snapshot_release(kal_kv *kv, kal_kv_snapshot *snapshot);
 
 /* Walks [lower, upper) upward, or downward when `reverse`. Both bounds are copied; upper may be
@@ -101,7 +109,8 @@ KAL_MUST_CHECK kal_status kal_kv_iter_open(kal_kv *kv, const kal_kv_snapshot *sn
                                            const kal_kv_range *range, kal_kv_iter **iter_out,
                                            kal_error *err);
 /* The next entry (the first one on the first call); key and value are borrowed until the next call.
- * KAL_END at the end, KAL_BUSY (cached_only), KAL_IO, KAL_CORRUPT. */
+ * KAL_END at the end, KAL_BUSY (cached_only), KAL_IO, KAL_CORRUPT; whatever ended the walk is the
+ * answer to all later calls too. */
 KAL_MUST_CHECK kal_status kal_kv_iter_next(kal_kv_iter *iter, kal_bytes *key_out,
                                            kal_bytes *value_out, kal_error *err);
 void kal_kv_iter_close(kal_kv_iter *iter); /* NULL is allowed */
@@ -121,8 +130,9 @@ void kal_kv_batch_commit_save(kal_kv_batch *batch); /* forgets the last one, kee
 size_t kal_kv_batch_bytes(const kal_kv_batch *batch);
 size_t kal_kv_batch_count(const kal_kv_batch *batch);
 
-/* Applies the batch; with sync it is on stable storage when this returns. After KAL_IO of a synced
- * write the outcome is unknown: the store refuses further writes until it is opened again. */
+/* Applies the batch, which stays as it is; with sync it is on stable storage when this returns.
+ * After any failure the outcome is unknown: the store refuses further writes (KAL_IO, "writes are
+ * stopped: ...") until it is opened again; reads go on. */
 KAL_MUST_CHECK kal_status kal_kv_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
 /* Makes earlier unsynced writes durable. */
 KAL_MUST_CHECK kal_status kal_kv_sync(kal_kv *kv, kal_error *err);

@@ -1,0 +1,587 @@
+/*
+ * kv_rocks.c: kal_kv on RocksDB. The only file that includes <rocksdb/c.h>: its malloc'ed values
+ * and error strings become arena memory and a kal_error before they leave this file.
+ *
+ * Debian builds RocksDB with assertions, so misuse ends the server. Hence:
+ *   1. an iterator is asked whether it is valid before each step (kv.c stops calling after the end)
+ *   2. family handles go before the database, options and cache after it
+ *   3. the char ** of an error is NULL before each call
+ *
+ * The log. Recovery tolerates a torn tail, what a crash in mid-write leaves, and refuses a record
+ * whose checksum is wrong; RocksDB's default would cut the log there and go on without a word. A
+ * directory that has data files but lost its CURRENT file is refused as well, since RocksDB would
+ * start an empty database in it.
+ */
+#include "store/kv_internal.h"
+
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ROWS_PREFIX_BYTES = 14, /* be32 hot_id | be16 shard | be64 user_no */
+    BLOOM_BITS_PER_KEY = 10,
+    TABLE_FORMAT_VERSION = 5,
+    OPEN_FILES_MAX = 512,
+    BACKGROUND_JOBS_MAX = 2,
+    INFO_LOG_WARN_LEVEL = 2,
+    INFO_LOG_FILES = 4,
+    INFO_LOG_BYTES_MAX = 4 << 20,
+    READ_TIER_BLOCK_CACHE = 1,
+    /* One family may fill its write buffer a few times while others idle. */
+    DB_WRITE_BUFFER_FACTOR = 4,
+    WAL_FACTOR = 8, /* of one family's write buffer */
+};
+#define DEFAULT_BLOCK_CACHE_BYTES  ((size_t)256 << 20)
+#define DEFAULT_WRITE_BUFFER_BYTES ((size_t)32 << 20)
+
+/* RocksDB's families are ours after its obligatory "default", which stays empty. */
+enum { DEFAULT_FAMILY = KAL_KV_FAMILY_COUNT, HANDLE_COUNT };
+
+typedef struct rocks_kv {
+    kal_kv base;
+    char *path;                                             /* owned, free */
+    rocksdb_t *db;                                          /* owned, rocksdb_close */
+    rocksdb_column_family_handle_t *families[HANDLE_COUNT]; /* owned, destroyed before db */
+    rocksdb_cache_t *cache;                                 /* owned */
+    rocksdb_options_t *options;                             /* owned */
+    rocksdb_options_t *rows_options;                        /* owned */
+    rocksdb_readoptions_t *read;                            /* owned */
+    rocksdb_readoptions_t *read_cached;                     /* owned */
+    rocksdb_writeoptions_t *write;                          /* owned */
+    rocksdb_writeoptions_t *write_synced;                   /* owned */
+} rocks_kv;
+
+typedef struct rocks_snapshot {
+    kal_kv_snapshot base;
+    const rocksdb_snapshot_t *snapshot; /* owned, rocksdb_release_snapshot */
+    rocksdb_readoptions_t *read;        /* owned */
+    rocksdb_readoptions_t *read_cached; /* owned */
+} rocks_snapshot;
+
+typedef struct rocks_batch {
+    kal_kv_batch base;
+    rocksdb_writebatch_t *batch; /* owned */
+} rocks_batch;
+
+typedef struct rocks_iter {
+    kal_kv_iter base;
+    rocksdb_iterator_t *iter;    /* owned */
+    rocksdb_readoptions_t *read; /* owned */
+    uint8_t *lower;              /* owned, free: both bounds in one piece */
+    size_t lower_len;
+    bool started;
+    bool reverse;
+} rocks_iter;
+
+static rocks_kv *rocks_of(kal_kv *kv)
+{
+    return (rocks_kv *)kv;
+}
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *prefix;
+    kal_status status;
+} STATUS_PREFIXES[] = {
+    {"Corruption: ", KAL_CORRUPT},          {"IO error: ", KAL_IO},
+    {"Resource busy: ", KAL_BUSY},          {"Result incomplete: ", KAL_BUSY},
+    {"Operation timed out: ", KAL_TIMEOUT}, {"Not implemented: ", KAL_UNSUPPORTED},
+};
+
+/* The one place where RocksDB's status strings are understood. Takes rocks_error (owned) and
+ * returns the status; `doing` is what could not be done: "read", "write". */
+static kal_status take_error(const char *doing, const char *path, char *rocks_error, kal_error *err)
+{
+    if (rocks_error == NULL)
+        return KAL_OK;
+    kal_status status = KAL_INTERNAL;
+    const char *detail = rocks_error;
+    for (size_t i = 0; i < KAL_ARRAY_LEN(STATUS_PREFIXES); i++) {
+        size_t len = strlen(STATUS_PREFIXES[i].prefix);
+        if (strncmp(rocks_error, STATUS_PREFIXES[i].prefix, len) == 0) {
+            status = STATUS_PREFIXES[i].status;
+            detail = rocks_error + len;
+            break;
+        }
+    }
+    kal_error_set(err, status, "cannot %s data directory '%s': %s", doing, path, detail);
+    rocksdb_free(rocks_error);
+    return status;
+}
+
+/* Failures of opening that deserve words of their own. Takes rocks_error as take_error() does. */
+static kal_status take_open_error(const char *path, char *rocks_error, kal_error *err)
+{
+    KAL_ASSERT(rocks_error != NULL);
+    kal_status status = KAL_OK;
+    if (strstr(rocks_error, "lock hold by current process") != NULL)
+        status = kal_error_set(err, KAL_BUSY, "data directory '%s' is already open in this process",
+                               path);
+    else if (strstr(rocks_error, "While lock file") != NULL &&
+             strstr(rocks_error, strerror(EAGAIN)) != NULL)
+        status =
+            kal_error_set(err, KAL_BUSY, "data directory '%s' is in use by another process", path);
+    else if (strstr(rocks_error, "Column families not opened") != NULL)
+        status = kal_error_set(err, KAL_UNSUPPORTED,
+                               "data directory '%s' was written by a newer version", path);
+    if (status == KAL_OK)
+        return take_error("open", path, rocks_error, err);
+    rocksdb_free(rocks_error);
+    return status;
+}
+
+/* --- opening and closing ---------------------------------------------------------------------- */
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t name_len = strlen(name);
+    size_t suffix_len = strlen(suffix);
+    return name_len > suffix_len && strcmp(name + name_len - suffix_len, suffix) == 0;
+}
+
+/* RocksDB makes CURRENT before any .log or .sst: those without it are a damaged directory. */
+static kal_status check_directory(const char *path, kal_error *err)
+{
+    DIR *dir = opendir(path); /* owned */
+    if (dir == NULL) {
+        if (errno == ENOENT)
+            return KAL_OK;
+        return kal_error_set(err, KAL_IO, "cannot open data directory '%s': %s", path,
+                             strerror(errno));
+    }
+    bool has_current = false;
+    bool has_data = false;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        has_current |= strcmp(entry->d_name, "CURRENT") == 0;
+        has_data |= has_suffix(entry->d_name, ".log") || has_suffix(entry->d_name, ".sst");
+    }
+    closedir(dir);
+    if (has_data && !has_current)
+        return kal_error_set(err, KAL_CORRUPT,
+                             "data directory '%s' has data files but no file CURRENT", path);
+    return KAL_OK;
+}
+
+static rocksdb_block_based_table_options_t *table_options(rocksdb_cache_t *cache)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_format_version(table, TABLE_FORMAT_VERSION);
+    rocksdb_block_based_options_set_whole_key_filtering(table, 1);
+    /* The table takes the policy. */
+    rocksdb_block_based_options_set_filter_policy(
+        table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS_PER_KEY));
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    /* Index and filter blocks count against the cache: memory stays bounded however many files. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    return table;
+}
+
+static rocksdb_options_t *family_options(rocksdb_cache_t *cache, size_t write_buffer_bytes)
+{
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_set_compression(options, rocksdb_lz4_compression);
+    rocksdb_options_set_write_buffer_size(options, write_buffer_bytes);
+    rocksdb_block_based_table_options_t *table = table_options(cache);
+    rocksdb_options_set_block_based_table_factory(options, table); /* copies */
+    rocksdb_block_based_options_destroy(table);
+    return options;
+}
+
+static void set_database_options(rocksdb_options_t *options, size_t write_buffer_bytes)
+{
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_options_set_create_missing_column_families(options, 1);
+    rocksdb_options_set_paranoid_checks(options, 1);
+    rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
+    rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS_MAX);
+    rocksdb_options_set_db_write_buffer_size(options, write_buffer_bytes * DB_WRITE_BUFFER_FACTOR);
+    rocksdb_options_set_max_total_wal_size(options, write_buffer_bytes * WAL_FACTOR);
+    rocksdb_options_set_wal_recovery_mode(options,
+                                          rocksdb_tolerate_corrupted_tail_records_recovery);
+    rocksdb_options_set_info_log_level(options, INFO_LOG_WARN_LEVEL);
+    rocksdb_options_set_keep_log_file_num(options, INFO_LOG_FILES);
+    rocksdb_options_set_max_log_file_size(options, INFO_LOG_BYTES_MAX);
+    rocksdb_options_set_stats_dump_period_sec(options, 0);
+    rocksdb_options_set_stats_persist_period_sec(options, 0);
+}
+
+static void make_options(rocks_kv *kv, const kal_kv_options *given)
+{
+    kal_kv_options sizes = given == NULL ? (kal_kv_options){0} : *given;
+    if (sizes.block_cache_bytes == 0)
+        sizes.block_cache_bytes = DEFAULT_BLOCK_CACHE_BYTES;
+    if (sizes.write_buffer_bytes == 0)
+        sizes.write_buffer_bytes = DEFAULT_WRITE_BUFFER_BYTES;
+
+    kv->cache = rocksdb_cache_create_lru(sizes.block_cache_bytes);
+    kv->options = family_options(kv->cache, sizes.write_buffer_bytes);
+    set_database_options(kv->options, sizes.write_buffer_bytes);
+    kv->rows_options = family_options(kv->cache, sizes.write_buffer_bytes);
+    rocksdb_options_set_prefix_extractor(
+        kv->rows_options, rocksdb_slicetransform_create_fixed_prefix(ROWS_PREFIX_BYTES));
+
+    kv->read = rocksdb_readoptions_create();
+    kv->read_cached = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(kv->read_cached, READ_TIER_BLOCK_CACHE);
+    kv->write = rocksdb_writeoptions_create();
+    kv->write_synced = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(kv->write_synced, 1);
+}
+
+static char *open_database(rocks_kv *kv)
+{
+    const char *names[HANDLE_COUNT];
+    const rocksdb_options_t *options[HANDLE_COUNT];
+    for (int i = 0; i < KAL_KV_FAMILY_COUNT; i++) {
+        names[i] = kal_kv_family_name((kal_kv_family)i);
+        options[i] = i == KAL_KV_ROWS ? kv->rows_options : kv->options;
+    }
+    names[DEFAULT_FAMILY] = "default";
+    options[DEFAULT_FAMILY] = kv->options;
+    char *rocks_error = NULL;
+    kv->db = rocksdb_open_column_families(kv->options, kv->path, HANDLE_COUNT, names, options,
+                                          kv->families, &rocks_error);
+    return rocks_error;
+}
+
+/* Frees whatever has been made so far: also the way out of a failed open. */
+static void release(rocks_kv *kv)
+{
+    if (kv->db != NULL) {
+        for (int i = 0; i < HANDLE_COUNT; i++)
+            rocksdb_column_family_handle_destroy(kv->families[i]);
+        rocksdb_close(kv->db);
+    }
+    rocksdb_writeoptions_destroy(kv->write_synced);
+    rocksdb_writeoptions_destroy(kv->write);
+    rocksdb_readoptions_destroy(kv->read_cached);
+    rocksdb_readoptions_destroy(kv->read);
+    rocksdb_options_destroy(kv->rows_options);
+    rocksdb_options_destroy(kv->options);
+    rocksdb_cache_destroy(kv->cache);
+    free(kv->path);
+    free(kv);
+}
+
+static kal_status rocks_sync(kal_kv *kv, kal_error *err)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    char *rocks_error = NULL;
+    rocksdb_flush_wal(rocks->db, 1, &rocks_error);
+    return take_error("sync", rocks->path, rocks_error, err);
+}
+
+static void rocks_close(kal_kv *kv)
+{
+    /* An orderly end keeps unsynced writes too; one that cannot still closes. */
+    kal_error err = KAL_ERROR_INIT;
+    if (!atomic_load(&kv->stopped) && rocks_sync(kv, &err) != KAL_OK)
+        kal_log_error("store", "%s", err.message);
+    release(rocks_of(kv));
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static kal_status rocks_get(kal_kv *kv, const kal_kv_snapshot *snapshot, kal_kv_family family,
+                            kal_bytes key, bool cached_only, kal_arena *arena, kal_bytes *value_out,
+                            kal_error *err)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    const rocks_snapshot *at = (const rocks_snapshot *)snapshot;
+    const rocksdb_readoptions_t *read = cached_only ? rocks->read_cached : rocks->read;
+    if (at != NULL)
+        read = cached_only ? at->read_cached : at->read;
+
+    char *rocks_error = NULL;
+    rocksdb_pinnableslice_t *pinned = /* owned */
+        rocksdb_get_pinned_cf(rocks->db, read, rocks->families[family], (const char *)key.ptr,
+                              key.len, &rocks_error);
+    if (rocks_error != NULL) {
+        KAL_ASSERT(pinned == NULL);
+        return take_error("read", rocks->path, rocks_error, err);
+    }
+    if (pinned == NULL)
+        return KAL_NOT_FOUND;
+    size_t len = 0;
+    const char *value = rocksdb_pinnableslice_value(pinned, &len);
+    kal_status status = KAL_OK;
+    if (!kal_arena_try_copy(arena, kal_bytes_of(value, len), value_out))
+        status =
+            kal_error_set(err, KAL_LIMIT, "a value of %zu bytes exceeds the memory limit", len);
+    rocksdb_pinnableslice_destroy(pinned);
+    return status;
+}
+
+static kal_kv_snapshot *rocks_snapshot_take(kal_kv *kv)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    rocks_snapshot *taken = kal_kv_alloc(sizeof *taken);
+    taken->snapshot = rocksdb_create_snapshot(rocks->db);
+    taken->read = rocksdb_readoptions_create();
+    taken->read_cached = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(taken->read, taken->snapshot);
+    rocksdb_readoptions_set_snapshot(taken->read_cached, taken->snapshot);
+    rocksdb_readoptions_set_read_tier(taken->read_cached, READ_TIER_BLOCK_CACHE);
+    return &taken->base;
+}
+
+static void rocks_snapshot_release(kal_kv *kv, kal_kv_snapshot *snapshot)
+{
+    rocks_snapshot *taken = (rocks_snapshot *)snapshot;
+    rocksdb_readoptions_destroy(taken->read_cached);
+    rocksdb_readoptions_destroy(taken->read);
+    rocksdb_release_snapshot(rocks_of(kv)->db, taken->snapshot);
+    free(taken);
+}
+
+/* True when every key of the range starts with the first 14 bytes of `lower`, so that the prefix
+ * filters of the files may answer: upper has the same prefix, or is the end of that prefix. */
+static bool range_has_one_prefix(const kal_kv_range *range)
+{
+    const uint8_t *lower = range->lower.ptr;
+    const uint8_t *upper = range->upper.ptr;
+    if (range->lower.len < ROWS_PREFIX_BYTES || range->upper.len == 0)
+        return false;
+    if (range->upper.len >= ROWS_PREFIX_BYTES && memcmp(lower, upper, ROWS_PREFIX_BYTES) == 0)
+        return true;
+    size_t len = ROWS_PREFIX_BYTES;
+    while (len > 0 && lower[len - 1] == 0xFF)
+        len--;
+    return len > 0 && range->upper.len == len && memcmp(lower, upper, len - 1) == 0 &&
+           upper[len - 1] == lower[len - 1] + 1;
+}
+
+static rocksdb_readoptions_t *iter_read_options(const rocks_iter *iter,
+                                                const kal_kv_snapshot *snapshot,
+                                                const kal_kv_range *range)
+{
+    rocksdb_readoptions_t *read = rocksdb_readoptions_create();
+    if (snapshot != NULL)
+        rocksdb_readoptions_set_snapshot(read, ((const rocks_snapshot *)snapshot)->snapshot);
+    if (range->cached_only)
+        rocksdb_readoptions_set_read_tier(read, READ_TIER_BLOCK_CACHE);
+    /* RocksDB keeps pointers to the bounds, so they live in the iterator. */
+    const char *bounds = (const char *)iter->lower;
+    if (range->lower.len > 0)
+        rocksdb_readoptions_set_iterate_lower_bound(read, bounds, range->lower.len);
+    if (range->upper.len > 0)
+        rocksdb_readoptions_set_iterate_upper_bound(read, bounds + range->lower.len,
+                                                    range->upper.len);
+    /* A walk downward starts at upper, whose prefix may be another one. */
+    bool prefix_mode =
+        range->family == KAL_KV_ROWS && !range->reverse && range_has_one_prefix(range);
+    rocksdb_readoptions_set_total_order_seek(read, !prefix_mode);
+    return read;
+}
+
+static kal_status rocks_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                  const kal_kv_range *range, kal_kv_iter **iter_out, kal_error *err)
+{
+    (void)err;
+    rocks_kv *rocks = rocks_of(kv);
+    rocks_iter *iter = kal_kv_alloc(sizeof *iter);
+    iter->reverse = range->reverse;
+    iter->lower_len = range->lower.len;
+    iter->lower = kal_kv_alloc(range->lower.len + range->upper.len + 1);
+    if (range->lower.len > 0)
+        memcpy(iter->lower, range->lower.ptr, range->lower.len);
+    if (range->upper.len > 0)
+        memcpy(iter->lower + range->lower.len, range->upper.ptr, range->upper.len);
+    iter->read = iter_read_options(iter, snapshot, range);
+    iter->iter = rocksdb_create_iterator_cf(rocks->db, iter->read, rocks->families[range->family]);
+    *iter_out = &iter->base;
+    return KAL_OK;
+}
+
+/* Only called while the iterator is at an entry or has not started. */
+static void iter_step(rocks_iter *iter)
+{
+    if (iter->started) {
+        KAL_ASSERT(rocksdb_iter_valid(iter->iter));
+        if (iter->reverse)
+            rocksdb_iter_prev(iter->iter);
+        else
+            rocksdb_iter_next(iter->iter);
+        return;
+    }
+    iter->started = true;
+    if (iter->reverse)
+        rocksdb_iter_seek_to_last(iter->iter); /* the last entry below the upper bound */
+    else
+        rocksdb_iter_seek(iter->iter, (const char *)iter->lower, iter->lower_len);
+}
+
+static kal_status rocks_iter_next(kal_kv_iter *base, kal_bytes *key_out, kal_bytes *value_out,
+                                  kal_error *err)
+{
+    rocks_iter *iter = (rocks_iter *)base;
+    iter_step(iter);
+    if (!rocksdb_iter_valid(iter->iter)) {
+        char *rocks_error = NULL;
+        rocksdb_iter_get_error(iter->iter, &rocks_error);
+        if (rocks_error == NULL)
+            return KAL_END;
+        return take_error("read", rocks_of(base->kv)->path, rocks_error, err);
+    }
+    size_t len = 0;
+    const char *key = rocksdb_iter_key(iter->iter, &len);
+    *key_out = kal_bytes_of(key, len);
+    const char *value = rocksdb_iter_value(iter->iter, &len);
+    *value_out = kal_bytes_of(value, len);
+    return KAL_OK;
+}
+
+static void rocks_iter_close(kal_kv_iter *base)
+{
+    rocks_iter *iter = (rocks_iter *)base;
+    rocksdb_iter_destroy(iter->iter);
+    rocksdb_readoptions_destroy(iter->read);
+    free(iter->lower);
+    free(iter);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static rocksdb_writebatch_t *batch_of(const kal_kv_batch *batch)
+{
+    return ((const rocks_batch *)batch)->batch;
+}
+
+static rocksdb_column_family_handle_t *family_of(const kal_kv_batch *batch, kal_kv_family family)
+{
+    return rocks_of(batch->kv)->families[family];
+}
+
+static kal_kv_batch *rocks_batch_open(kal_kv *kv)
+{
+    (void)kv;
+    rocks_batch *batch = kal_kv_alloc(sizeof *batch);
+    batch->batch = rocksdb_writebatch_create();
+    return &batch->base;
+}
+
+static void rocks_batch_close(kal_kv_batch *batch)
+{
+    rocksdb_writebatch_destroy(batch_of(batch));
+    free(batch);
+}
+
+static void rocks_batch_clear(kal_kv_batch *batch)
+{
+    rocksdb_writebatch_clear(batch_of(batch));
+}
+
+static void rocks_batch_put(kal_kv_batch *batch, kal_kv_family family, kal_bytes key,
+                            kal_bytes value)
+{
+    rocksdb_writebatch_put_cf(batch_of(batch), family_of(batch, family), (const char *)key.ptr,
+                              key.len, (const char *)value.ptr, value.len);
+}
+
+static void rocks_batch_delete(kal_kv_batch *batch, kal_kv_family family, kal_bytes key)
+{
+    rocksdb_writebatch_delete_cf(batch_of(batch), family_of(batch, family), (const char *)key.ptr,
+                                 key.len);
+}
+
+static void rocks_batch_delete_range(kal_kv_batch *batch, kal_kv_family family, kal_bytes lower,
+                                     kal_bytes upper)
+{
+    rocksdb_writebatch_delete_range_cf(batch_of(batch), family_of(batch, family),
+                                       (const char *)lower.ptr, lower.len, (const char *)upper.ptr,
+                                       upper.len);
+}
+
+static void rocks_batch_save(kal_kv_batch *batch)
+{
+    rocksdb_writebatch_set_save_point(batch_of(batch));
+}
+
+/* Both calls below fail only without a save point, which kv.c has ruled out. */
+static void rocks_batch_rollback(kal_kv_batch *batch)
+{
+    char *rocks_error = NULL;
+    rocksdb_writebatch_rollback_to_save_point(batch_of(batch), &rocks_error);
+    KAL_ASSERT(rocks_error == NULL);
+}
+
+static void rocks_batch_commit_save(kal_kv_batch *batch)
+{
+    char *rocks_error = NULL;
+    rocksdb_writebatch_pop_save_point(batch_of(batch), &rocks_error);
+    KAL_ASSERT(rocks_error == NULL);
+}
+
+static size_t rocks_batch_bytes(const kal_kv_batch *batch)
+{
+    size_t bytes = 0;
+    (void)rocksdb_writebatch_data(batch_of(batch), &bytes);
+    return bytes;
+}
+
+static size_t rocks_batch_count(const kal_kv_batch *batch)
+{
+    return (size_t)rocksdb_writebatch_count(batch_of(batch));
+}
+
+static kal_status rocks_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    char *rocks_error = NULL;
+    rocksdb_write(rocks->db, sync ? rocks->write_synced : rocks->write, batch_of(batch),
+                  &rocks_error);
+    return take_error("write", rocks->path, rocks_error, err);
+}
+
+static const kal_kv_ops ROCKS_OPS = {
+    .close = rocks_close,
+    .get = rocks_get,
+    .iter_open = rocks_iter_open,
+    .iter_next = rocks_iter_next,
+    .iter_close = rocks_iter_close,
+    .write = rocks_write,
+    .sync = rocks_sync,
+    .snapshot_take = rocks_snapshot_take,
+    .snapshot_release = rocks_snapshot_release,
+    .batch_open = rocks_batch_open,
+    .batch_close = rocks_batch_close,
+    .batch_clear = rocks_batch_clear,
+    .batch_put = rocks_batch_put,
+    .batch_delete = rocks_batch_delete,
+    .batch_delete_range = rocks_batch_delete_range,
+    .batch_save = rocks_batch_save,
+    .batch_rollback = rocks_batch_rollback,
+    .batch_commit_save = rocks_batch_commit_save,
+    .batch_bytes = rocks_batch_bytes,
+    .batch_count = rocks_batch_count,
+};
+
+kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options, kal_kv **kv_out,
+                             kal_error *err)
+{
+    *kv_out = NULL;
+    KAL_TRY(check_directory(path, err));
+    rocks_kv *kv = kal_kv_alloc(sizeof *kv);
+    kv->path = strdup(path);
+    if (kv->path == NULL)
+        kal_die("out of memory");
+    make_options(kv, options);
+    char *rocks_error = open_database(kv);
+    if (rocks_error != NULL) {
+        KAL_ASSERT(kv->db == NULL);
+        kal_status status = take_open_error(path, rocks_error, err);
+        release(kv);
+        return status;
+    }
+    kal_kv_init(&kv->base, &ROCKS_OPS, NULL);
+    *kv_out = &kv->base;
+    return KAL_OK;
+}
