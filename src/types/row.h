@@ -6,6 +6,8 @@
  * The layout follows from the column types of one schema version: fixed columns have constant
  * offsets; variable column k lies between ends[k-1] and ends[k]. EMBEDDING is fixed by its dim
  * (dim * 4 bytes) when NOT stored as NULL: it counts as variable here, so that NULLs cost nothing.
+ * Bit i % 8 of bitmap byte i / 8 is set when column i is NULL; a NULL's fixed bytes are 0 and its
+ * variable bytes are none. ends[] count from the start of the bytes; the last one is the row's end.
  *
  * Threads: a layout is immutable once made.
  */
@@ -22,8 +24,15 @@ typedef struct kal_row_column {
     bool is_variable;
 } kal_row_column;
 
+/* What kal_row_open() checks of one entry of ends[]. */
+typedef struct kal_row_variable {
+    uint32_t column; /* whose bytes these are */
+    uint32_t bytes;  /* exact length when not NULL (EMBEDDING); 0 = any */
+} kal_row_variable;
+
 typedef struct kal_row_layout {
-    kal_row_column *columns; /* arena */
+    kal_row_column *columns;     /* arena; column_count of them */
+    kal_row_variable *variables; /* arena; variable_count of them, ascending by column */
     uint32_t column_count;
     uint32_t variable_count;
     uint32_t fixed_bytes;
@@ -56,7 +65,9 @@ void kal_row_set_seq(uint8_t *row_bytes, uint64_t seq);
 /* The header alone, before the layout of that version is known. KAL_CORRUPT when too short. */
 KAL_MUST_CHECK kal_status kal_row_peek(kal_bytes bytes, uint32_t *schema_version_out,
                                        uint64_t *seq_out, kal_error *err);
-/* Checks every length once, so that kal_row_get() needs no checks. KAL_CORRUPT. */
+/* Checks every length once, so that kal_row_get() needs no checks: ends[] ascend and the last one
+ * is the end of bytes, a NULL has no bytes, an EMBEDDING has dim numbers. Contents (UTF-8, ranges)
+ * are the store's checksums' business. KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_row_open(const kal_row_layout *layout, kal_bytes bytes,
                                        kal_row *row_out, kal_error *err);
 /* Column i; bytes borrow from the row's. */
