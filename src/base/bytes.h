@@ -120,6 +120,47 @@ static inline uint64_t kal_load_be64(const uint8_t *p)
     return __builtin_bswap64(kal_load_le64(p));
 }
 
+/* Reading fields off the front of *input, which moves past them; false when it is too short. */
+static inline bool kal_bytes_take(kal_bytes *input, size_t len, kal_bytes *out)
+{
+    if (input->len < len)
+        return false;
+    *out = kal_bytes_of(input->ptr, len);
+    input->ptr += len;
+    input->len -= len;
+    return true;
+}
+static inline bool kal_bytes_take_u8(kal_bytes *input, uint8_t *out)
+{
+    kal_bytes field;
+    if (!kal_bytes_take(input, 1, &field))
+        return false;
+    *out = field.ptr[0];
+    return true;
+}
+static inline bool kal_bytes_take_le32(kal_bytes *input, uint32_t *out)
+{
+    kal_bytes field;
+    if (!kal_bytes_take(input, 4, &field))
+        return false;
+    *out = kal_load_le32(field.ptr);
+    return true;
+}
+static inline bool kal_bytes_take_le64(kal_bytes *input, uint64_t *out)
+{
+    kal_bytes field;
+    if (!kal_bytes_take(input, 8, &field))
+        return false;
+    *out = kal_load_le64(field.ptr);
+    return true;
+}
+/* u32 length, then so many bytes. */
+static inline bool kal_bytes_take_text(kal_bytes *input, kal_bytes *out)
+{
+    uint32_t len;
+    return kal_bytes_take_le32(input, &len) && kal_bytes_take(input, len, out);
+}
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "KalamDB stores little-endian and has only been built on little-endian machines"
 #endif

@@ -1,0 +1,201 @@
+#include "schema/column.h"
+#include "base/assert.h"
+#include "types/json.h"
+#include "types/text.h"
+
+enum { FLAG_NULLABLE = 1, FLAG_PRIMARY_KEY = 2, FLAG_PARTITION_KEY = 4, FLAG_COMMENT = 8 };
+
+kal_column kal_column_simple(const char *name, uint32_t ordinal, kal_type type)
+{
+    return (kal_column){.name = kal_cstr(name),
+                        .ordinal_position = ordinal,
+                        .column_id = ordinal,
+                        .type = type,
+                        .is_nullable = true};
+}
+
+kal_status kal_column_validate(const kal_column *column, kal_error *err)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+
+    if (column->name.len == 0)
+        return kal_error_set(err, KAL_INVALID, "a column needs a name");
+    if (column->name.len > KAL_NAME_BYTES_MAX)
+        return kal_error_set(err, KAL_INVALID, "column name '%.*s' is longer than %d bytes",
+                             KAL_FMT(column->name), KAL_NAME_BYTES_MAX);
+    if (!kal_utf8_valid(column->name))
+        return kal_error_set(err, KAL_INVALID, "a column name is not valid UTF-8");
+    if (column->ordinal_position == 0)
+        return kal_error_set(err, KAL_INVALID,
+                             "column '%.*s' has ordinal position 0, positions start at 1",
+                             KAL_FMT(column->name));
+    if (!kal_type_valid(column->type))
+        return kal_error_set(err, KAL_INVALID, "column '%.*s' has no valid type",
+                             KAL_FMT(column->name));
+    if (column->is_primary_key && column->is_nullable)
+        return kal_error_set(err, KAL_INVALID, "key column '%.*s' cannot be nullable",
+                             KAL_FMT(column->name));
+    if (column->is_primary_key && !kal_type_may_be_key(column->type))
+        return kal_error_set(err, KAL_INVALID,
+                             "column '%.*s' of type %s cannot be part of a primary key",
+                             KAL_FMT(column->name), kal_type_name(column->type, type_name));
+    return kal_column_default_validate(&column->default_value, column->type, column->name, err);
+}
+
+void kal_column_write_json(const kal_column *column, kal_json_writer *w)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "column_name");
+    kal_json_string(w, column->name);
+    kal_json_key(w, "column_id");
+    kal_json_u64(w, column->column_id);
+    kal_json_key(w, "ordinal_position");
+    kal_json_u64(w, column->ordinal_position);
+    kal_json_key(w, "data_type");
+    kal_type_write_json(column->type, w);
+    kal_json_key(w, "is_nullable");
+    kal_json_bool(w, column->is_nullable);
+    kal_json_key(w, "is_primary_key");
+    kal_json_bool(w, column->is_primary_key);
+    kal_json_key(w, "is_partition_key");
+    kal_json_bool(w, column->is_partition_key);
+    kal_json_key(w, "default_value");
+    kal_column_default_write_json(&column->default_value, w);
+    kal_json_key(w, "column_comment");
+    if (column->comment.ptr == NULL)
+        kal_json_null(w);
+    else
+        kal_json_string(w, column->comment);
+    kal_json_end_object(w);
+}
+
+static kal_status json_u32(const kal_json *object, const char *key, uint32_t *out, kal_error *err)
+{
+    const kal_json *json = kal_json_find(object, key);
+    int64_t v = 0;
+    if (json == NULL || json->kind != KAL_JSON_NUMBER || !kal_parse_i64(json->text, &v) || v < 0 ||
+        v > UINT32_MAX)
+        return kal_error_set(err, KAL_INVALID, "a column needs a whole number '%s'", key);
+    *out = (uint32_t)v;
+    return KAL_OK;
+}
+
+static kal_status json_bool(const kal_json *object, const char *key, bool *out, kal_error *err)
+{
+    const kal_json *json = kal_json_find(object, key);
+    if (json == NULL || json->kind != KAL_JSON_BOOL)
+        return kal_error_set(err, KAL_INVALID, "a column needs '%s' to be true or false", key);
+    *out = json->boolean;
+    return KAL_OK;
+}
+
+kal_status kal_column_from_json(const kal_json *json, kal_arena *arena, kal_column *out,
+                                kal_error *err)
+{
+    const kal_json *name = kal_json_find(json, "column_name");
+    const kal_json *type = kal_json_find(json, "data_type");
+    const kal_json *def = kal_json_find(json, "default_value");
+    const kal_json *comment = kal_json_find(json, "column_comment");
+
+    *out = (kal_column){0};
+    if (name == NULL || name->kind != KAL_JSON_STRING || type == NULL || def == NULL)
+        return kal_error_set(err, KAL_INVALID,
+                             "a column needs 'column_name', 'data_type' and 'default_value'");
+    out->name = kal_arena_copy(arena, name->text);
+    KAL_TRY(json_u32(json, "column_id", &out->column_id, err));
+    KAL_TRY(json_u32(json, "ordinal_position", &out->ordinal_position, err));
+    KAL_TRY(kal_type_from_json(type, &out->type, err));
+    KAL_TRY(json_bool(json, "is_nullable", &out->is_nullable, err));
+    KAL_TRY(json_bool(json, "is_primary_key", &out->is_primary_key, err));
+    KAL_TRY(json_bool(json, "is_partition_key", &out->is_partition_key, err));
+    KAL_TRY(kal_column_default_from_json(def, out->type, arena, &out->default_value, err));
+    if (comment != NULL && comment->kind == KAL_JSON_STRING)
+        out->comment = kal_arena_copy(arena, comment->text);
+    return kal_column_validate(out, err);
+}
+
+void kal_column_encode(const kal_column *column, kal_buf *out)
+{
+    uint8_t flags = (uint8_t)((column->is_nullable ? FLAG_NULLABLE : 0) |
+                              (column->is_primary_key ? FLAG_PRIMARY_KEY : 0) |
+                              (column->is_partition_key ? FLAG_PARTITION_KEY : 0) |
+                              (column->comment.ptr != NULL ? FLAG_COMMENT : 0));
+    kal_buf_append_le32(out, (uint32_t)column->name.len);
+    kal_buf_append_bytes(out, column->name);
+    kal_buf_append_le32(out, column->column_id);
+    kal_buf_append_le32(out, column->ordinal_position);
+    kal_type_encode(column->type, out);
+    kal_buf_append_byte(out, flags);
+    kal_column_default_encode(&column->default_value, out);
+    if (column->comment.ptr != NULL) {
+        kal_buf_append_le32(out, (uint32_t)column->comment.len);
+        kal_buf_append_bytes(out, column->comment);
+    }
+}
+
+kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out, kal_error *err)
+{
+    kal_bytes name;
+    kal_bytes comment;
+    uint8_t flags = 0;
+
+    *out = (kal_column){0};
+    if (!kal_bytes_take_text(input, &name) || !kal_bytes_take_le32(input, &out->column_id) ||
+        !kal_bytes_take_le32(input, &out->ordinal_position))
+        return kal_error_set(err, KAL_CORRUPT, "stored column is damaged");
+    out->name = kal_arena_copy(arena, name);
+    KAL_TRY(kal_type_decode(input, &out->type, err));
+    if (!kal_bytes_take_u8(input, &flags))
+        return kal_error_set(err, KAL_CORRUPT, "stored column '%.*s' is damaged", KAL_FMT(name));
+    out->is_nullable = (flags & FLAG_NULLABLE) != 0;
+    out->is_primary_key = (flags & FLAG_PRIMARY_KEY) != 0;
+    out->is_partition_key = (flags & FLAG_PARTITION_KEY) != 0;
+    KAL_TRY(kal_column_default_decode(input, arena, &out->default_value, err));
+    if ((flags & FLAG_COMMENT) != 0) {
+        if (!kal_bytes_take_text(input, &comment))
+            return kal_error_set(err, KAL_CORRUPT, "stored column '%.*s' is damaged",
+                                 KAL_FMT(name));
+        out->comment = kal_arena_copy(arena, comment);
+    }
+    return KAL_OK;
+}
+
+void kal_identifier_to_sql(kal_bytes name, kal_buf *out)
+{
+    bool plain = name.len > 0 && ((name.ptr[0] >= 'a' && name.ptr[0] <= 'z') || name.ptr[0] == '_');
+    for (size_t i = 0; plain && i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+        plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    }
+    if (plain) {
+        kal_buf_append_bytes(out, name);
+        return;
+    }
+    kal_buf_append_byte(out, '"');
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '"')
+            kal_buf_append_byte(out, '"');
+        kal_buf_append_byte(out, name.ptr[i]);
+    }
+    kal_buf_append_byte(out, '"');
+}
+
+void kal_column_to_sql(const kal_column *column, kal_buf *out)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+
+    kal_identifier_to_sql(column->name, out);
+    kal_buf_append_byte(out, ' ');
+    kal_buf_append_cstr(out, kal_type_name(column->type, type_name));
+    if (!column->is_nullable)
+        kal_buf_append_cstr(out, " NOT NULL");
+    if (column->default_value.kind != KAL_DEFAULT_NONE) {
+        kal_buf_append_cstr(out, " DEFAULT ");
+        kal_column_default_to_sql(&column->default_value, out);
+    }
+    if (column->comment.ptr != NULL) {
+        kal_value comment = kal_value_text(column->comment);
+        kal_buf_append_cstr(out, " COMMENT ");
+        kal_value_to_sql(&comment, out);
+    }
+}

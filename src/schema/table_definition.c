@@ -1,0 +1,669 @@
+#include "schema/table_definition.h"
+#include "base/assert.h"
+#include "base/map.h"
+#include "types/arrow.h"
+#include "types/json.h"
+#include "types/text.h"
+
+#include <stdlib.h>
+
+enum { FORMAT = 1, FLAG_COMMENT = 1 };
+
+/* ---- validation ---- */
+
+static kal_status validate_name(const char *what, kal_bytes name, kal_error *err)
+{
+    if (name.len == 0)
+        return kal_error_set(err, KAL_INVALID, "a %s needs a name", what);
+    if (name.len > KAL_NAME_BYTES_MAX)
+        return kal_error_set(err, KAL_INVALID, "%s name '%.*s' is longer than %d bytes", what,
+                             KAL_FMT(name), KAL_NAME_BYTES_MAX);
+    return KAL_OK;
+}
+
+static kal_status validate_unique_names(const kal_table_definition *def, kal_error *err)
+{
+    kal_status status = KAL_OK;
+    kal_map seen; /* owned */
+    kal_map_init(&seen);
+    for (uint32_t i = 0; i < def->column_count && status == KAL_OK; i++) {
+        uint8_t folded[KAL_NAME_BYTES_MAX];
+        kal_bytes name = def->columns[i].name;
+        for (size_t k = 0; k < name.len; k++)
+            folded[k] = (uint8_t)kal_ascii_lower((char)name.ptr[k]);
+        if (kal_map_put(&seen, kal_bytes_of(folded, name.len), &def->columns[i]) != NULL)
+            status =
+                kal_error_set(err, KAL_INVALID, "column '%.*s' is defined twice", KAL_FMT(name));
+    }
+    kal_map_release(&seen);
+    return status;
+}
+
+static kal_status validate_columns(const kal_table_definition *def, kal_error *err)
+{
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        const kal_column *column = &def->columns[i];
+        KAL_TRY(kal_column_validate(column, err));
+        if (column->ordinal_position <= before)
+            return kal_error_set(err, KAL_INVALID, "column '%.*s' repeats ordinal position %u",
+                                 KAL_FMT(column->name), column->ordinal_position);
+        before = column->ordinal_position;
+        if (column->column_id == 0 || column->column_id > def->column_id_max)
+            return kal_error_set(err, KAL_INVALID, "column '%.*s' has no valid column_id",
+                                 KAL_FMT(column->name));
+    }
+    if (before > def->ordinal_max)
+        return kal_error_set(err, KAL_INVALID, "ordinal position %u exceeds the recorded %u",
+                             before, def->ordinal_max);
+    return validate_unique_names(def, err);
+}
+
+static kal_status validate_key(const kal_table_definition *def, kal_error *err)
+{
+    uint32_t marked = 0;
+    for (uint32_t i = 0; i < def->column_count; i++)
+        marked += def->columns[i].is_primary_key;
+    if (marked != def->key_column_count)
+        return kal_error_set(err, KAL_INVALID, "a key column is listed twice");
+    for (uint32_t i = 0; i < def->key_column_count; i++) {
+        if (def->key_columns[i] >= def->column_count ||
+            !def->columns[def->key_columns[i]].is_primary_key)
+            return kal_error_set(err, KAL_INVALID, "the primary key names no column");
+    }
+    if (def->key_column_count == 0 &&
+        (def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED)) {
+        kal_error_set(err, KAL_INVALID, "%s tables require a PRIMARY KEY column",
+                      def->table_type == KAL_TABLE_USER ? "USER" : "SHARED");
+        kal_error_hint(err, "for example: id %s PRIMARY KEY DEFAULT SNOWFLAKE_ID()",
+                       kal_type_base_name(KAL_TYPE_BIGINT));
+        return KAL_INVALID;
+    }
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_validate(const kal_table_definition *def, kal_error *err)
+{
+    KAL_TRY(validate_name("namespace", def->namespace_id, err));
+    KAL_TRY(validate_name("table", def->table_name, err));
+    if (def->column_count == 0)
+        return kal_error_set(err, KAL_INVALID, "table '%.*s' needs at least one column",
+                             KAL_FMT(def->table_name));
+    if (def->column_count > KAL_COLUMNS_MAX)
+        return kal_error_set(err, KAL_INVALID, "table '%.*s' has %u columns, the limit is %d",
+                             KAL_FMT(def->table_name), def->column_count, KAL_COLUMNS_MAX);
+    if (def->schema_version == 0)
+        return kal_error_set(err, KAL_INVALID, "schema versions start at 1");
+    if (def->options.table_type != def->table_type)
+        return kal_error_set(err, KAL_INVALID, "options of a %s table given to a %s table",
+                             kal_table_type_upper(def->options.table_type),
+                             kal_table_type_upper(def->table_type));
+    KAL_TRY(kal_table_options_validate(&def->options, err));
+    KAL_TRY(validate_columns(def, err));
+    return validate_key(def, err);
+}
+
+/* ---- building ---- */
+
+static int by_ordinal(const void *a, const void *b)
+{
+    const kal_column *x = a;
+    const kal_column *y = b;
+    return (x->ordinal_position > y->ordinal_position) -
+           (x->ordinal_position < y->ordinal_position);
+}
+
+static bool copy_column(const kal_column *from, kal_arena *arena, kal_column *to)
+{
+    *to = *from;
+    to->name = kal_arena_copy(arena, from->name);
+    if (from->comment.ptr != NULL)
+        to->comment = kal_arena_copy(arena, from->comment);
+    if (from->default_value.kind != KAL_DEFAULT_LITERAL)
+        return true;
+    return kal_value_copy(&from->default_value.literal, arena, &to->default_value.literal);
+}
+
+static kal_status copy_columns(kal_table_definition *def, const kal_column *columns, size_t count,
+                               kal_arena *arena, kal_error *err)
+{
+    def->columns = kal_arena_alloc(arena, count * sizeof *columns);
+    def->column_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        if (!copy_column(&columns[i], arena, &def->columns[i]))
+            return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
+                                 KAL_FMT(columns[i].name));
+    }
+    qsort(def->columns, count, sizeof *def->columns, by_ordinal);
+    return KAL_OK;
+}
+
+/* Ordinals exactly 1..n, ids assigned where missing. */
+static kal_status number_columns(kal_table_definition *def, kal_error *err)
+{
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        kal_column *column = &def->columns[i];
+        if (column->ordinal_position == 0)
+            return kal_error_set(err, KAL_INVALID,
+                                 "column '%.*s' has ordinal position 0, positions start at 1",
+                                 KAL_FMT(column->name));
+        if (column->ordinal_position != i + 1)
+            return kal_error_set(
+                err, KAL_INVALID, "ordinal positions must be 1 to %u, column '%.*s' has %u",
+                def->column_count, KAL_FMT(column->name), column->ordinal_position);
+        if (column->column_id == 0)
+            column->column_id = i + 1;
+        if (column->column_id > def->column_id_max)
+            def->column_id_max = column->column_id;
+    }
+    def->ordinal_max = def->column_count;
+    return KAL_OK;
+}
+
+static void key_from_marks(kal_table_definition *def)
+{
+    def->key_column_count = 0;
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        if (def->columns[i].is_primary_key)
+            def->key_columns[def->key_column_count++] = i;
+    }
+}
+
+static kal_status key_from_names(kal_table_definition *def, const kal_bytes *names, size_t count,
+                                 kal_error *err)
+{
+    for (size_t k = 0; k < count; k++) {
+        int i = kal_table_definition_find(def, names[k]);
+        if (i < 0)
+            return kal_error_set(err, KAL_INVALID, "the primary key names no column: '%.*s'",
+                                 KAL_FMT(names[k]));
+        for (uint32_t j = 0; j < k; j++) {
+            if (def->key_columns[j] == (uint32_t)i)
+                return kal_error_set(err, KAL_INVALID,
+                                     "column '%.*s' stands twice in the primary key",
+                                     KAL_FMT(names[k]));
+        }
+        def->columns[i].is_primary_key = true;
+        def->key_columns[k] = (uint32_t)i;
+    }
+    def->key_column_count = (uint32_t)count;
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_create(kal_bytes namespace_id, kal_bytes table_name,
+                                       kal_table_type type, const kal_column *columns, size_t count,
+                                       const kal_bytes *key_names, size_t key_count,
+                                       const kal_table_options *options, int64_t now_us,
+                                       kal_arena *arena, kal_table_definition **out, kal_error *err)
+{
+    *out = NULL;
+    if (count == 0)
+        return kal_error_set(err, KAL_INVALID, "table '%.*s' needs at least one column",
+                             KAL_FMT(table_name));
+    if (count > KAL_COLUMNS_MAX || key_count > count)
+        return kal_error_set(err, KAL_INVALID, "table '%.*s' has %zu columns, the limit is %d",
+                             KAL_FMT(table_name), count > key_count ? count : key_count,
+                             KAL_COLUMNS_MAX);
+    kal_table_definition *def = KAL_NEW(arena, kal_table_definition);
+    def->namespace_id = kal_arena_copy(arena, namespace_id);
+    def->table_name = kal_arena_copy(arena, table_name);
+    def->table_type = type;
+    def->options = options == NULL ? kal_table_options_default(type) : *options;
+    def->schema_version = 1;
+    def->created_at_us = now_us;
+    def->updated_at_us = now_us;
+    KAL_TRY(copy_columns(def, columns, count, arena, err));
+    KAL_TRY(number_columns(def, err));
+    def->key_columns = kal_arena_alloc(arena, count * sizeof *def->key_columns);
+    if (key_names == NULL)
+        key_from_marks(def);
+    else
+        KAL_TRY(key_from_names(def, key_names, key_count, err));
+    KAL_TRY(kal_table_definition_validate(def, err));
+    *out = def;
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_partition_by(kal_table_definition *def, const kal_bytes *names,
+                                             size_t count, kal_error *err)
+{
+    for (size_t k = 0; k < count; k++) {
+        int i = kal_table_definition_find(def, names[k]);
+        if (i < 0)
+            return kal_error_set(err, KAL_INVALID, "the partition key names no column: '%.*s'",
+                                 KAL_FMT(names[k]));
+        def->columns[i].is_partition_key = true;
+    }
+    return KAL_OK;
+}
+
+kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, kal_arena *arena)
+{
+    kal_table_definition *copy = KAL_NEW(arena, kal_table_definition);
+    *copy = *def;
+    copy->namespace_id = kal_arena_copy(arena, def->namespace_id);
+    copy->table_name = kal_arena_copy(arena, def->table_name);
+    if (def->comment.ptr != NULL)
+        copy->comment = kal_arena_copy(arena, def->comment);
+    copy->columns = kal_arena_alloc(arena, (def->column_count + 1) * sizeof *def->columns);
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        bool copied = copy_column(&def->columns[i], arena, &copy->columns[i]);
+        KAL_ASSERT(copied); /* definitions live in arenas without a budget */
+    }
+    copy->key_columns = kal_arena_alloc(arena, (def->column_count + 1) * sizeof(uint32_t));
+    memcpy(copy->key_columns, def->key_columns, def->key_column_count * sizeof(uint32_t));
+    return copy;
+}
+
+static kal_table_definition *next_version(const kal_table_definition *def, int64_t now_us,
+                                          kal_arena *arena)
+{
+    kal_table_definition *next = kal_table_definition_copy(def, arena);
+    next->schema_version++;
+    next->updated_at_us = now_us;
+    return next;
+}
+
+kal_status kal_table_definition_add_column(const kal_table_definition *def,
+                                           const kal_column *column, int64_t now_us,
+                                           kal_arena *arena, kal_table_definition **out,
+                                           kal_error *err)
+{
+    *out = NULL;
+    if (def->column_count >= KAL_COLUMNS_MAX)
+        return kal_error_set(err, KAL_INVALID, "table '%.*s' already has %d columns",
+                             KAL_FMT(def->table_name), KAL_COLUMNS_MAX);
+    kal_table_definition *next = next_version(def, now_us, arena);
+    kal_column *added = &next->columns[next->column_count];
+    if (!copy_column(column, arena, added))
+        return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
+                             KAL_FMT(column->name));
+    if (column->ordinal_position != 0 && column->ordinal_position != def->ordinal_max + 1)
+        return kal_error_set(err, KAL_INVALID,
+                             "column '%.*s' must take ordinal position %u, got %u",
+                             KAL_FMT(column->name), def->ordinal_max + 1, column->ordinal_position);
+    if (column->is_primary_key)
+        return kal_error_set(err, KAL_INVALID,
+                             "column '%.*s' cannot join the primary key of an existing table",
+                             KAL_FMT(column->name));
+    added->ordinal_position = ++next->ordinal_max;
+    added->column_id = ++next->column_id_max;
+    next->column_count++;
+    KAL_TRY(kal_table_definition_validate(next, err));
+    *out = next;
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_drop_column(const kal_table_definition *def, kal_bytes name,
+                                            int64_t now_us, kal_arena *arena,
+                                            kal_table_definition **out, kal_error *err)
+{
+    int dropped = kal_table_definition_find(def, name);
+
+    *out = NULL;
+    if (dropped < 0)
+        return kal_error_set(err, KAL_NOT_FOUND, "column '%.*s' does not exist", KAL_FMT(name));
+    if (def->columns[dropped].is_primary_key)
+        return kal_error_set(err, KAL_INVALID, "key column '%.*s' cannot be dropped",
+                             KAL_FMT(name));
+    if (def->column_count == 1)
+        return kal_error_set(err, KAL_INVALID, "the last column '%.*s' cannot be dropped",
+                             KAL_FMT(name));
+    kal_table_definition *next = next_version(def, now_us, arena);
+    next->column_count--;
+    memmove(&next->columns[dropped], &next->columns[dropped + 1],
+            (next->column_count - (uint32_t)dropped) * sizeof *next->columns);
+    for (uint32_t k = 0; k < next->key_column_count; k++)
+        next->key_columns[k] -= next->key_columns[k] > (uint32_t)dropped;
+    KAL_TRY(kal_table_definition_validate(next, err));
+    *out = next;
+    return KAL_OK;
+}
+
+/* ---- asking ---- */
+
+int kal_table_definition_find(const kal_table_definition *def, kal_bytes column_name)
+{
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        if (kal_bytes_equal(def->columns[i].name, column_name))
+            return (int)i;
+    }
+    return -1;
+}
+
+kal_bytes kal_table_definition_near(const kal_table_definition *def, kal_bytes column_name)
+{
+    kal_bytes best = {0};
+    size_t least = column_name.len / 3 + 2;
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        size_t distance = kal_edit_distance(def->columns[i].name, column_name);
+        if (distance < least) {
+            least = distance;
+            best = def->columns[i].name;
+        }
+    }
+    return best;
+}
+
+kal_bytes kal_table_definition_qualified_name(const kal_table_definition *def, kal_arena *arena)
+{
+    return kal_cstr(
+        kal_arena_printf(arena, "%.*s.%.*s", KAL_FMT(def->namespace_id), KAL_FMT(def->table_name)));
+}
+
+void kal_table_definition_arrow_json(const kal_table_definition *def, kal_buf *out)
+{
+    kal_arena arena; /* owned */
+    kal_arena_init(&arena, NULL);
+    kal_arrow_field *fields = kal_arena_alloc(&arena, def->column_count * sizeof *fields);
+    for (uint32_t i = 0; i < def->column_count; i++)
+        fields[i] = (kal_arrow_field){def->columns[i].name, def->columns[i].type,
+                                      def->columns[i].is_nullable};
+    kal_arrow_schema_json(fields, def->column_count, out);
+    kal_arena_release(&arena);
+}
+
+/* ---- JSON ---- */
+
+void kal_table_definition_write_json(const kal_table_definition *def, kal_json_writer *w)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "format");
+    kal_json_u64(w, FORMAT);
+    kal_json_key(w, "table_id");
+    kal_json_u64(w, def->table_id);
+    kal_json_key(w, "namespace_id");
+    kal_json_string(w, def->namespace_id);
+    kal_json_key(w, "table_name");
+    kal_json_string(w, def->table_name);
+    kal_json_key(w, "table_type");
+    kal_json_cstr(w, kal_table_type_name(def->table_type));
+    kal_json_key(w, "columns");
+    kal_json_begin_array(w);
+    for (uint32_t i = 0; i < def->column_count; i++)
+        kal_column_write_json(&def->columns[i], w);
+    kal_json_end_array(w);
+    kal_json_key(w, "primary_key");
+    kal_json_begin_array(w);
+    for (uint32_t i = 0; i < def->key_column_count; i++)
+        kal_json_string(w, def->columns[def->key_columns[i]].name);
+    kal_json_end_array(w);
+    kal_json_key(w, "schema_version");
+    kal_json_u64(w, def->schema_version);
+    kal_json_key(w, "ordinal_max");
+    kal_json_u64(w, def->ordinal_max);
+    kal_json_key(w, "column_id_max");
+    kal_json_u64(w, def->column_id_max);
+    kal_json_key(w, "table_options");
+    kal_table_options_write_json(&def->options, w);
+    kal_json_key(w, "table_comment");
+    if (def->comment.ptr == NULL)
+        kal_json_null(w);
+    else
+        kal_json_string(w, def->comment);
+    kal_json_key(w, "created_at");
+    kal_json_i64(w, def->created_at_us);
+    kal_json_key(w, "updated_at");
+    kal_json_i64(w, def->updated_at_us);
+    kal_json_end_object(w);
+}
+
+static kal_status json_number(const kal_json *object, const char *key, int64_t low, int64_t high,
+                              int64_t *out, kal_error *err)
+{
+    const kal_json *json = kal_json_find(object, key);
+    if (json == NULL || json->kind != KAL_JSON_NUMBER || !kal_parse_i64(json->text, out) ||
+        *out < low || *out > high)
+        return kal_error_set(err, KAL_INVALID, "a table definition needs a whole number '%s'", key);
+    return KAL_OK;
+}
+
+static kal_status json_kind(const kal_json *object, const char *key, kal_json_kind kind,
+                            const kal_json **out, kal_error *err)
+{
+    *out = kal_json_find(object, key);
+    if (*out == NULL || (*out)->kind != kind)
+        return kal_error_set(err, KAL_INVALID, "a table definition needs '%s' as %s", key,
+                             kal_json_kind_name(kind));
+    return KAL_OK;
+}
+
+static kal_status numbers_from_json(const kal_json *json, kal_table_definition *def, kal_error *err)
+{
+    int64_t format = 0;
+    int64_t table_id = 0;
+    int64_t version = 0;
+    int64_t ordinal_max = 0;
+    int64_t column_id_max = 0;
+
+    KAL_TRY(json_number(json, "format", 0, INT64_MAX, &format, err));
+    if (format != FORMAT)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "table definition of format %lld, this server reads %d",
+                             (long long)format, FORMAT);
+    KAL_TRY(json_number(json, "table_id", 0, UINT32_MAX, &table_id, err));
+    KAL_TRY(json_number(json, "schema_version", 1, UINT32_MAX, &version, err));
+    KAL_TRY(json_number(json, "ordinal_max", 1, UINT32_MAX, &ordinal_max, err));
+    KAL_TRY(json_number(json, "column_id_max", 1, UINT32_MAX, &column_id_max, err));
+    KAL_TRY(json_number(json, "created_at", INT64_MIN, INT64_MAX, &def->created_at_us, err));
+    KAL_TRY(json_number(json, "updated_at", INT64_MIN, INT64_MAX, &def->updated_at_us, err));
+    def->table_id = (uint32_t)table_id;
+    def->schema_version = (uint32_t)version;
+    def->ordinal_max = (uint32_t)ordinal_max;
+    def->column_id_max = (uint32_t)column_id_max;
+    return KAL_OK;
+}
+
+static kal_status columns_from_json(const kal_json *json, kal_arena *arena,
+                                    kal_table_definition *def, kal_error *err)
+{
+    const kal_json *columns = NULL;
+    const kal_json *key = NULL;
+
+    KAL_TRY(json_kind(json, "columns", KAL_JSON_ARRAY, &columns, err));
+    KAL_TRY(json_kind(json, "primary_key", KAL_JSON_ARRAY, &key, err));
+    if (columns->len > KAL_COLUMNS_MAX || key->len > columns->len)
+        return kal_error_set(err, KAL_INVALID, "a table has at most %d columns", KAL_COLUMNS_MAX);
+    def->columns = kal_arena_alloc(arena, columns->len * sizeof *def->columns);
+    def->column_count = (uint32_t)columns->len;
+    for (size_t i = 0; i < columns->len; i++)
+        KAL_TRY(kal_column_from_json(&columns->items[i], arena, &def->columns[i], err));
+    def->key_columns = kal_arena_alloc(arena, columns->len * sizeof *def->key_columns);
+    for (size_t i = 0; i < key->len; i++) {
+        int at = key->items[i].kind == KAL_JSON_STRING
+                     ? kal_table_definition_find(def, key->items[i].text)
+                     : -1;
+        if (at < 0)
+            return kal_error_set(err, KAL_INVALID, "the primary key names no column");
+        def->key_columns[def->key_column_count++] = (uint32_t)at;
+    }
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena,
+                                          kal_table_definition **out, kal_error *err)
+{
+    kal_table_definition *def = KAL_NEW(arena, kal_table_definition);
+    const kal_json *part = NULL;
+
+    *out = NULL;
+    KAL_TRY(json_kind(json, "namespace_id", KAL_JSON_STRING, &part, err));
+    def->namespace_id = kal_arena_copy(arena, part->text);
+    KAL_TRY(json_kind(json, "table_name", KAL_JSON_STRING, &part, err));
+    def->table_name = kal_arena_copy(arena, part->text);
+    KAL_TRY(json_kind(json, "table_type", KAL_JSON_STRING, &part, err));
+    if (!kal_table_type_parse(part->text, &def->table_type))
+        return kal_error_set(err, KAL_INVALID, "unknown table_type '%.*s'", KAL_FMT(part->text));
+    KAL_TRY(numbers_from_json(json, def, err));
+    KAL_TRY(columns_from_json(json, arena, def, err));
+    KAL_TRY(json_kind(json, "table_options", KAL_JSON_OBJECT, &part, err));
+    KAL_TRY(kal_table_options_from_json(part, &def->options, err));
+    part = kal_json_find(json, "table_comment");
+    if (part != NULL && part->kind == KAL_JSON_STRING)
+        def->comment = kal_arena_copy(arena, part->text);
+    KAL_TRY(kal_table_definition_validate(def, err));
+    *out = def;
+    return KAL_OK;
+}
+
+/* ---- binary ---- */
+
+static void append_text(kal_buf *out, kal_bytes text)
+{
+    kal_buf_append_le32(out, (uint32_t)text.len);
+    kal_buf_append_bytes(out, text);
+}
+
+void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out)
+{
+    kal_buf_append_byte(out, FORMAT);
+    kal_buf_append_le32(out, def->table_id);
+    append_text(out, def->namespace_id);
+    append_text(out, def->table_name);
+    kal_buf_append_byte(out, (uint8_t)def->table_type);
+    kal_buf_append_le32(out, def->schema_version);
+    kal_buf_append_le32(out, def->ordinal_max);
+    kal_buf_append_le32(out, def->column_id_max);
+    kal_buf_append_le64(out, (uint64_t)def->created_at_us);
+    kal_buf_append_le64(out, (uint64_t)def->updated_at_us);
+    kal_table_options_encode(&def->options, out);
+    kal_buf_append_byte(out, def->comment.ptr != NULL ? FLAG_COMMENT : 0);
+    if (def->comment.ptr != NULL)
+        append_text(out, def->comment);
+    kal_buf_append_le32(out, def->column_count);
+    for (uint32_t i = 0; i < def->column_count; i++)
+        kal_column_encode(&def->columns[i], out);
+    kal_buf_append_le32(out, def->key_column_count);
+    for (uint32_t i = 0; i < def->key_column_count; i++)
+        kal_buf_append_le32(out, def->key_columns[i]);
+}
+
+static bool decode_head(kal_bytes *in, kal_arena *arena, kal_table_definition *def)
+{
+    kal_bytes ns;
+    kal_bytes name;
+    uint8_t type = 0;
+    uint64_t created = 0;
+    uint64_t updated = 0;
+
+    if (!kal_bytes_take_le32(in, &def->table_id) || !kal_bytes_take_text(in, &ns) ||
+        !kal_bytes_take_text(in, &name) || !kal_bytes_take_u8(in, &type) ||
+        type > KAL_TABLE_SYSTEM || !kal_bytes_take_le32(in, &def->schema_version) ||
+        !kal_bytes_take_le32(in, &def->ordinal_max) ||
+        !kal_bytes_take_le32(in, &def->column_id_max) || !kal_bytes_take_le64(in, &created) ||
+        !kal_bytes_take_le64(in, &updated))
+        return false;
+    def->namespace_id = kal_arena_copy(arena, ns);
+    def->table_name = kal_arena_copy(arena, name);
+    def->table_type = (kal_table_type)type;
+    def->created_at_us = (int64_t)created;
+    def->updated_at_us = (int64_t)updated;
+    return true;
+}
+
+static kal_status damaged(kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT, "stored table definition is damaged");
+}
+
+static kal_status decode_columns(kal_bytes *in, kal_arena *arena, kal_table_definition *def,
+                                 kal_error *err)
+{
+    if (!kal_bytes_take_le32(in, &def->column_count) || def->column_count == 0 ||
+        def->column_count > KAL_COLUMNS_MAX)
+        return damaged(err);
+    def->columns = kal_arena_alloc(arena, def->column_count * sizeof *def->columns);
+    for (uint32_t i = 0; i < def->column_count; i++)
+        KAL_TRY(kal_column_decode(in, arena, &def->columns[i], err));
+    if (!kal_bytes_take_le32(in, &def->key_column_count) ||
+        def->key_column_count > def->column_count)
+        return damaged(err);
+    def->key_columns = kal_arena_alloc(arena, def->column_count * sizeof *def->key_columns);
+    for (uint32_t i = 0; i < def->key_column_count; i++) {
+        if (!kal_bytes_take_le32(in, &def->key_columns[i]))
+            return damaged(err);
+    }
+    return KAL_OK;
+}
+
+kal_status kal_table_definition_decode(kal_bytes input, kal_arena *arena,
+                                       kal_table_definition **out, kal_error *err)
+{
+    kal_table_definition *def = KAL_NEW(arena, kal_table_definition);
+    uint8_t format = 0;
+    uint8_t flags = 0;
+    kal_bytes comment;
+
+    *out = NULL;
+    if (!kal_bytes_take_u8(&input, &format))
+        return damaged(err);
+    if (format > FORMAT)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "stored table definition has format %u, this server reads up to %d",
+                             format, FORMAT);
+    if (format == 0 || !decode_head(&input, arena, def))
+        return damaged(err);
+    KAL_TRY(kal_table_options_decode(&input, &def->options, err));
+    if (!kal_bytes_take_u8(&input, &flags))
+        return damaged(err);
+    if ((flags & FLAG_COMMENT) != 0) {
+        if (!kal_bytes_take_text(&input, &comment))
+            return damaged(err);
+        def->comment = kal_arena_copy(arena, comment);
+    }
+    KAL_TRY(decode_columns(&input, arena, def, err));
+    if (input.len != 0 || kal_table_definition_validate(def, NULL) != KAL_OK)
+        return damaged(err);
+    *out = def;
+    return KAL_OK;
+}
+
+/* ---- SQL ---- */
+
+static void names_to_sql(const kal_table_definition *def, bool partition, kal_buf *out)
+{
+    bool first = true;
+    uint32_t count = partition ? def->column_count : def->key_column_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const kal_column *column = &def->columns[partition ? i : def->key_columns[i]];
+        if (partition && !column->is_partition_key)
+            continue;
+        kal_buf_append_cstr(out, first ? "" : ", ");
+        kal_identifier_to_sql(column->name, out);
+        first = false;
+    }
+}
+
+void kal_table_definition_to_sql(const kal_table_definition *def, kal_buf *out)
+{
+    bool partitioned = false;
+    kal_buf_append_cstr(out, "CREATE TABLE ");
+    kal_identifier_to_sql(def->namespace_id, out);
+    kal_buf_append_byte(out, '.');
+    kal_identifier_to_sql(def->table_name, out);
+    kal_buf_append_cstr(out, " (\n");
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        kal_buf_append_cstr(out, i == 0 ? "    " : ",\n    ");
+        kal_column_to_sql(&def->columns[i], out);
+        partitioned = partitioned || def->columns[i].is_partition_key;
+    }
+    if (def->key_column_count > 0) {
+        kal_buf_append_cstr(out, ",\n    PRIMARY KEY (");
+        names_to_sql(def, false, out);
+        kal_buf_append_byte(out, ')');
+    }
+    kal_buf_append_cstr(out, "\n)");
+    if (partitioned) {
+        kal_buf_append_cstr(out, " PARTITION BY (");
+        names_to_sql(def, true, out);
+        kal_buf_append_byte(out, ')');
+    }
+    if (def->comment.ptr != NULL) {
+        kal_value comment = kal_value_text(def->comment);
+        kal_buf_append_cstr(out, " COMMENT ");
+        kal_value_to_sql(&comment, out);
+    }
+    kal_buf_append_cstr(out, " WITH (");
+    kal_table_options_to_sql(&def->options, out);
+    kal_buf_append_cstr(out, ")");
+}
