@@ -25,5 +25,8 @@ void kal_rng_fill(kal_rng *rng, void *out, size_t len);
 /* Unpredictable bytes from the kernel, buffered per thread (a system call costs 0.6 us). The buffer
  * is wiped as it is used. Ends the process when the kernel has no randomness to give. */
 void kal_random_bytes(void *out, size_t len);
+/* Simulation only: kal_random_bytes() of this thread draws from rng (borrowed) until it is given
+ * another one, or NULL for the kernel again. */
+void kal_random_simulate(kal_rng *rng);
 
 #endif

@@ -1,0 +1,62 @@
+#include "base/thread.h"
+#include "base/assert.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES = 16 }; /* with NUL: a limit of the kernel */
+
+typedef struct start {
+    kal_thread_fn fn;
+    void *context;
+    char name[NAME_BYTES];
+} start;
+
+static void *run(void *argument)
+{
+    start s = *(start *)argument;
+    free(argument);
+    pthread_setname_np(pthread_self(), s.name);
+    s.fn(s.context);
+    return NULL;
+}
+
+/* The thread inherits the mask of its maker, so all signals are blocked around its making: there
+ * is no moment in which it could be chosen for one. */
+static int create_masked(pthread_t *thread_out, const pthread_attr_t *attributes, start *s)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    KAL_ASSERT(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+    int error = pthread_create(thread_out, attributes, run, s);
+    KAL_ASSERT(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+    return error;
+}
+
+kal_status kal_thread_start(pthread_t *thread_out, const char *name, size_t stack_bytes,
+                            kal_thread_fn fn, void *context, kal_error *err)
+{
+    pthread_attr_t attributes;
+    KAL_ASSERT(strlen(name) < NAME_BYTES);
+    start *s = malloc(sizeof *s); /* owned by the new thread once it runs */
+    if (s == NULL)
+        kal_die("out of memory: thread '%s'", name);
+    *s = (start){.fn = fn, .context = context};
+    snprintf(s->name, sizeof s->name, "%s", name);
+
+    KAL_ASSERT(pthread_attr_init(&attributes) == 0);
+    if (stack_bytes != 0 && stack_bytes < (size_t)PTHREAD_STACK_MIN)
+        stack_bytes = (size_t)PTHREAD_STACK_MIN;
+    int error = stack_bytes == 0 ? 0 : pthread_attr_setstacksize(&attributes, stack_bytes);
+    if (error == 0)
+        error = create_masked(thread_out, &attributes, s);
+    pthread_attr_destroy(&attributes);
+    if (error == 0)
+        return KAL_OK;
+    free(s);
+    return kal_error_set(err, KAL_IO, "cannot start thread '%s': %s", name, strerror(error));
+}
