@@ -133,7 +133,10 @@ void kal_column_default_write_json(const kal_column_default *def, kal_json_write
     kal_json_begin_object(w);
     if (def->kind == KAL_DEFAULT_LITERAL) {
         kal_json_key(w, "Literal");
-        kal_value_write_json(&def->literal, w);
+        if (def->literal.type.tag == KAL_TYPE_BIGINT) /* a plain number here, unlike in replies */
+            kal_json_i64(w, def->literal.integer);
+        else
+            kal_value_write_json(&def->literal, w);
     } else {
         kal_json_key(w, "FunctionCall");
         kal_json_begin_object(w);
