@@ -5,10 +5,13 @@
  * infinities as strings); TIMESTAMP, DATETIME, TIME -> number of us; DATE -> number of days;
  * DECIMAL
  * -> string with its scale; UUID -> text; BYTES -> array of byte numbers; JSON -> string holding
- * the JSON text; FILE -> object; EMBEDDING -> array of numbers; NULL -> null. In accepts what goes
- * out, and what a person would send: numbers for BIGINT and DECIMAL, text for times
- * ("2024-02-29T13:14:15Z"), JSON values as they are for JSON columns (a string is taken as JSON
- * text when it parses, else refused), base64 or 0x text for BYTES.
+ * the JSON text; FILE -> object; EMBEDDING -> array of numbers; NULL -> null.
+ *
+ * In accepts what goes out, and what a person would send: numbers for BIGINT and DECIMAL, text for
+ * times ("2024-02-29T13:14:15Z"), JSON values as they are for JSON columns (a string is taken as
+ * JSON text when it parses, else refused), any JSON value for TEXT (what is not a string as it is
+ * written), text "[0.1, 2]" for EMBEDDING; for BYTES text 0x and hex digits, else base64. Integer
+ * columns take whole numbers only, and no number becomes an infinity.
  */
 #ifndef KAL_TYPES_JSON_H
 #define KAL_TYPES_JSON_H
