@@ -1,0 +1,110 @@
+/*
+ * change_log.c: one record a changed row, under be16 shard | be64 seq; the shard's head under
+ * be16 shard | ff..ff. The head is written in every commit of the shard, so a snapshot that holds a
+ * row also holds the seq that wrote it.
+ *
+ * Record: u8 format (1), u8 action, u8 flags (1: ends its commit), u64 first seq of the commit, u32
+ * table_id, u64 user_no, then key, row before and row after, each u32 length + bytes.
+ */
+#include "base/assert.h"
+#include "table/table_internal.h"
+
+enum { FORMAT = 1, FLAG_ENDS_COMMIT = 1, KEY_BYTES = 10 };
+
+static kal_bytes log_key(uint16_t shard, uint64_t seq, uint8_t out[KEY_BYTES])
+{
+    kal_store_be16(out, shard);
+    kal_store_be64(out + 2, seq);
+    return kal_bytes_of(out, KEY_BYTES);
+}
+
+kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot, uint16_t shard,
+                               kal_shard_head *head_out, kal_error *err)
+{
+    uint8_t key[KEY_BYTES];
+    kal_bytes value;
+    kal_arena arena; /* owned */
+
+    *head_out = (kal_shard_head){.applied = 0, .first = 1};
+    kal_arena_init(&arena, NULL);
+    kal_status status = kal_kv_get(kv, snapshot, KAL_KV_CHANGES, log_key(shard, UINT64_MAX, key),
+                                   &arena, &value, err);
+    if (status == KAL_NOT_FOUND)
+        status = KAL_OK;
+    else if (status == KAL_OK && (!kal_bytes_take_le64(&value, &head_out->applied) ||
+                                  !kal_bytes_take_le64(&value, &head_out->first)))
+        status = kal_error_set(err, KAL_CORRUPT, "change log of shard %u is damaged", shard);
+    kal_arena_release(&arena);
+    return status;
+}
+
+void kal_shard_head_put(kal_kv_batch *batch, uint16_t shard, const kal_shard_head *head)
+{
+    uint8_t key[KEY_BYTES];
+    uint8_t value[16];
+    kal_store_le64(value, head->applied);
+    kal_store_le64(value + 8, head->first);
+    kal_kv_batch_put(batch, KAL_KV_CHANGES, log_key(shard, UINT64_MAX, key),
+                     kal_bytes_of(value, sizeof value));
+}
+
+static void append_bytes(kal_buf *out, kal_bytes bytes)
+{
+    kal_buf_append_le32(out, (uint32_t)bytes.len);
+    kal_buf_append_bytes(out, bytes);
+}
+
+void kal_change_record_put(kal_kv_batch *batch, uint16_t shard, uint64_t seq,
+                           const kal_change_record *record, kal_buf *scratch)
+{
+    uint8_t key[KEY_BYTES];
+    kal_buf_clear(scratch);
+    kal_buf_append_byte(scratch, FORMAT);
+    kal_buf_append_byte(scratch, (uint8_t)record->action);
+    kal_buf_append_byte(scratch, record->ends_commit ? FLAG_ENDS_COMMIT : 0);
+    kal_buf_append_le64(scratch, record->commit_first);
+    kal_buf_append_le32(scratch, record->table_id);
+    kal_buf_append_le64(scratch, record->user_no);
+    append_bytes(scratch, record->primary_key);
+    append_bytes(scratch, record->before);
+    append_bytes(scratch, record->after);
+    kal_kv_batch_put(batch, KAL_KV_CHANGES, log_key(shard, seq, key), kal_buf_bytes(scratch));
+}
+
+kal_status kal_change_record_decode(kal_bytes value, kal_change_record *record_out, kal_error *err)
+{
+    uint8_t format = 0;
+    uint8_t action = 0;
+    uint8_t flags = 0;
+
+    *record_out = (kal_change_record){0};
+    if (!kal_bytes_take_u8(&value, &format) || format != FORMAT ||
+        !kal_bytes_take_u8(&value, &action) || action > KAL_WRITE_DELETE ||
+        !kal_bytes_take_u8(&value, &flags) ||
+        !kal_bytes_take_le64(&value, &record_out->commit_first) ||
+        !kal_bytes_take_le32(&value, &record_out->table_id) ||
+        !kal_bytes_take_le64(&value, &record_out->user_no) ||
+        !kal_bytes_take_text(&value, &record_out->primary_key) ||
+        !kal_bytes_take_text(&value, &record_out->before) ||
+        !kal_bytes_take_text(&value, &record_out->after) || value.len != 0)
+        return kal_error_set(err, KAL_CORRUPT, "a change record is damaged");
+    record_out->action = (kal_write_action)action;
+    record_out->ends_commit = (flags & FLAG_ENDS_COMMIT) != 0;
+    return KAL_OK;
+}
+
+void kal_change_log_trim(kal_kv_batch *batch, uint16_t shard, kal_shard_head *head,
+                         uint64_t rows_max)
+{
+    uint8_t lower[KEY_BYTES];
+    uint8_t upper[KEY_BYTES];
+    uint64_t kept = head->applied - head->first + 1;
+
+    KAL_ASSERT(head->applied + 1 >= head->first);
+    if (kept <= rows_max + rows_max / 4)
+        return;
+    uint64_t first = head->applied - rows_max + 1;
+    kal_kv_batch_delete_range(batch, KAL_KV_CHANGES, log_key(shard, head->first, lower),
+                              log_key(shard, first, upper));
+    head->first = first;
+}

@@ -1,0 +1,392 @@
+/*
+ * lane.c: the write lane: the only place that changes rows.
+ *
+ * One step = one group: take waiting writes, resolve and check each against the store and what the
+ * group has already done, collect all changes in one batch, write and sync it once, answer.
+ *
+ *     queue --take--> resolve -> [pending map + batch] --write, fsync--> publish --> done
+ *
+ * Invariants:
+ *   1. A write is in the batch with all its changes or with none: save point and undo list.
+ *   2. Nobody is answered before the batch that holds his changes is as durable as configured.
+ *   3. seqs of a shard have no gaps: they are handed out here only, and taken back on failure.
+ *   4. rows, change records and the shard's head travel in one batch.
+ *   5. A failed write to the store leaves an unknown state: the group's seqs are forgotten (re-read
+ *      from the store) and the store itself refuses what follows.
+ *   6. A write with a catalog change is a group of its own; the change is published before anybody
+ *      is answered and before the next write is looked at, so a dropped table takes no row.
+ */
+#include "base/assert.h"
+#include "base/map.h"
+#include "table/table_internal.h"
+
+#include <stdlib.h>
+
+enum { GROUP_WRITES_MAX = 1024, GROUP_BYTES_MAX = 8 * 1024 * 1024 };
+
+/* A row as the group sees it before it is committed. */
+typedef struct pending_row {
+    bool present;
+    kal_bytes row; /* encoded, in the group's arena */
+} pending_row;
+
+typedef struct pending_undo {
+    kal_bytes key;
+    pending_row *before; /* NULL = the group had not touched it */
+} pending_undo;
+
+/* One change that will get a record, collected per write so that the last one can be marked. */
+typedef struct change {
+    kal_write_op *op;
+    uint16_t shard;
+    uint64_t seq;
+    kal_bytes before;
+    kal_bytes after;
+} change;
+
+typedef struct group {
+    kal_tables *tables;
+    kal_kv_batch *batch; /* owned, or borrowed from a catalog change */
+    kal_arena arena;
+    kal_map pending; /* row key -> pending_row */
+    kal_buf row;
+    kal_buf record;
+    uint64_t applied_before[KAL_SHARD_COUNT]; /* valid where shard_touched */
+    bool shard_touched[KAL_SHARD_COUNT];
+    KAL_VEC(uint16_t) shards;   /* touched ones; arena */
+    KAL_VEC(pending_undo) undo; /* of the current write; arena */
+    KAL_VEC(change) changes;    /* of the current write; arena */
+} group;
+
+static void group_init(group *g, kal_tables *tables, kal_kv_batch *batch)
+{
+    *g = (group){.tables = tables, .batch = batch};
+    kal_arena_init(&g->arena, NULL);
+    kal_map_init(&g->pending);
+    kal_buf_init(&g->row, NULL);
+    kal_buf_init(&g->record, NULL);
+}
+
+static void group_release(group *g)
+{
+    kal_map_release(&g->pending);
+    kal_buf_release(&g->row);
+    kal_buf_release(&g->record);
+    kal_arena_release(&g->arena);
+}
+
+/* Pushing into an arena without a budget only fails when the machine is out of memory. */
+#define PUSH(g, vec, item)                                                                         \
+    do {                                                                                           \
+        if (!kal_vec_try_push_in(&(g)->arena, vec, item))                                          \
+            kal_die("out of memory: write group");                                                 \
+    } while (0)
+
+static kal_status touch_shard(group *g, uint16_t shard, kal_error *err)
+{
+    kal_tables *t = g->tables;
+    if (!t->head_known[shard]) {
+        KAL_TRY(kal_shard_head_read(t->kv, NULL, shard, &t->heads[shard], err));
+        t->head_known[shard] = true;
+    }
+    if (!g->shard_touched[shard]) {
+        g->shard_touched[shard] = true;
+        g->applied_before[shard] = t->heads[shard].applied;
+        PUSH(g, &g->shards, shard);
+    }
+    return KAL_OK;
+}
+
+/* The row as it stands after what the group has done so far; *row_out.len 0 = absent. */
+static kal_status current_row(group *g, kal_bytes key, kal_bytes *row_out, kal_error *err)
+{
+    pending_row *own = kal_map_find(&g->pending, key);
+    *row_out = (kal_bytes){0};
+    if (own != NULL) {
+        if (own->present)
+            *row_out = own->row;
+        return KAL_OK;
+    }
+    kal_status status = kal_kv_get(g->tables->kv, NULL, KAL_KV_ROWS, key, &g->arena, row_out, err);
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
+static void set_pending(group *g, kal_bytes key, bool present, kal_bytes row)
+{
+    pending_row *now = KAL_NEW(&g->arena, pending_row);
+    *now = (pending_row){present, row};
+    pending_undo undo = {kal_arena_copy(&g->arena, key), NULL};
+    undo.before = kal_map_put(&g->pending, key, now);
+    PUSH(g, &g->undo, undo);
+}
+
+static void undo_pending(group *g)
+{
+    while (g->undo.len > 0) {
+        pending_undo undo = g->undo.items[--g->undo.len];
+        if (undo.before == NULL)
+            kal_map_remove(&g->pending, undo.key);
+        else
+            kal_map_put(&g->pending, undo.key, undo.before);
+    }
+}
+
+static kal_status conflict(const kal_write_op *op, kal_error *err)
+{
+    return kal_error_set(err, KAL_CONFLICT,
+                         "a row of table '%.*s' was changed by somebody else meanwhile",
+                         KAL_FMT(op->table->def->table_name));
+}
+
+/* What the operation does to the row that stands there, and the encoded new row in g->row. */
+static kal_status resolve(group *g, kal_write *write, kal_write_op *op, kal_bytes current,
+                          kal_write_action *action_out, kal_error *err)
+{
+    kal_row row;
+    kal_write_effect effect = {0};
+
+    kal_buf_clear(&g->row);
+    if (current.len > 0)
+        KAL_TRY(kal_row_open(&op->table->layout, current, &row, err));
+    if (op->resolve == NULL) {
+        if ((current.len > 0 ? row.seq : 0) != op->seq_seen)
+            return conflict(op, err);
+        *action_out = op->action;
+        kal_buf_append_bytes(&g->row, op->row);
+        return KAL_OK;
+    }
+    KAL_TRY(op->resolve(op->context, current.len > 0 ? &row : NULL, &write->arena, &effect, err));
+    *action_out = effect.action;
+    if (effect.action != KAL_WRITE_PUT)
+        return KAL_OK;
+    return kal_row_encode(&op->table->layout, op->table->def->schema_version, 0, effect.values,
+                          &g->row, err);
+}
+
+static kal_status keep_result(kal_write *write, kal_write_op *op, kal_bytes row, kal_error *err)
+{
+    if (!op->keep_row)
+        return KAL_OK;
+    if (!kal_arena_try_copy(&write->arena, row, &op->row_out))
+        return kal_error_set(err, KAL_LIMIT, "the returned rows exceed the statement's memory");
+    return KAL_OK;
+}
+
+static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_error *err)
+{
+    uint8_t key_bytes[KAL_ROW_KEY_BYTES_MAX];
+    kal_bytes key = kal_row_key(op->table, op->user_no, op->key, key_bytes);
+    uint16_t shard = kal_row_shard(op->table, op->user_no);
+    kal_bytes current;
+    kal_bytes after = {0};
+    kal_write_action action = KAL_WRITE_NONE;
+
+    if (atomic_load(&op->table->retired)) {
+        kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped meanwhile",
+                      KAL_FMT(op->table->def->namespace_id), KAL_FMT(op->table->def->table_name));
+        kal_error_code(err, "TABLE_NOT_FOUND");
+        return KAL_NOT_FOUND;
+    }
+    KAL_TRY(touch_shard(g, shard, err));
+    KAL_TRY(current_row(g, key, &current, err));
+    KAL_TRY(resolve(g, write, op, current, &action, err));
+    if (action == KAL_WRITE_DELETE && current.len == 0)
+        action = KAL_WRITE_NONE;
+    op->applied = action;
+    op->was_update = action == KAL_WRITE_PUT && current.len > 0;
+    if (action == KAL_WRITE_NONE)
+        return KAL_OK;
+    uint64_t seq = ++g->tables->heads[shard].applied;
+    if (action == KAL_WRITE_PUT) {
+        kal_row_set_seq(g->row.ptr, seq);
+        after = kal_arena_copy(&g->arena, kal_buf_bytes(&g->row));
+        kal_kv_batch_put(g->batch, KAL_KV_ROWS, key, after);
+    } else {
+        kal_kv_batch_delete(g->batch, KAL_KV_ROWS, key);
+    }
+    set_pending(g, key, action == KAL_WRITE_PUT, after);
+    change made = {op, shard, seq, current, after};
+    PUSH(g, &g->changes, made);
+    return keep_result(write, op, action == KAL_WRITE_PUT ? after : current, err);
+}
+
+/* One record per change; the last one of each shard ends the commit there. */
+static void append_records(group *g)
+{
+    uint64_t last[KAL_SHARD_COUNT] = {0};
+    uint64_t first[KAL_SHARD_COUNT] = {0};
+    for (size_t i = 0; i < g->changes.len; i++) {
+        const change *c = &g->changes.items[i];
+        if (first[c->shard] == 0)
+            first[c->shard] = c->seq;
+        last[c->shard] = c->seq;
+    }
+    for (size_t i = 0; i < g->changes.len; i++) {
+        const change *c = &g->changes.items[i];
+        kal_change_record record = {
+            .action = c->op->applied,
+            .ends_commit = c->seq == last[c->shard],
+            .commit_first = first[c->shard],
+            .table_id = c->op->table->def->table_id,
+            .user_no = c->op->user_no,
+            .primary_key = c->op->key,
+            .before = c->before,
+            .after = c->after,
+        };
+        kal_change_record_put(g->batch, c->shard, c->seq, &record, &g->record);
+    }
+}
+
+/* Takes back the seqs of the current write, newest first. */
+static void undo_seqs(group *g)
+{
+    for (size_t i = g->changes.len; i-- > 0;)
+        g->tables->heads[g->changes.items[i].shard].applied = g->changes.items[i].seq - 1;
+}
+
+static void apply_write(group *g, kal_write *write)
+{
+    g->undo.len = 0;
+    g->changes.len = 0;
+    kal_kv_batch_save(g->batch);
+    for (size_t i = 0; i < write->ops.len && write->status == KAL_OK; i++)
+        write->status = apply_op(g, write, &write->ops.items[i], &write->error);
+    if (write->status != KAL_OK) {
+        undo_seqs(g);
+        undo_pending(g);
+        kal_kv_batch_rollback(g->batch);
+        return;
+    }
+    append_records(g);
+    kal_kv_batch_commit_save(g->batch);
+}
+
+static void put_heads(group *g)
+{
+    for (size_t i = 0; i < g->shards.len; i++) {
+        uint16_t shard = g->shards.items[i];
+        kal_shard_head *head = &g->tables->heads[shard];
+        if (head->applied == g->applied_before[shard])
+            continue;
+        kal_change_log_trim(g->batch, shard, head, g->tables->options.change_log_rows_max);
+        kal_shard_head_put(g->batch, shard, head);
+    }
+}
+
+static kal_status write_batch(group *g, bool sync, kal_error *err)
+{
+    kal_tables *t = g->tables;
+    if (kal_kv_batch_count(g->batch) == 0)
+        return KAL_OK;
+    kal_status status = kal_kv_write(t->kv, g->batch, sync, err);
+    if (status != KAL_OK) {
+        for (size_t i = 0; i < g->shards.len; i++)
+            t->head_known[g->shards.items[i]] = false;
+        return status;
+    }
+    if (!sync && !t->unsynced) {
+        t->unsynced = true;
+        t->sync_due_ns =
+            kal_clock_mono_ns(t->clock) + t->options.sync_interval_ms * UINT64_C(1000000);
+        kal_task_wake_at(t->task, t->sync_due_ns);
+    }
+    return KAL_OK;
+}
+
+static void answer(kal_list *writes, kal_status status, const kal_error *err)
+{
+    kal_list *link;
+    while ((link = kal_list_pop_front(writes)) != NULL) {
+        kal_write *write = KAL_CONTAINER_OF(link, kal_write, link);
+        if (status != KAL_OK && write->status == KAL_OK) {
+            write->status = status;
+            write->error = *err;
+        }
+        write->done(write, write->context);
+    }
+}
+
+/* Applies the writes (all of them without a change, or one with) and answers them. */
+static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *catalog_change)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = KAL_OK;
+    kal_kv_batch *own = catalog_change == NULL ? kal_kv_batch_open(tables->kv) : NULL; /* owned */
+    group *g = calloc(1, sizeof *g); /* owned; too large for small stacks */
+
+    if (g == NULL)
+        kal_die("out of memory: write group");
+    group_init(g, tables, own != NULL ? own : kal_catalog_change_batch(catalog_change));
+    bool apply = true;
+    KAL_LIST_FOR_EACH (link, writes) {
+        kal_write *write = KAL_CONTAINER_OF(link, kal_write, link);
+        apply_write(g, write);
+        if (catalog_change != NULL && write->status != KAL_OK)
+            apply = false; /* the change stands or falls with its rows */
+    }
+    if (apply) {
+        put_heads(g);
+        status = write_batch(g, tables->options.sync || catalog_change != NULL, &err);
+        if (status == KAL_OK && catalog_change != NULL)
+            kal_catalog_publish(catalog_change);
+    }
+    group_release(g);
+    free(g);
+    kal_kv_batch_close(own);
+    answer(writes, status, &err);
+}
+
+/* Moves the next group from the queue into `writes`; *change_out is set when it is one write with a
+ * catalog change. False when the queue is empty. */
+static bool take_group(kal_tables *tables, kal_list *writes, kal_catalog_change **change_out)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+
+    kal_list_init(writes);
+    *change_out = NULL;
+    pthread_mutex_lock(&tables->lock);
+    while (!kal_list_empty(&tables->queue) && count < GROUP_WRITES_MAX && bytes < GROUP_BYTES_MAX) {
+        kal_write *write = KAL_CONTAINER_OF(tables->queue.next, kal_write, link);
+        if (write->change != NULL && count > 0)
+            break;
+        kal_list_remove(&write->link);
+        kal_list_push_back(writes, &write->link);
+        count++;
+        bytes += write->size_bytes;
+        if (write->change != NULL) {
+            *change_out = write->change;
+            break;
+        }
+    }
+    KAL_ASSERT(tables->queue_bytes >= bytes);
+    tables->queue_bytes -= bytes;
+    pthread_mutex_unlock(&tables->lock);
+    return count > 0;
+}
+
+static void sync_if_due(kal_tables *t)
+{
+    kal_error err = KAL_ERROR_INIT;
+    if (!t->unsynced || kal_clock_mono_ns(t->clock) < t->sync_due_ns)
+        return;
+    if (kal_kv_sync(t->kv, &err) == KAL_OK)
+        t->unsynced = false;
+    else
+        t->sync_due_ns += t->options.sync_interval_ms * UINT64_C(1000000);
+    if (t->unsynced)
+        kal_task_wake_at(t->task, t->sync_due_ns);
+}
+
+kal_step kal_lane_step(void *context)
+{
+    kal_tables *tables = context;
+    kal_catalog_change *catalog_change = NULL;
+    kal_list writes;
+
+    sync_if_due(tables);
+    if (!take_group(tables, &writes, &catalog_change))
+        return KAL_STEP_IDLE;
+    run_group(tables, &writes, catalog_change);
+    return KAL_STEP_AGAIN;
+}

@@ -1,0 +1,56 @@
+#include "base/assert.h"
+#include "base/map.h"
+#include "table/table_internal.h"
+
+uint16_t kal_shard_of_user(uint64_t user_no)
+{
+    uint8_t bytes[8];
+    kal_store_be64(bytes, user_no);
+    return (uint16_t)(kal_hash(kal_bytes_of(bytes, sizeof bytes)) % KAL_SHARD_COUNT);
+}
+
+uint16_t kal_row_shard(const kal_table *table, uint64_t user_no)
+{
+    return table->def->table_type == KAL_TABLE_SHARED ? table->shard : kal_shard_of_user(user_no);
+}
+
+void kal_row_key_prefix(const kal_table *table, uint64_t user_no,
+                        uint8_t prefix_out[KAL_ROW_KEY_PREFIX_BYTES])
+{
+    bool shared = table->def->table_type == KAL_TABLE_SHARED;
+    KAL_ASSERT(table->hot_id != 0);
+    KAL_ASSERT(shared || user_no != 0);
+    kal_store_be32(prefix_out, table->hot_id);
+    kal_store_be16(prefix_out + 4, kal_row_shard(table, user_no));
+    kal_store_be64(prefix_out + 6, shared ? 0 : user_no);
+}
+
+kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
+                      uint8_t out[KAL_ROW_KEY_BYTES_MAX])
+{
+    KAL_ASSERT(primary_key.len <= KAL_PRIMARY_KEY_BYTES_MAX);
+    kal_row_key_prefix(table, user_no, out);
+    if (primary_key.len > 0)
+        memcpy(out + KAL_ROW_KEY_PREFIX_BYTES, primary_key.ptr, primary_key.len);
+    return kal_bytes_of(out, KAL_ROW_KEY_PREFIX_BYTES + primary_key.len);
+}
+
+kal_status kal_table_key(const kal_table *table, const kal_value *key_values, kal_buf *key_out,
+                         kal_error *err)
+{
+    size_t before = key_out->len;
+    for (uint32_t i = 0; i < table->def->key_column_count; i++) {
+        const kal_column *column = &table->def->columns[table->def->key_columns[i]];
+        if (key_values[i].is_null)
+            return kal_error_set(err, KAL_INVALID, "key column '%.*s' cannot be NULL",
+                                 KAL_FMT(column->name));
+        kal_key_append(key_out, &key_values[i]);
+    }
+    if (kal_buf_failed(key_out))
+        return kal_error_set(err, KAL_LIMIT, "primary key exceeds the statement's memory");
+    if (key_out->len - before > KAL_PRIMARY_KEY_BYTES_MAX)
+        return kal_error_set(err, KAL_LIMIT,
+                             "primary key of %zu bytes exceeds the limit of %d bytes",
+                             key_out->len - before, KAL_PRIMARY_KEY_BYTES_MAX);
+    return KAL_OK;
+}

@@ -1,0 +1,123 @@
+/*
+ * table_internal.h: what the files of table/ share: keys, overlay entries, change records.
+ */
+#ifndef KAL_TABLE_TABLE_INTERNAL_H
+#define KAL_TABLE_TABLE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/ordered_map.h"
+#include "base/vec.h"
+#include "table/table.h"
+#include "types/key.h"
+
+#include <pthread.h>
+
+/* be32 hot_id | be16 shard | be64 user_no */
+#define KAL_ROW_KEY_PREFIX_BYTES 14
+#define KAL_ROW_KEY_BYTES_MAX    (KAL_ROW_KEY_PREFIX_BYTES + KAL_PRIMARY_KEY_BYTES_MAX)
+#define KAL_WRITE_BYTES_MAX      (64u * 1024u * 1024u)
+
+/* Where the rows of (table, user) live; user_no is ignored for SHARED tables. */
+void kal_row_key_prefix(const kal_table *table, uint64_t user_no,
+                        uint8_t prefix_out[KAL_ROW_KEY_PREFIX_BYTES]);
+uint16_t kal_row_shard(const kal_table *table, uint64_t user_no);
+/* Prefix and primary key in the caller's array; the key is at most KAL_PRIMARY_KEY_BYTES_MAX. */
+kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
+                      uint8_t out[KAL_ROW_KEY_BYTES_MAX]);
+
+/* ---- overlay ---- */
+
+typedef struct kal_overlay_entry {
+    kal_table *table;
+    uint64_t user_no;
+    uint64_t seq_seen; /* 0 = absent below the overlay */
+    kal_write_action action;
+    kal_bytes row; /* PUT */
+} kal_overlay_entry;
+
+struct kal_overlay {
+    kal_budget *budget;
+    kal_ordered_map *entries;    /* owned; row key -> encoded entry */
+    KAL_VEC(kal_table *) tables; /* retained */
+    kal_arena undo_arena;
+    KAL_VEC(struct kal_overlay_undo) undo; /* in undo_arena */
+    size_t size_bytes;
+};
+
+struct kal_overlay_undo {
+    kal_bytes key;
+    kal_bytes value; /* what stood there; ptr NULL = nothing */
+};
+
+void kal_overlay_decode(kal_bytes value, kal_overlay_entry *entry_out);
+
+/* ---- writes ---- */
+
+struct kal_write {
+    kal_list link; /* in the lane's queue */
+    kal_tables *tables;
+    kal_arena arena;
+    KAL_VEC(kal_write_op) ops; /* in arena */
+    kal_catalog_change *change;
+    size_t size_bytes;
+    kal_status status;
+    kal_error error;
+    kal_write_done done;
+    void *context;
+};
+
+/* ---- change log ---- */
+
+/* The log of one shard: seqs [first, applied] are kept. */
+typedef struct kal_shard_head {
+    uint64_t applied;
+    uint64_t first;
+} kal_shard_head;
+
+typedef struct kal_change_record {
+    kal_write_action action;
+    bool ends_commit;
+    uint64_t commit_first; /* seq of the commit's first change in this shard */
+    uint32_t table_id;
+    uint64_t user_no;
+    kal_bytes primary_key;
+    kal_bytes before; /* encoded row; empty when absent */
+    kal_bytes after;
+} kal_change_record;
+
+KAL_MUST_CHECK kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                              uint16_t shard, kal_shard_head *head_out,
+                                              kal_error *err);
+void kal_shard_head_put(kal_kv_batch *batch, uint16_t shard, const kal_shard_head *head);
+void kal_change_record_put(kal_kv_batch *batch, uint16_t shard, uint64_t seq,
+                           const kal_change_record *record, kal_buf *scratch);
+KAL_MUST_CHECK kal_status kal_change_record_decode(kal_bytes value, kal_change_record *record_out,
+                                                   kal_error *err);
+/* Drops what exceeds the limit, in steps of a quarter of it, and moves head->first. */
+void kal_change_log_trim(kal_kv_batch *batch, uint16_t shard, kal_shard_head *head,
+                         uint64_t rows_max);
+
+/* ---- lane ---- */
+
+struct kal_tables {
+    kal_kv *kv;
+    kal_sched *sched;
+    const kal_clock *clock;
+    kal_tables_options options;
+    kal_task *task;
+
+    pthread_mutex_t lock; /* protects queue, queue_bytes, closing */
+    kal_list queue;
+    size_t queue_bytes;
+    bool closing;
+
+    /* the lane's own, touched by its step only */
+    kal_shard_head heads[KAL_SHARD_COUNT];
+    bool head_known[KAL_SHARD_COUNT];
+    bool unsynced;
+    uint64_t sync_due_ns;
+};
+
+kal_step kal_lane_step(void *tables);
+
+#endif

@@ -1,0 +1,237 @@
+#include "base/assert.h"
+#include "table/table_internal.h"
+
+#include <stdlib.h>
+
+void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay)
+{
+    *view = (kal_view){.tables = tables,
+                       .snapshot = kal_kv_snapshot_take(tables->kv),
+                       .overlay = overlay,
+                       .user_no = user_no};
+}
+
+void kal_view_close(kal_view *view)
+{
+    if (view->snapshot != NULL)
+        kal_kv_snapshot_release(view->tables->kv, view->snapshot);
+    *view = (kal_view){0};
+}
+
+static kal_status open_row(const kal_table *table, kal_bytes bytes, kal_row *row_out,
+                           kal_error *err)
+{
+    uint32_t version = 0;
+    uint64_t seq = 0;
+    KAL_TRY(kal_row_peek(bytes, &version, &seq, err));
+    if (version != table->def->schema_version)
+        return kal_error_set(err, KAL_CORRUPT,
+                             "a row of table '%.*s' has schema version %u, the table has %u",
+                             KAL_FMT(table->def->table_name), version, table->def->schema_version);
+    return kal_row_open(&table->layout, bytes, row_out, err);
+}
+
+kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
+                        kal_arena *arena, kal_row *row_out, kal_error *err)
+{
+    uint8_t row_key_bytes[KAL_ROW_KEY_BYTES_MAX];
+    kal_bytes row_key = kal_row_key(table, view->user_no, key, row_key_bytes);
+    kal_bytes bytes;
+
+    if (view->overlay != NULL) {
+        const kal_ordered_entry *own = kal_ordered_map_find(view->overlay->entries, row_key);
+        if (own != NULL) {
+            kal_overlay_entry entry;
+            kal_overlay_decode(kal_ordered_entry_value(own), &entry);
+            if (entry.action == KAL_WRITE_DELETE)
+                return KAL_NOT_FOUND;
+            if (!kal_arena_try_copy(arena, entry.row, &bytes))
+                return kal_error_set(err, KAL_LIMIT, "row exceeds the statement's memory");
+            return open_row(table, bytes, row_out, err);
+        }
+    }
+    kal_kv *kv = view->tables->kv;
+    KAL_TRY(cached_only
+                ? kal_kv_get_cached(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err)
+                : kal_kv_get(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err));
+    return open_row(table, bytes, row_out, err);
+}
+
+/*
+ * A scan merges two ordered runs: the store's and the overlay's. On equal keys the overlay wins;
+ * its deletions hide what lies below. The overlay must not change while a scan is open.
+ */
+struct kal_scan {
+    kal_view *view;
+    kal_table *table;
+    bool reverse;
+    kal_kv_iter *base;  /* owned */
+    kal_bytes base_key; /* borrowed from base */
+    kal_bytes base_value;
+    bool base_ready;
+    bool base_ended;
+    const kal_ordered_entry *own; /* next entry of the overlay, NULL at its end */
+    kal_bytes own_bound;          /* upper (forward) or lower (reverse) bound */
+    uint8_t lower[KAL_ROW_KEY_BYTES_MAX];
+    uint8_t upper[KAL_ROW_KEY_BYTES_MAX];
+};
+
+/* Bounds are prefixes of primary keys and at most as long as one. */
+static kal_status scan_bounds(kal_scan *scan, const kal_scan_range *range, kal_bytes *lower_out,
+                              kal_bytes *upper_out, kal_error *err)
+{
+    if (range->lower.len > KAL_PRIMARY_KEY_BYTES_MAX ||
+        range->upper.len > KAL_PRIMARY_KEY_BYTES_MAX)
+        return kal_error_set(err, KAL_LIMIT, "a key bound exceeds %d bytes",
+                             KAL_PRIMARY_KEY_BYTES_MAX);
+    uint64_t user_no = scan->view->user_no;
+    *lower_out = kal_row_key(scan->table, user_no, range->lower, scan->lower);
+    *upper_out = kal_row_key(scan->table, user_no, range->upper, scan->upper);
+    if (range->upper.len > 0)
+        return KAL_OK;
+    /* Unbounded: the smallest prefix above this one. It has carry room: hot_id never is all ones.
+     */
+    for (size_t i = KAL_ROW_KEY_PREFIX_BYTES; i-- > 0;) {
+        if (++scan->upper[i] != 0)
+            break;
+    }
+    return KAL_OK;
+}
+
+static void position_overlay(kal_scan *scan, kal_bytes lower, kal_bytes upper)
+{
+    if (scan->view->overlay == NULL)
+        return;
+    kal_ordered_map *entries = scan->view->overlay->entries;
+    scan->own = scan->reverse ? kal_ordered_map_below(entries, upper)
+                              : kal_ordered_map_at_least(entries, lower);
+    scan->own_bound = scan->reverse ? lower : upper;
+}
+
+kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range *range,
+                         kal_scan **scan_out, kal_error *err)
+{
+    kal_bytes lower;
+    kal_bytes upper;
+    kal_scan *scan = calloc(1, sizeof *scan);
+
+    *scan_out = NULL;
+    if (scan == NULL)
+        kal_die("out of memory: scan");
+    scan->view = view;
+    scan->table = table;
+    scan->reverse = range->reverse;
+    kal_status status = scan_bounds(scan, range, &lower, &upper, err);
+    if (status == KAL_OK && kal_bytes_compare(lower, upper) >= 0) {
+        scan->base_ended = true; /* an empty range, such as k > 5 AND k < 3 */
+        *scan_out = scan;
+        return KAL_OK;
+    }
+    if (status == KAL_OK) {
+        kal_kv_range kv_range = {KAL_KV_ROWS, lower, upper, range->reverse, range->cached_only};
+        status = kal_kv_iter_open(view->tables->kv, view->snapshot, &kv_range, &scan->base, err);
+    }
+    if (status != KAL_OK) {
+        kal_scan_close(scan);
+        return status;
+    }
+    position_overlay(scan, lower, upper);
+    *scan_out = scan;
+    return KAL_OK;
+}
+
+void kal_scan_close(kal_scan *scan)
+{
+    if (scan == NULL)
+        return;
+    kal_kv_iter_close(scan->base);
+    free(scan);
+}
+
+static kal_status load_base(kal_scan *scan, kal_error *err)
+{
+    if (scan->base_ready || scan->base_ended)
+        return KAL_OK;
+    kal_status status = kal_kv_iter_next(scan->base, &scan->base_key, &scan->base_value, err);
+    scan->base_ready = status == KAL_OK;
+    scan->base_ended = status == KAL_END;
+    return status == KAL_END ? KAL_OK : status;
+}
+
+/* The overlay's next key, or false when it has none in range. */
+static bool own_key(const kal_scan *scan, kal_bytes *key_out)
+{
+    if (scan->own == NULL)
+        return false;
+    *key_out = kal_ordered_entry_key(scan->own);
+    int order = kal_bytes_compare(*key_out, scan->own_bound);
+    return scan->reverse ? order >= 0 : order < 0;
+}
+
+static void step_own(kal_scan *scan)
+{
+    scan->own = scan->reverse ? kal_ordered_map_prev(scan->view->overlay->entries, scan->own)
+                              : kal_ordered_map_next(scan->own);
+}
+
+/* <0: the overlay's entry comes first, 0: same key, >0: the store's comes first. */
+static int which_first(const kal_scan *scan, bool has_own, kal_bytes own)
+{
+    if (!has_own)
+        return 1;
+    if (!scan->base_ready)
+        return -1;
+    int order = kal_bytes_compare(own, scan->base_key);
+    return scan->reverse ? -order : order;
+}
+
+kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
+{
+    for (;;) {
+        kal_bytes key;
+        kal_bytes own;
+        kal_bytes bytes;
+
+        KAL_TRY(load_base(scan, err));
+        bool has_own = own_key(scan, &own);
+        if (!has_own && !scan->base_ready)
+            return KAL_END;
+        int first = which_first(scan, has_own, own);
+        if (first <= 0) {
+            kal_overlay_entry entry;
+            kal_overlay_decode(kal_ordered_entry_value(scan->own), &entry);
+            step_own(scan);
+            if (first == 0)
+                scan->base_ready = false;
+            if (entry.action == KAL_WRITE_DELETE)
+                continue;
+            key = own;
+            bytes = entry.row;
+        } else {
+            key = scan->base_key;
+            bytes = scan->base_value;
+            scan->base_ready = false;
+        }
+        if (key_out != NULL)
+            *key_out = kal_bytes_of(key.ptr + KAL_ROW_KEY_PREFIX_BYTES,
+                                    key.len - KAL_ROW_KEY_PREFIX_BYTES);
+        return open_row(scan->table, bytes, row_out, err);
+    }
+}
+
+kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit, uint64_t *count_out,
+                          kal_error *err)
+{
+    kal_scan_range all = {0};
+    kal_scan *scan = NULL; /* owned */
+    kal_row row;
+    kal_status status = kal_scan_open(view, table, &all, &scan, err);
+
+    *count_out = 0;
+    while (status == KAL_OK && *count_out < limit) {
+        status = kal_scan_next(scan, &row, NULL, err);
+        *count_out += status == KAL_OK;
+    }
+    kal_scan_close(scan);
+    return status == KAL_END ? KAL_OK : status;
+}
