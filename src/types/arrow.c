@@ -9,6 +9,7 @@
 #include "types/arrow.h"
 #include "base/assert.h"
 #include "base/json_writer.h"
+#include "types/type_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,7 +334,7 @@ static bool find_metadata(const char *metadata, const char *key, kal_bytes *valu
 static kal_status bad_metadata(kal_bytes name, kal_error *err)
 {
     return kal_error_set(err, KAL_INVALID, "arrow field '%.*s' has malformed metadata",
-                         KAL_FMT(name));
+                         KAL_FMT(kal_name_shown(name)));
 }
 
 /* Our own metadata: exact, but only on a format that can hold the type. */
@@ -342,12 +343,12 @@ static kal_status named_type(kal_bytes name, kal_bytes sql, const char *format, 
 {
     if (kal_type_parse(sql, type_out, NULL) != KAL_OK)
         return kal_error_set(err, KAL_INVALID, "arrow field '%.*s' has unknown " TYPE_KEY " '%.*s'",
-                             KAL_FMT(name), KAL_FMT(sql));
+                             KAL_FMT(kal_name_shown(name)), KAL_FMT(kal_name_shown(sql)));
     if (!kal_type_equal(physical_type(*type_out), physical))
         return kal_error_set(err, KAL_INVALID,
                              "arrow field '%.*s': format '%s' does not hold its " TYPE_KEY
                              " '%.*s'",
-                             KAL_FMT(name), format, KAL_FMT(sql));
+                             KAL_FMT(kal_name_shown(name)), format, KAL_FMT(kal_name_shown(sql)));
     return KAL_OK;
 }
 
@@ -359,9 +360,10 @@ static kal_status import_type(const struct ArrowSchema *schema, kal_bytes name, 
     bool found = false;
 
     if (values == NULL || !foreign_type(values, type_out))
-        return kal_error_set(
-            err, KAL_UNSUPPORTED, "unsupported arrow type '%.32s' of field '%.*s', valid types: %s",
-            schema->format == NULL ? "" : schema->format, KAL_FMT(name), VALID_TYPES);
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "unsupported arrow type '%.32s' of field '%.*s', valid types: %s",
+                             schema->format == NULL ? "" : schema->format,
+                             KAL_FMT(kal_name_shown(name)), VALID_TYPES);
     if (!find_metadata(schema->metadata, TYPE_KEY, &text, &found))
         return bad_metadata(name, err);
     if (found)

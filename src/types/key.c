@@ -258,7 +258,7 @@ static kal_status decode_fixed(const uint8_t *p, kal_arena *arena, kal_value *v,
         v->integer = (int64_t)(kal_load_be64(p) ^ SIGN_64);
         break;
     }
-    /* TIME and DECIMAL have bounds narrower than their bytes. */
+    /* Times and DECIMAL have bounds narrower than their bytes. */
     if (!ok || kal_value_validate(v, NULL) != KAL_OK)
         return malformed(v->type, err);
     return KAL_OK;

@@ -4,6 +4,7 @@
  */
 #include "types/type.h"
 #include "base/assert.h"
+#include "types/type_internal.h"
 
 #include <stdio.h>
 
@@ -115,8 +116,6 @@ static const struct {
     {"MONEY", "use DECIMAL(p,s)"},
 };
 
-enum { NAME_SHOWN_BYTES = 64 };
-
 static bool tag_known(unsigned tag)
 {
     return tag >= KAL_TYPE_BOOLEAN && tag <= KAL_TYPE_TAG_MAX;
@@ -219,17 +218,6 @@ bool kal_type_alias_at(size_t i, const char **name_out, kal_type_tag *tag_out)
     return true;
 }
 
-/* A name for a message: at most NAME_SHOWN_BYTES, not cut inside a character. */
-static kal_bytes shown(kal_bytes name)
-{
-    if (name.len <= NAME_SHOWN_BYTES)
-        return name;
-    size_t len = NAME_SHOWN_BYTES;
-    while (len > 0 && (name.ptr[len] & 0xC0) == 0x80)
-        len--;
-    return kal_bytes_of(name.ptr, len);
-}
-
 /* "BOOLEAN, INT, ..., FILE" */
 static const char VALID_TYPES[] =
 #define KAL_TYPE_ROW(name, tag, sql, reply, fixed, key) ", " sql
@@ -254,8 +242,8 @@ static void hint_near_name(kal_bytes name, kal_error *err)
 
 static kal_status refuse_name(kal_bytes name, kal_error *err)
 {
-    kal_error_set(err, KAL_SYNTAX, "unsupported type '%.*s', valid types: %s", KAL_FMT(shown(name)),
-                  VALID_TYPES + strlen(", "));
+    kal_error_set(err, KAL_SYNTAX, "unsupported type '%.*s', valid types: %s",
+                  KAL_FMT(kal_name_shown(name)), VALID_TYPES + strlen(", "));
     for (size_t i = 0; i < KAL_ARRAY_LEN(REFUSED); i++) {
         if (kal_bytes_equal_nocase(name, kal_cstr(REFUSED[i].name))) {
             kal_error_hint(err, "%s", REFUSED[i].hint);
@@ -351,10 +339,10 @@ static kal_status check_plain_args(kal_bytes name, kal_type_tag tag, const int64
     case KAL_TYPE_BYTES:
         if (arg_count > 1)
             return kal_error_set(err, KAL_SYNTAX, "%.*s takes one length, got %zu arguments",
-                                 KAL_FMT(shown(name)), arg_count);
+                                 KAL_FMT(kal_name_shown(name)), arg_count);
         if (args[0] < 1)
             return kal_error_set(err, KAL_SYNTAX, "%.*s length must be at least 1, got: %lld",
-                                 KAL_FMT(shown(name)), (long long)args[0]);
+                                 KAL_FMT(kal_name_shown(name)), (long long)args[0]);
         return KAL_OK;
     case KAL_TYPE_TIMESTAMP:
     case KAL_TYPE_DATETIME:
@@ -362,11 +350,11 @@ static kal_status check_plain_args(kal_bytes name, kal_type_tag tag, const int64
         if (arg_count > 1 || args[0] != 6)
             return kal_error_set(err, KAL_SYNTAX,
                                  "%.*s precision must be 6 (microseconds), got: %lld",
-                                 KAL_FMT(shown(name)), (long long)args[arg_count - 1]);
+                                 KAL_FMT(kal_name_shown(name)), (long long)args[arg_count - 1]);
         return KAL_OK;
     default:
         return kal_error_set(err, KAL_SYNTAX, "%.*s takes no arguments, got %zu",
-                             KAL_FMT(shown(name)), arg_count);
+                             KAL_FMT(kal_name_shown(name)), arg_count);
     }
 }
 
@@ -395,7 +383,7 @@ kal_status kal_type_from_sql(kal_bytes name, const int64_t *args, size_t arg_cou
 /* A type text taken apart: words joined by single blanks, and the numbers in its parentheses. */
 typedef struct type_text {
     kal_bytes rest;
-    char name[NAME_SHOWN_BYTES];
+    char name[KAL_NAME_SHOWN_BYTES];
     size_t name_len;
     int64_t args[2];
     size_t arg_count;

@@ -8,10 +8,10 @@
 #include "types/value.h"
 #include "base/assert.h"
 #include "types/text.h"
+#include "types/text_internal.h"
 
 #include <math.h>
 
-#define TIME_MAX_US INT64_C(86400000000) /* 24:00:00, which SQL allows */
 
 static kal_status out_of_range(kal_type type, kal_status status, kal_error *err)
 {
@@ -31,10 +31,14 @@ static bool integer_in_range(int64_t v, unsigned tag)
     case KAL_TYPE_SMALLINT:
         return v >= INT16_MIN && v <= INT16_MAX;
     case KAL_TYPE_INT:
-    case KAL_TYPE_DATE:
         return v >= INT32_MIN && v <= INT32_MAX;
+    case KAL_TYPE_DATE: /* the ends are the two infinities */
+        return v >= -KAL_DATE_INFINITY && v <= KAL_DATE_INFINITY;
+    case KAL_TYPE_TIMESTAMP:
+    case KAL_TYPE_DATETIME:
+        return v >= KAL_INSTANT_MIN || v == -KAL_INSTANT_INFINITY;
     case KAL_TYPE_TIME:
-        return v >= 0 && v <= TIME_MAX_US;
+        return v >= 0 && v <= KAL_MICROS_PER_DAY; /* 24:00:00, which SQL allows */
     default:
         return true;
     }

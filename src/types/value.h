@@ -15,7 +15,8 @@ typedef struct kal_value {
     bool is_null;
     union {
         bool boolean;
-        int64_t integer;  /* SMALLINT, INT, BIGINT; DATE: days; TIMESTAMP, DATETIME, TIME: us */
+        int64_t integer;  /* SMALLINT, INT, BIGINT; DATE: days, +-INT32_MAX are the infinities;
+                             TIMESTAMP, DATETIME, TIME: us, +-INT64_MAX are the infinities */
         double f64;       /* DOUBLE */
         float f32;        /* FLOAT */
         kal_i128 decimal; /* DECIMAL: unscaled, |v| < 10^precision */
