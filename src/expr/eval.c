@@ -227,10 +227,7 @@ static kal_status eval_arithmetic(const kal_expr *e, context *c, kal_value *out)
     if (kal_type_is_integer(e->type))
         return integer_arithmetic(e, c, a.integer, b.integer, out);
     KAL_ASSERT(e->type.tag == KAL_TYPE_DOUBLE);
-    if ((e->op == KAL_OP_DIV || e->op == KAL_OP_MOD) && b.f64 == 0)
-        *out = kal_value_null(e->type); /* as DuckDB */
-    else
-        *out = kal_value_double(double_arithmetic(e->op, a.f64, b.f64));
+    *out = kal_value_double(double_arithmetic(e->op, a.f64, b.f64));
     return KAL_OK;
 }
 
