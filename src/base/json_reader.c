@@ -35,7 +35,9 @@ typedef struct builder {
     bool has_key;
     size_t depth; /* open containers, the outer '[' included */
     open_container open[KAL_JSON_READ_DEPTH_MAX + 1];
-    kal_json *root;
+    kal_json *root; /* what stood in the outer '[': one value, if all is well */
+    size_t root_count;
+    size_t second_root_offset;
 } builder;
 
 enum { WRAP_BYTES = 1 }; /* the '[' before the text */
@@ -154,14 +156,13 @@ static bool on_end(void *context, bool is_object)
             return false;
         if (!move_items(b, items, &container))
             return false;
+        if (b->depth == 0 && container.len > 1)
+            b->second_root_offset = items[1].offset;
         kal_buf_truncate(&b->items, open.first_item * sizeof(open_item));
     }
     if (b->depth == 0) { /* the wrapping array */
-        if (container.len != 1)
-            return fail_at(b, KAL_INVALID, WRAP_BYTES,
-                           container.len == 0 ? "JSON text is empty"
-                                              : "JSON text holds more than one value");
         b->root = container.items;
+        b->root_count = container.len;
         return true;
     }
     b->key = open.key;
@@ -274,11 +275,28 @@ static size_t first_bad_string(kal_bytes text)
     return open_quote;
 }
 
+/* A ']' of the text closed our own '[': the last token before the one at which the walk ended. */
+static size_t stray_bracket(kal_bytes text, size_t walk_end)
+{
+    size_t at = walk_end < WRAP_BYTES ? 0 : walk_end - WRAP_BYTES;
+    if (at > text.len)
+        at = text.len;
+    do {
+        at -= at > 0 ? 1 : 0;
+    } while (at > 0 && text.ptr[at] != ']');
+    return at;
+}
+
 /* Turns what simdjson found into our error; what a handler found is there already. */
 static void report(builder *b, kal_bytes text, kal_simdjson_result result, size_t offset)
 {
     switch (result) {
     case KAL_SIMDJSON_OK:
+        if (b->root_count == 0)
+            fail_at(b, KAL_INVALID, WRAP_BYTES, "JSON text is empty");
+        else if (b->root_count > 1)
+            fail_at(b, KAL_INVALID, b->second_root_offset, "something follows the JSON value");
+        return;
     case KAL_SIMDJSON_STOPPED:
         return;
     case KAL_SIMDJSON_DEPTH:
@@ -306,17 +324,19 @@ static void report(builder *b, kal_bytes text, kal_simdjson_result result, size_
         fail_at(b, KAL_INVALID, offset, "bad escape in JSON string");
         return;
     case KAL_SIMDJSON_TRAILING:
+        fail_at(b, KAL_INVALID, stray_bracket(text, offset) + WRAP_BYTES,
+                "something follows the JSON value");
+        return;
     case KAL_SIMDJSON_SYNTAX:
         break;
     }
+    size_t end = text.len + WRAP_BYTES;
     if (offset < WRAP_BYTES)
         offset = WRAP_BYTES;
-    if (offset > text.len + WRAP_BYTES)
-        offset = text.len + WRAP_BYTES;
+    if (offset > end)
+        offset = end;
     fail_at(b, KAL_INVALID, offset,
-            offset == text.len + WRAP_BYTES   ? "JSON text ends too early"
-            : result == KAL_SIMDJSON_TRAILING ? "something follows the JSON value"
-                                              : "unexpected token in JSON text");
+            offset == end ? "JSON text ends too early" : "unexpected token in JSON text");
 }
 
 /* "[text]" followed by padding, in the arena; NULL when the budget refuses. */

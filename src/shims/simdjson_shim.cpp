@@ -150,7 +150,7 @@ kal_simdjson_result walk_with(ondemand::parser &parser, const char *json, size_t
     error = document.current_location().get(at);
     if (result == KAL_SIMDJSON_OK && error == OUT_OF_BOUNDS)
         return KAL_SIMDJSON_OK; /* every token was read */
-    if (error == SUCCESS && at >= json && at < json + len)
+    if (error == SUCCESS && at >= json && at <= json + len)
         *offset_out = static_cast<size_t>(at - json);
     return result == KAL_SIMDJSON_OK ? KAL_SIMDJSON_TRAILING : result;
 }
