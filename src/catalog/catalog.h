@@ -21,6 +21,7 @@
 #define KAL_CATALOG_CATALOG_H
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "catalog/role.h"
 #include "schema/table_definition.h"
 #include "store/kv.h"
@@ -43,6 +44,11 @@ typedef struct kal_table {
     kal_arena arena;       /* owns all of the above */
     _Atomic bool retired;  /* dropped or replaced by a newer version; set when published */
     _Atomic uint32_t refs;
+    /* the schema cache's, under its locks */
+    struct kal_schema_cache *cache; /* NULL: not known there yet */
+    kal_list clock;
+    bool is_cached;
+    bool was_used;
 } kal_table;
 
 kal_table *kal_table_retain(kal_table *table);
@@ -86,7 +92,7 @@ KAL_MUST_CHECK kal_status kal_catalog_table_history(kal_catalog *catalog,
                                                     size_t *count_out, kal_error *err);
 
 /* The rows of a system or information_schema table as of snapshot (NULL: now), row after row in the
- * order of its columns. What `principal` may not see is left out. Lives in the arena. */
+ * order of its columns. Who may read it is kal_catalog_may_read_system(). Lives in the arena. */
 typedef struct kal_system_rows {
     const kal_value *values;
     size_t row_count;
@@ -94,8 +100,7 @@ typedef struct kal_system_rows {
 } kal_system_rows;
 KAL_MUST_CHECK kal_status kal_catalog_system_rows(kal_catalog *catalog,
                                                   const kal_kv_snapshot *snapshot,
-                                                  const kal_table *table,
-                                                  const kal_principal *principal, kal_arena *arena,
+                                                  const kal_table *table, kal_arena *arena,
                                                   kal_system_rows *rows_out, kal_error *err);
 /* True when `principal` may read this SYSTEM table at all. */
 bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *principal);
@@ -108,6 +113,9 @@ kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal 
 kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change);
 /* Makes a durable change visible. */
 void kal_catalog_publish(kal_catalog_change *change);
+/* Writes and publishes: for changes that do not go through the write lane (set-up, opening). They
+ * share no key with what a lane writes. */
+KAL_MUST_CHECK kal_status kal_catalog_commit(kal_catalog_change *change, kal_error *err);
 void kal_catalog_end(kal_catalog_change *change);
 
 /* Names: 1 to 64 characters, a letter first, then letters, digits, _; lower case; not reserved.

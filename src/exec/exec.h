@@ -40,9 +40,17 @@ typedef struct kal_exec_options {
 
 KAL_MUST_CHECK kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out,
                                         kal_error *err);
-/* Waits for what is running, refuses what is new, syncs, closes. NULL is allowed. */
+/* Refuses what is new, waits for what is running (after 10 s queries are stopped), syncs, closes.
+ * Every request must be released before or meanwhile by another thread. NULL is allowed. */
 void kal_exec_close(kal_exec *exec);
 kal_auth *kal_exec_auth(kal_exec *exec); /* borrowed */
+
+/* How SELECT is to run; tests compare the two ways. */
+typedef enum kal_path {
+    KAL_PATH_AUTO,
+    KAL_PATH_FAST,   /* KAL_UNSUPPORTED when the fast path does not take it */
+    KAL_PATH_ENGINE, /* DuckDB in any case */
+} kal_path;
 
 typedef struct kal_exec_reply {
     kal_buf body;    /* owned by the request; complete JSON, also for errors */
@@ -59,6 +67,7 @@ struct kal_exec_request {
     kal_bytes namespace_id; /* empty: the default namespace */
     kal_principal principal;
     const char *peer; /* the client's address, for the audit */
+    kal_path path;    /* KAL_PATH_AUTO but in tests */
     kal_exec_done done;
     void *context;
     /* filled by exec before done */

@@ -162,7 +162,8 @@ size_t kal_overlay_len(const kal_overlay *overlay)
     return kal_ordered_map_len(overlay->entries);
 }
 
-kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write, kal_error *err)
+kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write, bool keep_rows,
+                                  kal_error *err)
 {
     const kal_ordered_entry *entry = kal_ordered_map_at_least(overlay->entries, (kal_bytes){0});
     for (; entry != NULL; entry = kal_ordered_map_next(entry)) {
@@ -177,6 +178,7 @@ kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write, kal_er
             .seq_seen = change.seq_seen,
             .action = change.action,
             .row = change.row,
+            .keep_row = keep_rows,
         };
         KAL_TRY(kal_write_add(write, &op, NULL, err));
     }

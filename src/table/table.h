@@ -153,7 +153,8 @@ KAL_MUST_CHECK kal_status kal_write_commit(kal_write *write, kal_error *err);
 /* After done. KAL_CONFLICT: a prepared row moved on, or a table was dropped meanwhile (then
  * KAL_NOT_FOUND). */
 kal_status kal_write_status(const kal_write *write, kal_error *err);
-const kal_write_op *kal_write_op_at(const kal_write *write, size_t index);
+/* Results are read here; before submit an operation may be carried out elsewhere (overlay). */
+kal_write_op *kal_write_op_at(kal_write *write, size_t index);
 size_t kal_write_op_count(const kal_write *write);
 void kal_write_close(kal_write *write); /* NULL is allowed; not between submit and done */
 
@@ -174,9 +175,9 @@ KAL_MUST_CHECK kal_status kal_overlay_delete(kal_overlay *overlay, kal_view *vie
 size_t kal_overlay_mark(const kal_overlay *overlay);
 void kal_overlay_rollback(kal_overlay *overlay, size_t mark);
 size_t kal_overlay_len(const kal_overlay *overlay);
-/* Adds everything as prepared operations to the write. */
+/* Adds everything as prepared operations to the write; keep_rows as in kal_write_op. */
 KAL_MUST_CHECK kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write,
-                                                 kal_error *err);
+                                                 bool keep_rows, kal_error *err);
 
 /* Hash of user and namespace to shards: stable for ever. */
 uint16_t kal_shard_of_user(uint64_t user_no);

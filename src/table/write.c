@@ -71,7 +71,7 @@ kal_status kal_write_status(const kal_write *write, kal_error *err)
     return write->status;
 }
 
-const kal_write_op *kal_write_op_at(const kal_write *write, size_t index)
+kal_write_op *kal_write_op_at(kal_write *write, size_t index)
 {
     KAL_ASSERT(index < write->ops.len);
     return &write->ops.items[index];

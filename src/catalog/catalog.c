@@ -1,0 +1,237 @@
+/*
+ * catalog.c: opening the catalog, and looking tables up.
+ */
+#include "catalog/catalog.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "catalog/catalog_internal.h"
+
+#include <stdlib.h>
+
+enum { FORMAT_VERSION = 1 };
+
+enum {
+    KIND_FORMAT = 1,
+    KIND_COUNTER,
+    KIND_NAMESPACE,
+    KIND_TABLE_NAME,
+    KIND_TABLE,
+    KIND_VERSION,
+    KIND_USER,
+    KIND_STORAGE,
+};
+
+static kal_entity_store store_of(kal_kv *kv, const char *name, uint8_t kind)
+{
+    return (kal_entity_store){
+        .kv = kv, .name = name, .family = KAL_KV_CATALOG, .kind = kind, .format = 1};
+}
+
+static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock)
+{
+    kal_catalog *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        kal_die("out of memory: catalog");
+    c->kv = kv;
+    c->clock = clock;
+    c->formats = store_of(kv, "format", KIND_FORMAT);
+    c->counters = store_of(kv, "counter", KIND_COUNTER);
+    c->namespaces = store_of(kv, "namespace", KIND_NAMESPACE);
+    c->table_names = store_of(kv, "table name", KIND_TABLE_NAME);
+    c->tables = store_of(kv, "table", KIND_TABLE);
+    c->versions = store_of(kv, "table version", KIND_VERSION);
+    c->users = store_of(kv, "user", KIND_USER);
+    c->storages = store_of(kv, "storage", KIND_STORAGE);
+    c->cache = kal_schema_cache_open(KAL_SCHEMA_CACHE_TABLES_MAX);
+    pthread_mutex_init(&c->ddl_lock, NULL);
+    pthread_rwlock_init(&c->publish_lock, NULL);
+    kal_map_init(&c->namespace_map);
+    kal_map_init(&c->user_map);
+    return c;
+}
+
+/* ---- opening ---- */
+
+static kal_status put_format(kal_catalog_change *change, kal_error *err)
+{
+    kal_entity_key key;
+    uint8_t record[12] = {0};
+
+    kal_store_le32(record, FORMAT_VERSION);
+    kal_entity_key_init(&key, &change->catalog->formats);
+    return kal_entity_put(&change->catalog->formats, change->batch, &key,
+                          kal_bytes_of(record, sizeof record), err);
+}
+
+/* *is_new_out: the data directory is empty. */
+static kal_status check_format(kal_catalog *c, bool *is_new_out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+    kal_arena arena;
+    uint32_t version = 0;
+    uint64_t features = 0;
+
+    kal_arena_init(&arena, NULL);
+    kal_entity_key_init(&key, &c->formats);
+    kal_status status = kal_entity_get(&c->formats, NULL, &key, &arena, &entity, err);
+    *is_new_out = status == KAL_NOT_FOUND;
+    if (*is_new_out)
+        status = KAL_OK;
+    else if (status == KAL_OK && (!kal_bytes_take_le32(&entity.record, &version) ||
+                                  !kal_bytes_take_le64(&entity.record, &features)))
+        status = kal_record_corrupt("format", err);
+    else if (status == KAL_OK && (version > FORMAT_VERSION || features != 0))
+        status = kal_error_set(err, KAL_UNSUPPORTED,
+                               "the data directory has format %u (features %llx), this server "
+                               "knows up to format %d: a newer server wrote it",
+                               version, (unsigned long long)features, FORMAT_VERSION);
+    kal_arena_release(&arena);
+    return status;
+}
+
+static kal_status first_content(kal_catalog_change *change, kal_error *err)
+{
+    KAL_TRY(put_format(change, err));
+    KAL_TRY(kal_namespace_put(change, KAL_STR("default"), err));
+    KAL_TRY(kal_storage_create_local(change, err));
+    return kal_users_create_root(change, err);
+}
+
+static kal_status bring_up_to_date(kal_catalog *c, bool is_new, kal_error *err)
+{
+    kal_principal server = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
+    kal_catalog_change *change = kal_catalog_begin(c, &server); /* owned */
+
+    kal_status status = is_new ? first_content(change, err) : KAL_OK;
+    if (status == KAL_OK)
+        status = kal_system_tables_store(change, err);
+    if (status == KAL_OK && kal_kv_batch_count(change->batch) > 0)
+        status = kal_catalog_commit(change, err);
+    kal_catalog_end(change);
+    return status;
+}
+
+static kal_status open_catalog(kal_catalog *c, kal_error *err)
+{
+    bool is_new = false;
+    KAL_TRY(check_format(c, &is_new, err));
+    KAL_TRY(kal_namespaces_load(c, err));
+    KAL_TRY(kal_users_load(c, err));
+    KAL_TRY(bring_up_to_date(c, is_new, err));
+    kal_system_tables_warm(c);
+    return KAL_OK;
+}
+
+kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock, kal_catalog **catalog_out,
+                            kal_error *err)
+{
+    kal_catalog *c = new_catalog(kv, clock);
+    *catalog_out = NULL;
+    kal_status status = open_catalog(c, err);
+    if (status != KAL_OK) {
+        kal_catalog_close(c);
+        return status;
+    }
+    *catalog_out = c;
+    return KAL_OK;
+}
+
+static void free_values(kal_map *map)
+{
+    size_t position = 0;
+    kal_bytes key;
+    void *value;
+    while ((value = kal_map_next(map, &position, &key)) != NULL)
+        free(value);
+    kal_map_release(map);
+}
+
+void kal_catalog_close(kal_catalog *c)
+{
+    if (c == NULL)
+        return;
+    kal_schema_cache_close(c->cache);
+    free_values(&c->namespace_map);
+    free_values(&c->user_map);
+    pthread_rwlock_destroy(&c->publish_lock);
+    pthread_mutex_destroy(&c->ddl_lock);
+    free(c);
+}
+
+kal_catalog_worker *kal_catalog_worker_open(kal_catalog *catalog)
+{
+    return kal_schema_cache_worker(catalog->cache, catalog);
+}
+
+void kal_catalog_worker_close(kal_catalog_worker *worker)
+{
+    kal_schema_cache_worker_close(kal_schema_cache_worker_catalog(worker)->cache, worker);
+}
+
+kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog)
+{
+    return kal_schema_cache_stats(catalog->cache);
+}
+
+/* ---- looking up ---- */
+
+typedef struct near_search {
+    kal_bytes name;
+    size_t least;
+    char best[KAL_NAME_BYTES_MAX + 1];
+} near_search;
+
+static kal_status look_near(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                            kal_error *err)
+{
+    near_search *search = context;
+    size_t distance = kal_edit_distance(name, search->name);
+
+    (void)ns, (void)table_id, (void)err;
+    if (distance >= search->least || name.len > KAL_NAME_BYTES_MAX)
+        return KAL_OK;
+    search->least = distance;
+    memcpy(search->best, name.ptr, name.len);
+    search->best[name.len] = '\0';
+    return KAL_OK;
+}
+
+kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err)
+{
+    near_search search = {.name = name, .least = name.len / 3 + 2};
+
+    if (err == NULL)
+        return KAL_NOT_FOUND;
+    if (!kal_catalog_has_namespace(c, ns)) {
+        kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(ns));
+        kal_error_code(err, "NAMESPACE_NOT_FOUND");
+        return KAL_NOT_FOUND;
+    }
+    kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' does not exist", KAL_FMT(ns),
+                  KAL_FMT(name));
+    kal_error_code(err, "TABLE_NOT_FOUND");
+    if (ns.len <= KAL_NAME_BYTES_MAX &&
+        kal_table_store_scan(c, NULL, ns, look_near, &search, NULL) == KAL_OK &&
+        search.best[0] != '\0')
+        kal_error_hint(err, "did you mean '%.*s.%s'?", KAL_FMT(ns), search.best);
+    return KAL_NOT_FOUND;
+}
+
+kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
+                                 kal_table **table_out, kal_error *err)
+{
+    kal_catalog *c = kal_schema_cache_worker_catalog(worker);
+    kal_table *loaded = NULL;
+
+    *table_out = kal_schema_cache_find(c->cache, worker, ns, name);
+    if (KAL_LIKELY(*table_out != NULL))
+        return KAL_OK;
+    /* What is loaded here is in the cache before a change can be published, which replaces it. */
+    pthread_rwlock_rdlock(&c->publish_lock);
+    kal_status status = kal_table_store_load(c, ns, name, &loaded, err);
+    if (status == KAL_OK)
+        *table_out = kal_schema_cache_add(c->cache, worker, loaded);
+    pthread_rwlock_unlock(&c->publish_lock);
+    return status == KAL_NOT_FOUND ? kal_table_not_found(c, ns, name, err) : status;
+}

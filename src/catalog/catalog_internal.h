@@ -1,0 +1,190 @@
+/*
+ * catalog_internal.h: what the files of catalog/ share.
+ *
+ * Records (family `catalog`; key parts as in entity_store.h):
+ *
+ *   01 format                     -> u32 format version, u64 features
+ *   02 counter: name              -> u64 last number handed out
+ *   03 namespace: name            -> i64 created_at_us
+ *   04 table name: ns, name       -> u32 table_id
+ *   05 table: u32 table_id        -> u32 current version, u32 hot_id, u16 shard
+ *   06 version: u32 id, u32 v     -> step of the history, actor, definition
+ *   07 user: user_id              -> see users.c
+ *   08 storage: storage_id        -> see storages.c
+ *
+ * Numbers are little-endian, texts u32 length and bytes.
+ */
+#ifndef KAL_CATALOG_CATALOG_INTERNAL_H
+#define KAL_CATALOG_CATALOG_INTERNAL_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "catalog/catalog.h"
+#include "catalog/schema_cache.h"
+#include "catalog/system_tables.h"
+#include "store/entity_store.h"
+
+#include <pthread.h>
+
+#define KAL_TABLE_ID_FIRST 1024u /* smaller ones are system tables' */
+
+/* In memory for all of them: every request asks. */
+typedef struct kal_user_state {
+    uint32_t token_generation;
+    kal_role role;
+    bool has_password;
+    bool is_deleted;
+} kal_user_state;
+
+typedef struct kal_namespace {
+    int64_t created_at_us;
+} kal_namespace;
+
+struct kal_catalog {
+    kal_kv *kv;             /* borrowed */
+    const kal_clock *clock; /* borrowed */
+    kal_entity_store formats;
+    kal_entity_store counters;
+    kal_entity_store namespaces;
+    kal_entity_store table_names;
+    kal_entity_store tables;
+    kal_entity_store versions;
+    kal_entity_store users;
+    kal_entity_store storages;
+    kal_schema_cache *cache;  /* owned */
+    pthread_mutex_t ddl_lock; /* held from begin to end of a change */
+    /* A look-up that goes to the store and what it puts into the cache are one step to publish. */
+    pthread_rwlock_t publish_lock; /* protects the next two */
+    kal_map namespace_map;         /* name -> kal_namespace, owned */
+    kal_map user_map;              /* be64 user_no -> kal_user_state, owned */
+};
+
+/* ---- changes ---- */
+
+typedef enum kal_change_kind {
+    KAL_CHANGE_CREATE_TABLE,
+    KAL_CHANGE_DROP_TABLE,
+    KAL_CHANGE_CREATE_NAMESPACE,
+    KAL_CHANGE_DROP_NAMESPACE,
+    KAL_CHANGE_PUT_USER,
+} kal_change_kind;
+
+/* What publish does; the texts live in the change's arena. */
+typedef struct kal_change_step {
+    kal_change_kind kind;
+    kal_bytes ns;
+    kal_bytes name;
+    kal_table *table; /* CREATE_TABLE: owned */
+    int64_t created_at_us;
+    uint64_t user_no;
+    kal_user_state user_state;
+} kal_change_step;
+
+struct kal_catalog_change {
+    kal_catalog *catalog;
+    kal_principal actor;
+    kal_arena arena;
+    kal_kv_batch *batch; /* owned */
+    int64_t now_us;
+    KAL_VEC(kal_change_step) steps; /* arena */
+};
+
+void kal_change_add(kal_catalog_change *change, kal_change_step step);
+
+/* ---- records ---- */
+
+void kal_record_put_text(kal_buf *out, kal_bytes text);
+kal_status kal_record_corrupt(const char *what, kal_error *err);
+/* The next number of a counter: into the batch, and to *number_out. */
+KAL_MUST_CHECK kal_status kal_counter_next(kal_catalog_change *change, const char *counter,
+                                           uint64_t *number_out, kal_error *err);
+/* 1 to KAL_NAME_BYTES_MAX lower-case letters, digits, _, a letter first. what: "namespace". */
+KAL_MUST_CHECK kal_status kal_name_check(kal_bytes name, const char *what, kal_error *err);
+
+/* ---- tables in the store (table_store.c) ---- */
+
+typedef struct kal_table_record {
+    uint32_t version;
+    uint32_t hot_id;
+    uint16_t shard;
+} kal_table_record;
+
+typedef struct kal_version_record {
+    kal_schema_version step;
+    kal_bytes actor;
+    kal_table_definition *def;
+} kal_version_record;
+
+/* KAL_NOT_FOUND leaves err alone. */
+KAL_MUST_CHECK kal_status kal_table_store_id(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                             kal_bytes ns, kal_bytes name, uint32_t *id_out,
+                                             kal_error *err);
+KAL_MUST_CHECK kal_status kal_table_store_record(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                                 uint32_t table_id, kal_table_record *out,
+                                                 kal_error *err);
+KAL_MUST_CHECK kal_status kal_table_store_version(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                                  uint32_t table_id, uint32_t version,
+                                                  kal_arena *arena, kal_version_record *out,
+                                                  kal_error *err);
+/* Builds the table object of a name as of now, with one reference. */
+KAL_MUST_CHECK kal_status kal_table_store_load(kal_catalog *c, kal_bytes ns, kal_bytes name,
+                                               kal_table **table_out, kal_error *err);
+KAL_MUST_CHECK kal_status kal_table_store_put(kal_catalog *c, kal_kv_batch *batch,
+                                              const kal_table_definition *def,
+                                              const kal_table_record *record, kal_bytes changes,
+                                              kal_bytes actor, kal_error *err);
+KAL_MUST_CHECK kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
+                                                 const kal_table_definition *def, kal_error *err);
+
+/* Every table's name, in order of namespace and name. KAL_END from visit stops. */
+typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes name,
+                                      uint32_t table_id, kal_error *err);
+/* ns empty: of all namespaces. */
+KAL_MUST_CHECK kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                               kal_bytes ns, kal_table_visit visit, void *context,
+                                               kal_error *err);
+/* Writes the error: namespace or table, with a near name. */
+kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err);
+/* An object with one reference around a copy of def. */
+kal_table *kal_table_make(const kal_table_definition *def, uint32_t hot_id, uint16_t shard);
+
+/* ---- users (users.c), storages, namespaces ---- */
+
+KAL_MUST_CHECK kal_status kal_users_load(kal_catalog *c, kal_error *err);
+KAL_MUST_CHECK kal_status kal_users_create_root(kal_catalog_change *change, kal_error *err);
+typedef kal_status (*kal_user_visit)(void *context, const kal_user *user, kal_error *err);
+KAL_MUST_CHECK kal_status kal_users_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                         kal_user_visit visit, void *context, kal_error *err);
+void kal_users_publish(kal_catalog *c, const kal_change_step *step);
+
+KAL_MUST_CHECK kal_status kal_namespaces_load(kal_catalog *c, kal_error *err);
+void kal_namespaces_publish(kal_catalog *c, const kal_change_step *step);
+typedef kal_status (*kal_namespace_visit)(void *context, kal_bytes name, int64_t created_at_us,
+                                          kal_error *err);
+KAL_MUST_CHECK kal_status kal_namespaces_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                              kal_namespace_visit visit, void *context,
+                                              kal_error *err);
+KAL_MUST_CHECK kal_status kal_namespace_put(kal_catalog_change *change, kal_bytes name,
+                                            kal_error *err);
+bool kal_namespace_is_system(kal_bytes name);
+
+typedef struct kal_storage {
+    kal_bytes storage_id;
+    kal_bytes name;
+    kal_bytes type;
+    kal_bytes base_directory;
+    kal_bytes shared_template;
+    kal_bytes user_template;
+    int64_t created_at_us;
+} kal_storage;
+typedef kal_status (*kal_storage_visit)(void *context, const kal_storage *storage, kal_error *err);
+KAL_MUST_CHECK kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                            kal_storage_visit visit, void *context, kal_error *err);
+KAL_MUST_CHECK kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err);
+
+/* Takes the system tables' definitions over into the store where they are new or changed. */
+KAL_MUST_CHECK kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err);
+/* Puts them into the cache. */
+void kal_system_tables_warm(kal_catalog *c);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * change.c: changes of the catalog: collected into a batch, made durable by the write lane, then
+ * published to everybody at once.
+ */
+#include "base/assert.h"
+#include "catalog/catalog_internal.h"
+
+#include <stdlib.h>
+
+/* ---- records ---- */
+
+void kal_record_put_text(kal_buf *out, kal_bytes text)
+{
+    kal_buf_append_le32(out, (uint32_t)text.len);
+    kal_buf_append_bytes(out, text);
+}
+
+kal_status kal_record_corrupt(const char *what, kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT, "the catalog's record of a %s is damaged", what);
+}
+
+kal_status kal_counter_next(kal_catalog_change *change, const char *counter, uint64_t *number_out,
+                            kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_entity_key key;
+    kal_entity entity;
+    uint64_t last = 0;
+    uint8_t record[8];
+
+    kal_entity_key_init(&key, &c->counters);
+    kal_entity_key_text(&key, kal_cstr(counter));
+    kal_status status = kal_entity_get(&c->counters, NULL, &key, &change->arena, &entity, err);
+    if (status == KAL_OK && !kal_bytes_take_le64(&entity.record, &last))
+        return kal_record_corrupt("counter", err);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        return status;
+    *number_out = last + 1;
+    kal_store_le64(record, *number_out);
+    return kal_entity_put(&c->counters, change->batch, &key, kal_bytes_of(record, sizeof record),
+                          err);
+}
+
+/* ---- life of a change ---- */
+
+kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor)
+{
+    kal_catalog_change *change = calloc(1, sizeof *change);
+    if (change == NULL)
+        kal_die("out of memory: catalog change");
+    pthread_mutex_lock(&catalog->ddl_lock);
+    change->catalog = catalog;
+    change->actor = *actor;
+    change->now_us = kal_clock_wall_us(catalog->clock);
+    change->batch = kal_kv_batch_open(catalog->kv);
+    kal_arena_init(&change->arena, NULL);
+    return change;
+}
+
+kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change)
+{
+    return change->batch;
+}
+
+void kal_change_add(kal_catalog_change *change, kal_change_step step)
+{
+    if (!kal_vec_try_push_in(&change->arena, &change->steps, step))
+        kal_die("out of memory: catalog change");
+}
+
+static void publish_step(kal_catalog *c, kal_change_step *step)
+{
+    switch (step->kind) {
+    case KAL_CHANGE_CREATE_TABLE:
+        kal_schema_cache_put(c->cache, step->table);
+        step->table = NULL;
+        return;
+    case KAL_CHANGE_DROP_TABLE:
+        kal_schema_cache_remove(c->cache, step->ns, step->name);
+        return;
+    case KAL_CHANGE_CREATE_NAMESPACE:
+    case KAL_CHANGE_DROP_NAMESPACE:
+        kal_namespaces_publish(c, step);
+        return;
+    case KAL_CHANGE_PUT_USER:
+        kal_users_publish(c, step);
+        return;
+    }
+}
+
+void kal_catalog_publish(kal_catalog_change *change)
+{
+    kal_catalog *c = change->catalog;
+    pthread_rwlock_wrlock(&c->publish_lock);
+    for (size_t i = 0; i < change->steps.len; i++)
+        publish_step(c, &change->steps.items[i]);
+    kal_schema_cache_next_generation(c->cache);
+    pthread_rwlock_unlock(&c->publish_lock);
+}
+
+kal_status kal_catalog_commit(kal_catalog_change *change, kal_error *err)
+{
+    KAL_TRY(kal_kv_write(change->catalog->kv, change->batch, true, err));
+    kal_catalog_publish(change);
+    return KAL_OK;
+}
+
+void kal_catalog_end(kal_catalog_change *change)
+{
+    kal_catalog *c = change->catalog;
+    for (size_t i = 0; i < change->steps.len; i++)
+        kal_table_release(change->steps.items[i].table); /* of a change that was forgotten */
+    kal_kv_batch_close(change->batch);
+    kal_arena_release(&change->arena);
+    free(change);
+    pthread_mutex_unlock(&c->ddl_lock);
+}
+
+/* ---- tables ---- */
+
+static kal_status table_exists(kal_bytes ns, kal_bytes name, kal_error *err)
+{
+    kal_error_set(err, KAL_EXISTS, "table '%.*s.%.*s' already exists", KAL_FMT(ns), KAL_FMT(name));
+    kal_error_code(err, "TABLE_EXISTS");
+    return KAL_EXISTS;
+}
+
+static kal_status check_new_table(kal_catalog *c, const kal_table_definition *def, kal_error *err)
+{
+    KAL_TRY(kal_name_check(def->table_name, "table", err));
+    if (kal_namespace_is_system(def->namespace_id))
+        return kal_error_set(err, KAL_DENIED, "namespace '%.*s' is the server's own",
+                             KAL_FMT(def->namespace_id));
+    if (kal_catalog_has_namespace(c, def->namespace_id))
+        return KAL_OK;
+    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist",
+                  KAL_FMT(def->namespace_id));
+    kal_error_code(err, "NAMESPACE_NOT_FOUND");
+    kal_error_hint(err, "create it first with CREATE NAMESPACE %.*s", KAL_FMT(def->namespace_id));
+    return KAL_NOT_FOUND;
+}
+
+static kal_status new_numbers(kal_catalog_change *change, kal_table_definition *def,
+                              kal_table_record *record, kal_error *err)
+{
+    uint64_t table_id = 0;
+    uint64_t hot_id = 0;
+
+    KAL_TRY(kal_counter_next(change, "table_id", &table_id, err));
+    KAL_TRY(kal_counter_next(change, "hot_id", &hot_id, err));
+    table_id += KAL_TABLE_ID_FIRST - 1;
+    /* All ones is no hot space: every one needs a successor as its upper bound. */
+    if (table_id >= UINT32_MAX || hot_id >= UINT32_MAX)
+        return kal_error_set(err, KAL_LIMIT, "there are no table numbers left");
+    def->table_id = (uint32_t)table_id;
+    *record = (kal_table_record){
+        .version = def->schema_version,
+        .hot_id = (uint32_t)hot_id,
+        .shard = (uint16_t)(kal_hash(def->namespace_id) % KAL_SHARD_COUNT),
+    };
+    return KAL_OK;
+}
+
+kal_status kal_catalog_create_table(kal_catalog_change *change, const kal_table_definition *def,
+                                    bool if_not_exists, bool *existed_out, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_table_record record;
+    uint32_t existing = 0;
+
+    *existed_out = false;
+    KAL_TRY(check_new_table(c, def, err));
+    kal_status status =
+        kal_table_store_id(c, NULL, def->namespace_id, def->table_name, &existing, err);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        return status;
+    *existed_out = status == KAL_OK;
+    if (*existed_out)
+        return if_not_exists ? KAL_OK : table_exists(def->namespace_id, def->table_name, err);
+    kal_table_definition *own = kal_table_definition_copy(def, &change->arena);
+    own->created_at_us = change->now_us;
+    own->updated_at_us = change->now_us;
+    KAL_TRY(new_numbers(change, own, &record, err));
+    KAL_TRY(kal_table_definition_validate(own, err));
+    KAL_TRY(kal_table_store_put(c, change->batch, own, &record, KAL_STR(KAL_SCHEMA_INITIAL_CHANGES),
+                                kal_cstr(change->actor.user_id), err));
+    kal_change_add(change,
+                   (kal_change_step){.kind = KAL_CHANGE_CREATE_TABLE,
+                                     .table = kal_table_make(own, record.hot_id, record.shard)});
+    return KAL_OK;
+}
+
+/* One range over all rows of the hot space. */
+static void delete_rows(kal_catalog_change *change, uint32_t hot_id)
+{
+    uint8_t lower[4];
+    uint8_t upper[4];
+
+    KAL_ASSERT(hot_id != 0 && hot_id != UINT32_MAX);
+    kal_store_be32(lower, hot_id);
+    kal_store_be32(upper, hot_id + 1);
+    kal_kv_batch_delete_range(change->batch, KAL_KV_ROWS, kal_bytes_of(lower, sizeof lower),
+                              kal_bytes_of(upper, sizeof upper));
+}
+
+kal_status kal_catalog_drop_table(kal_catalog_change *change, kal_bytes ns, kal_bytes name,
+                                  bool if_exists, bool *existed_out, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_table_record record;
+    kal_version_record version;
+    uint32_t table_id = 0;
+
+    *existed_out = false;
+    if (kal_namespace_is_system(ns))
+        return kal_error_set(err, KAL_DENIED, "namespace '%.*s' is the server's own", KAL_FMT(ns));
+    kal_status status = kal_table_store_id(c, NULL, ns, name, &table_id, err);
+    if (status == KAL_NOT_FOUND)
+        return if_exists ? KAL_OK : kal_table_not_found(c, ns, name, err);
+    KAL_TRY(status);
+    KAL_TRY(kal_table_store_record(c, NULL, table_id, &record, err));
+    KAL_TRY(
+        kal_table_store_version(c, NULL, table_id, record.version, &change->arena, &version, err));
+    KAL_TRY(kal_table_store_delete(c, change->batch, version.def, err));
+    delete_rows(change, record.hot_id);
+    *existed_out = true;
+    kal_change_add(change, (kal_change_step){.kind = KAL_CHANGE_DROP_TABLE,
+                                             .ns = version.def->namespace_id,
+                                             .name = version.def->table_name});
+    return KAL_OK;
+}

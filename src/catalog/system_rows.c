@@ -1,0 +1,396 @@
+/*
+ * system_rows.c: the rows of the system tables, made when they are read, as of a snapshot.
+ */
+#include "base/assert.h"
+#include "base/json_writer.h"
+#include "catalog/catalog_internal.h"
+
+/* No table has more columns. */
+enum { COLUMNS_MAX = 16 };
+
+typedef struct row_maker {
+    kal_catalog *catalog;
+    const kal_kv_snapshot *snapshot;
+    kal_arena *arena; /* of the rows */
+    size_t column_count;
+    KAL_VEC(kal_value) values; /* arena */
+    kal_value row[COLUMNS_MAX];
+    kal_bytes counted_ns; /* count_table() */
+    int64_t counted;
+} row_maker;
+
+/* ---- cells ---- */
+
+static void set_text(row_maker *m, size_t column, kal_bytes text)
+{
+    m->row[column] = kal_value_text(text);
+}
+
+/* NULL when there is none. */
+static void set_optional(row_maker *m, size_t column, kal_type_tag tag, kal_bytes text)
+{
+    m->row[column] = text.ptr == NULL ? kal_value_null(kal_type_of(tag))
+                                      : kal_value_bytes(kal_type_of(tag), text);
+}
+
+static void set_null(row_maker *m, size_t column, kal_type_tag tag)
+{
+    m->row[column] = kal_value_null(kal_type_of(tag));
+}
+
+static void set_time(row_maker *m, size_t column, int64_t us)
+{
+    m->row[column] = kal_value_integer(KAL_TYPE_TIMESTAMP, us);
+}
+
+/* 0 = never. */
+static void set_optional_time(row_maker *m, size_t column, int64_t us)
+{
+    if (us == 0)
+        set_null(m, column, KAL_TYPE_TIMESTAMP);
+    else
+        set_time(m, column, us);
+}
+
+static void set_int(row_maker *m, size_t column, uint64_t v)
+{
+    m->row[column] = kal_value_integer(KAL_TYPE_INT, (int64_t)v);
+}
+
+static void set_bigint(row_maker *m, size_t column, uint64_t v)
+{
+    m->row[column] = kal_value_bigint((int64_t)v);
+}
+
+static void set_boolean(row_maker *m, size_t column, bool v)
+{
+    m->row[column] = kal_value_boolean(v);
+}
+
+static kal_status out_of_memory(kal_error *err)
+{
+    return kal_error_set(err, KAL_LIMIT, "the system table's rows exceed the statement's memory");
+}
+
+/* The row is complete: its texts move into the arena. */
+static kal_status add_row(row_maker *m, kal_error *err)
+{
+    for (size_t i = 0; i < m->column_count; i++) {
+        kal_value copy;
+        if (!kal_value_copy(&m->row[i], m->arena, &copy) ||
+            !kal_vec_try_push_in(m->arena, &m->values, copy))
+            return out_of_memory(err);
+    }
+    return KAL_OK;
+}
+
+/* ---- users, namespaces, storages ---- */
+
+static kal_status user_row(void *context, const kal_user *user, kal_error *err)
+{
+    row_maker *m = context;
+    bool has_password = user->password_hash.len > 0;
+
+    set_text(m, KAL_USERS_USER_ID, user->user_id);
+    set_text(m, KAL_USERS_USERNAME, user->user_id);
+    set_optional(m, KAL_USERS_PASSWORD_HASH, KAL_TYPE_TEXT,
+                 has_password ? KAL_STR("***") : (kal_bytes){0});
+    set_text(m, KAL_USERS_ROLE, kal_cstr(kal_role_name(user->role)));
+    set_optional(m, KAL_USERS_EMAIL, KAL_TYPE_TEXT, user->email);
+    set_text(m, KAL_USERS_AUTH_TYPE, user->auth_type);
+    set_optional(m, KAL_USERS_AUTH_DATA, KAL_TYPE_JSON, user->auth_data);
+    set_time(m, KAL_USERS_CREATED_AT, user->created_at_us);
+    set_time(m, KAL_USERS_UPDATED_AT, user->updated_at_us);
+    set_optional_time(m, KAL_USERS_LAST_SEEN, user->last_seen_us);
+    set_optional_time(m, KAL_USERS_DELETED_AT, user->deleted_at_us);
+    return add_row(m, err);
+}
+
+static kal_status count_table(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                              kal_error *err)
+{
+    row_maker *m = context;
+    (void)name, (void)table_id, (void)err;
+    m->counted += kal_bytes_equal(ns, m->counted_ns);
+    return KAL_OK;
+}
+
+static kal_status namespace_row(void *context, kal_bytes name, int64_t created_at_us,
+                                kal_error *err)
+{
+    row_maker *m = context;
+
+    m->counted_ns = name;
+    m->counted = 0;
+    KAL_TRY(kal_table_store_scan(m->catalog, m->snapshot, name, count_table, m, err));
+    set_text(m, KAL_NAMESPACES_NAMESPACE_ID, name);
+    set_text(m, KAL_NAMESPACES_NAME, name);
+    set_time(m, KAL_NAMESPACES_CREATED_AT, created_at_us);
+    set_null(m, KAL_NAMESPACES_OPTIONS, KAL_TYPE_JSON);
+    set_int(m, KAL_NAMESPACES_TABLE_COUNT, (uint64_t)m->counted);
+    return add_row(m, err);
+}
+
+static kal_status storage_row(void *context, const kal_storage *storage, kal_error *err)
+{
+    row_maker *m = context;
+
+    set_text(m, KAL_STORAGES_STORAGE_ID, storage->storage_id);
+    set_text(m, KAL_STORAGES_STORAGE_NAME, storage->name);
+    set_null(m, KAL_STORAGES_DESCRIPTION, KAL_TYPE_TEXT);
+    set_text(m, KAL_STORAGES_STORAGE_TYPE, storage->type);
+    set_text(m, KAL_STORAGES_BASE_DIRECTORY, storage->base_directory);
+    set_null(m, KAL_STORAGES_CREDENTIALS, KAL_TYPE_TEXT);
+    set_text(m, KAL_STORAGES_SHARED_TABLES_TEMPLATE, storage->shared_template);
+    set_text(m, KAL_STORAGES_USER_TABLES_TEMPLATE, storage->user_template);
+    set_time(m, KAL_STORAGES_CREATED_AT, storage->created_at_us);
+    set_time(m, KAL_STORAGES_UPDATED_AT, storage->created_at_us);
+    return add_row(m, err);
+}
+
+/* ---- tables ---- */
+
+/* Makes the rows of one table; the arena is the table's own, released afterwards. */
+typedef kal_status (*table_rows_fn)(row_maker *m, const kal_version_record *version,
+                                    kal_arena *arena, kal_error *err);
+
+typedef struct table_walk {
+    row_maker *maker;
+    table_rows_fn fn;
+    bool all_versions;
+} table_walk;
+
+static kal_status rows_of_versions(table_walk *walk, uint32_t table_id, kal_arena *arena,
+                                   kal_error *err)
+{
+    row_maker *m = walk->maker;
+    kal_table_record record;
+
+    KAL_TRY(kal_table_store_record(m->catalog, m->snapshot, table_id, &record, err));
+    for (uint32_t v = walk->all_versions ? 1 : record.version; v <= record.version; v++) {
+        kal_version_record version;
+        KAL_TRY(
+            kal_table_store_version(m->catalog, m->snapshot, table_id, v, arena, &version, err));
+        KAL_TRY(walk->fn(m, &version, arena, err));
+        kal_arena_reset(arena);
+    }
+    return KAL_OK;
+}
+
+static kal_status visit_table(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                              kal_error *err)
+{
+    kal_arena arena;
+    (void)ns, (void)name;
+    kal_arena_init(&arena, NULL);
+    kal_status status = rows_of_versions(context, table_id, &arena, err);
+    kal_arena_release(&arena);
+    return status == KAL_NOT_FOUND ? kal_record_corrupt("table", err) : status;
+}
+
+static kal_status each_table(row_maker *m, table_rows_fn fn, bool all_versions, kal_error *err)
+{
+    table_walk walk = {m, fn, all_versions};
+    return kal_table_store_scan(m->catalog, m->snapshot, (kal_bytes){0}, visit_table, &walk, err);
+}
+
+/* Writes JSON by a function into the arena. */
+#define JSON_TEXT(arena, call, out)                                                                \
+    do {                                                                                           \
+        kal_buf json_;                                                                             \
+        kal_json_writer writer_;                                                                   \
+        kal_json_writer *w = &writer_;                                                             \
+        kal_buf_init(&json_, NULL);                                                                \
+        kal_json_writer_init(w, &json_);                                                           \
+        call;                                                                                      \
+        *(out) = kal_arena_copy(arena, kal_buf_bytes(&json_));                                     \
+        kal_buf_release(&json_);                                                                   \
+    } while (0)
+
+static bool is_stored_table(const kal_table_definition *def)
+{
+    return def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED;
+}
+
+static void set_table_options(row_maker *m, const kal_table_definition *def, kal_arena *arena)
+{
+    const kal_table_options *o = &def->options;
+    kal_bytes json;
+
+    set_null(m, KAL_TABLES_STORAGE_LOCATION, KAL_TYPE_TEXT);
+    set_null(m, KAL_TABLES_STORAGE_ID, KAL_TYPE_TEXT);
+    set_null(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON);
+    set_null(m, KAL_TABLES_DELETED_RETENTION_HOURS, KAL_TYPE_BIGINT);
+    set_null(m, KAL_TABLES_ACCESS_LEVEL, KAL_TYPE_TEXT);
+    set_boolean(m, KAL_TABLES_USE_USER_STORAGE, o->use_user_storage != 0);
+    if (is_stored_table(def)) {
+        set_text(m, KAL_TABLES_STORAGE_LOCATION,
+                 kal_cstr(kal_arena_printf(arena, "%.*s/%.*s", KAL_FMT(def->namespace_id),
+                                           KAL_FMT(def->table_name))));
+        set_text(m, KAL_TABLES_STORAGE_ID, kal_cstr(o->storage_id));
+        JSON_TEXT(arena, kal_flush_policy_write_json(&o->flush_policy, w), &json);
+        set_optional(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON, json);
+        set_bigint(m, KAL_TABLES_DELETED_RETENTION_HOURS, o->deleted_retention_hours);
+    }
+    if (def->table_type == KAL_TABLE_SHARED)
+        set_text(m, KAL_TABLES_ACCESS_LEVEL,
+                 kal_cstr(kal_access_level_name((kal_access_level)o->access_level)));
+    JSON_TEXT(arena, kal_table_options_write_json(o, w), &json);
+    set_optional(m, KAL_TABLES_OPTIONS, KAL_TYPE_JSON, json);
+}
+
+static kal_status table_row(row_maker *m, const kal_version_record *version, kal_arena *arena,
+                            kal_error *err)
+{
+    const kal_table_definition *def = version->def;
+
+    set_bigint(m, KAL_TABLES_TABLE_ID, def->table_id);
+    set_text(m, KAL_TABLES_TABLE_NAME, def->table_name);
+    set_text(m, KAL_TABLES_NAMESPACE, def->namespace_id);
+    set_text(m, KAL_TABLES_TABLE_TYPE, kal_cstr(kal_table_type_name(def->table_type)));
+    set_time(m, KAL_TABLES_CREATED_AT, def->created_at_us);
+    set_int(m, KAL_TABLES_SCHEMA_VERSION, def->schema_version);
+    set_optional(m, KAL_TABLES_TABLE_COMMENT, KAL_TYPE_TEXT, def->comment);
+    set_table_options(m, def, arena);
+    return add_row(m, err);
+}
+
+static kal_status version_row(row_maker *m, const kal_version_record *version, kal_arena *arena,
+                              kal_error *err)
+{
+    const kal_table_definition *def = version->def;
+    kal_bytes json;
+    kal_buf arrow; /* owned */
+
+    set_bigint(m, KAL_TABLE_SCHEMAS_TABLE_ID, def->table_id);
+    set_int(m, KAL_TABLE_SCHEMAS_SCHEMA_VERSION, version->step.version);
+    set_text(m, KAL_TABLE_SCHEMAS_CHANGES, version->step.changes);
+    set_time(m, KAL_TABLE_SCHEMAS_CREATED_AT, version->step.created_at_us);
+    set_text(m, KAL_TABLE_SCHEMAS_ACTOR, version->actor);
+    set_int(m, KAL_TABLE_SCHEMAS_COLUMN_COUNT, version->step.column_count);
+    JSON_TEXT(arena, kal_table_definition_write_json(def, w), &json);
+    set_optional(m, KAL_TABLE_SCHEMAS_TABLE_DEFINITION, KAL_TYPE_JSON, json);
+    kal_buf_init(&arrow, NULL);
+    kal_table_definition_arrow_json(def, &arrow);
+    set_optional(m, KAL_TABLE_SCHEMAS_ARROW_SCHEMA_JSON, KAL_TYPE_JSON, kal_buf_bytes(&arrow));
+    kal_status status = add_row(m, err);
+    kal_buf_release(&arrow);
+    return status;
+}
+
+/* ---- information_schema ---- */
+
+static kal_status info_table_row(row_maker *m, const kal_version_record *version, kal_arena *arena,
+                                 kal_error *err)
+{
+    const kal_table_definition *def = version->def;
+    const kal_table_options *o = &def->options;
+
+    (void)arena;
+    set_text(m, KAL_INFO_TABLES_TABLE_CATALOG, KAL_STR("kalam"));
+    set_text(m, KAL_INFO_TABLES_TABLE_SCHEMA, def->namespace_id);
+    set_text(m, KAL_INFO_TABLES_TABLE_NAME, def->table_name);
+    set_text(m, KAL_INFO_TABLES_TABLE_TYPE, kal_cstr(kal_table_type_name(def->table_type)));
+    set_bigint(m, KAL_INFO_TABLES_TABLE_ID, def->table_id);
+    set_time(m, KAL_INFO_TABLES_CREATED_AT, def->created_at_us);
+    set_time(m, KAL_INFO_TABLES_UPDATED_AT, def->updated_at_us);
+    set_int(m, KAL_INFO_TABLES_SCHEMA_VERSION, def->schema_version);
+    set_null(m, KAL_INFO_TABLES_STORAGE_ID, KAL_TYPE_TEXT);
+    set_boolean(m, KAL_INFO_TABLES_USE_USER_STORAGE, o->use_user_storage != 0);
+    set_null(m, KAL_INFO_TABLES_DELETED_RETENTION_HOURS, KAL_TYPE_BIGINT);
+    set_null(m, KAL_INFO_TABLES_TTL_SECONDS, KAL_TYPE_BIGINT);
+    if (is_stored_table(def)) {
+        set_text(m, KAL_INFO_TABLES_STORAGE_ID, kal_cstr(o->storage_id));
+        set_bigint(m, KAL_INFO_TABLES_DELETED_RETENTION_HOURS, o->deleted_retention_hours);
+    }
+    if (def->table_type == KAL_TABLE_STREAM)
+        set_bigint(m, KAL_INFO_TABLES_TTL_SECONDS, o->ttl_seconds);
+    return add_row(m, err);
+}
+
+static kal_status info_column_row(row_maker *m, const kal_table_definition *def,
+                                  const kal_column *column, kal_error *err)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_buf text; /* owned */
+    bool has_default = column->default_value.kind != KAL_DEFAULT_NONE;
+
+    kal_buf_init(&text, NULL);
+    kal_column_default_to_sql(&column->default_value, &text);
+    set_text(m, KAL_INFO_COLUMNS_TABLE_CATALOG, KAL_STR("kalam"));
+    set_text(m, KAL_INFO_COLUMNS_TABLE_SCHEMA, def->namespace_id);
+    set_text(m, KAL_INFO_COLUMNS_TABLE_NAME, def->table_name);
+    set_text(m, KAL_INFO_COLUMNS_COLUMN_NAME, column->name);
+    set_int(m, KAL_INFO_COLUMNS_ORDINAL_POSITION, column->ordinal_position);
+    set_text(m, KAL_INFO_COLUMNS_DATA_TYPE, kal_cstr(kal_type_name(column->type, type_name)));
+    set_boolean(m, KAL_INFO_COLUMNS_IS_NULLABLE, column->is_nullable);
+    set_optional(m, KAL_INFO_COLUMNS_COLUMN_DEFAULT, KAL_TYPE_TEXT,
+                 has_default ? kal_buf_bytes(&text) : (kal_bytes){0});
+    set_boolean(m, KAL_INFO_COLUMNS_IS_PRIMARY_KEY, column->is_primary_key);
+    set_boolean(m, KAL_INFO_COLUMNS_IS_PARTITION_KEY, column->is_partition_key);
+    set_optional(m, KAL_INFO_COLUMNS_COLUMN_COMMENT, KAL_TYPE_TEXT, column->comment);
+    set_int(m, KAL_INFO_COLUMNS_COLUMN_ID, column->column_id);
+    set_int(m, KAL_INFO_COLUMNS_SCHEMA_VERSION, def->schema_version);
+    kal_status status = add_row(m, err);
+    kal_buf_release(&text);
+    return status;
+}
+
+static kal_status info_column_rows(row_maker *m, const kal_version_record *version,
+                                   kal_arena *arena, kal_error *err)
+{
+    (void)arena;
+    for (uint32_t i = 0; i < version->def->column_count; i++)
+        KAL_TRY(info_column_row(m, version->def, &version->def->columns[i], err));
+    return KAL_OK;
+}
+
+/* ---- entry point ---- */
+
+static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err)
+{
+    switch (table) {
+    case KAL_SYSTEM_USERS:
+        return kal_users_scan(m->catalog, m->snapshot, user_row, m, err);
+    case KAL_SYSTEM_NAMESPACES:
+        return kal_namespaces_scan(m->catalog, m->snapshot, namespace_row, m, err);
+    case KAL_SYSTEM_STORAGES:
+        return kal_storages_scan(m->catalog, m->snapshot, storage_row, m, err);
+    case KAL_SYSTEM_TABLES:
+        return each_table(m, table_row, false, err);
+    case KAL_SYSTEM_TABLE_SCHEMAS:
+        return each_table(m, version_row, true, err);
+    case KAL_SYSTEM_INFO_TABLES:
+        return each_table(m, info_table_row, false, err);
+    case KAL_SYSTEM_INFO_COLUMNS:
+        return each_table(m, info_column_rows, false, err);
+    case KAL_SYSTEM_JOBS:         /* there are no jobs yet, */
+    case KAL_SYSTEM_LIVE_QUERIES: /* and no live queries */
+        return KAL_OK;
+    case KAL_SYSTEM_NONE:
+    case KAL_SYSTEM_TABLE_END:
+        break;
+    }
+    return kal_error_set(err, KAL_INTERNAL, "there is no such system table");
+}
+
+kal_status kal_catalog_system_rows(kal_catalog *catalog, const kal_kv_snapshot *snapshot,
+                                   const kal_table *table, kal_arena *arena,
+                                   kal_system_rows *rows_out, kal_error *err)
+{
+    row_maker maker = {
+        .catalog = catalog,
+        .snapshot = snapshot,
+        .arena = arena,
+        .column_count = table->def->column_count,
+    };
+
+    KAL_ASSERT(maker.column_count <= COLUMNS_MAX);
+    KAL_TRY(make_rows(&maker, (kal_system_table)table->def->table_id, err));
+    *rows_out = (kal_system_rows){
+        .values = maker.values.items,
+        .row_count = maker.values.len / maker.column_count,
+        .column_count = maker.column_count,
+    };
+    return KAL_OK;
+}

@@ -1,0 +1,285 @@
+/*
+ * table_store.c: tables in the store: names, current versions, and every version there was.
+ */
+#include "base/assert.h"
+#include "catalog/catalog_internal.h"
+
+#include <stdlib.h>
+
+static kal_status copy_text(kal_arena *arena, kal_bytes text, kal_bytes *out, kal_error *err)
+{
+    if (kal_arena_try_copy(arena, text, out))
+        return KAL_OK;
+    return kal_error_set(err, KAL_LIMIT, "the catalog's rows exceed the statement's memory");
+}
+
+/* ---- names ---- */
+
+static void name_key(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_entity_key *key)
+{
+    kal_entity_key_init(key, &c->table_names);
+    kal_entity_key_text(key, ns);
+    kal_entity_key_text(key, name);
+}
+
+kal_status kal_table_store_id(kal_catalog *c, const kal_kv_snapshot *snapshot, kal_bytes ns,
+                              kal_bytes name, uint32_t *id_out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+    kal_arena arena;
+
+    if (ns.len > KAL_NAME_BYTES_MAX || name.len > KAL_NAME_BYTES_MAX)
+        return KAL_NOT_FOUND;
+    kal_arena_init(&arena, NULL);
+    name_key(c, ns, name, &key);
+    kal_status status = kal_entity_get(&c->table_names, snapshot, &key, &arena, &entity, err);
+    if (status == KAL_OK && !kal_bytes_take_le32(&entity.record, id_out))
+        status = kal_record_corrupt("name of a table", err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+typedef struct name_scan {
+    kal_catalog *catalog;
+    kal_table_visit visit;
+    void *context;
+} name_scan;
+
+static kal_status visit_name(void *context, kal_bytes parts, const kal_entity *entity,
+                             kal_error *err)
+{
+    name_scan *scan = context;
+    kal_entity_store *store = &scan->catalog->table_names;
+    kal_bytes record = entity->record;
+    kal_bytes ns = {0};
+    kal_bytes name = {0};
+    uint32_t table_id = 0;
+    kal_arena arena;
+
+    kal_arena_init(&arena, NULL);
+    kal_status status = kal_entity_take_text(store, &parts, &arena, &ns, err);
+    if (status == KAL_OK)
+        status = kal_entity_take_text(store, &parts, &arena, &name, err);
+    if (status == KAL_OK && !kal_bytes_take_le32(&record, &table_id))
+        status = kal_record_corrupt("name of a table", err);
+    if (status == KAL_OK)
+        status = scan->visit(scan->context, ns, name, table_id, err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot, kal_bytes ns,
+                                kal_table_visit visit, void *context, kal_error *err)
+{
+    kal_entity_key prefix;
+    name_scan scan = {c, visit, context};
+
+    kal_entity_key_init(&prefix, &c->table_names);
+    if (ns.len > 0)
+        kal_entity_key_text(&prefix, ns);
+    return kal_entity_scan(&c->table_names, snapshot, &prefix, visit_name, &scan, err);
+}
+
+/* ---- current versions ---- */
+
+static void table_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)
+{
+    kal_entity_key_init(key, &c->tables);
+    kal_entity_key_u32(key, table_id);
+}
+
+kal_status kal_table_store_record(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                  uint32_t table_id, kal_table_record *out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+    kal_arena arena;
+    kal_bytes shard;
+
+    kal_arena_init(&arena, NULL);
+    table_key(c, table_id, &key);
+    kal_status status = kal_entity_get(&c->tables, snapshot, &key, &arena, &entity, err);
+    if (status == KAL_OK && (!kal_bytes_take_le32(&entity.record, &out->version) ||
+                             !kal_bytes_take_le32(&entity.record, &out->hot_id) ||
+                             !kal_bytes_take(&entity.record, 2, &shard)))
+        status = kal_record_corrupt("table", err);
+    if (status == KAL_OK)
+        out->shard = kal_load_le16(shard.ptr);
+    if (status == KAL_OK && out->shard >= KAL_SHARD_COUNT)
+        status = kal_record_corrupt("table", err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* ---- versions ---- */
+
+static void version_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)
+{
+    kal_entity_key_init(key, &c->versions);
+    kal_entity_key_u32(key, table_id);
+}
+
+static kal_status decode_version(kal_bytes record, kal_arena *arena, kal_version_record *out,
+                                 kal_error *err)
+{
+    kal_bytes actor;
+    KAL_TRY(kal_schema_version_decode(&record, arena, &out->step, err));
+    if (!kal_bytes_take_text(&record, &actor))
+        return kal_record_corrupt("version of a table", err);
+    KAL_TRY(copy_text(arena, actor, &out->actor, err));
+    return kal_table_definition_decode(record, arena, &out->def, err);
+}
+
+kal_status kal_table_store_version(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                   uint32_t table_id, uint32_t version, kal_arena *arena,
+                                   kal_version_record *out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+
+    version_key(c, table_id, &key);
+    kal_entity_key_u32(&key, version);
+    KAL_TRY(kal_entity_get(&c->versions, snapshot, &key, arena, &entity, err));
+    return decode_version(entity.record, arena, out, err);
+}
+
+typedef struct history_scan {
+    kal_arena *arena;
+    KAL_VEC(kal_schema_version) steps; /* arena */
+} history_scan;
+
+static kal_status visit_version(void *context, kal_bytes parts, const kal_entity *entity,
+                                kal_error *err)
+{
+    history_scan *scan = context;
+    kal_bytes record = entity->record;
+    kal_schema_version step;
+
+    (void)parts;
+    KAL_TRY(kal_schema_version_decode(&record, scan->arena, &step, err));
+    KAL_TRY(copy_text(scan->arena, step.changes, &step.changes, err));
+    if (!kal_vec_try_push_in(scan->arena, &scan->steps, step))
+        return kal_error_set(err, KAL_LIMIT, "the history exceeds the statement's memory");
+    return KAL_OK;
+}
+
+kal_status kal_catalog_table_history(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                     uint32_t table_id, kal_arena *arena,
+                                     kal_schema_version **versions_out, size_t *count_out,
+                                     kal_error *err)
+{
+    kal_entity_key prefix;
+    history_scan scan = {.arena = arena};
+
+    version_key(c, table_id, &prefix);
+    KAL_TRY(kal_entity_scan(&c->versions, snapshot, &prefix, visit_version, &scan, err));
+    *versions_out = scan.steps.items;
+    *count_out = scan.steps.len;
+    return KAL_OK;
+}
+
+/* ---- table objects ---- */
+
+kal_table *kal_table_make(const kal_table_definition *def, uint32_t hot_id, uint16_t shard)
+{
+    kal_table *table = calloc(1, sizeof *table); /* owned by its references */
+    if (table == NULL)
+        kal_die("out of memory: table");
+    kal_arena_init(&table->arena, NULL);
+    kal_table_definition *copy = kal_table_definition_copy(def, &table->arena);
+    kal_type *types = kal_arena_alloc(&table->arena, (copy->column_count + 1) * sizeof *types);
+    for (uint32_t i = 0; i < copy->column_count; i++)
+        types[i] = copy->columns[i].type;
+    kal_row_layout_init(&table->layout, types, copy->column_count, &table->arena);
+    table->def = copy;
+    table->hot_id = hot_id;
+    table->shard = shard;
+    table->refs = 1;
+    return table;
+}
+
+static kal_status load(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_arena *arena,
+                       kal_table **table_out, kal_error *err)
+{
+    uint32_t table_id = 0;
+    kal_table_record record = {0};
+    kal_version_record version;
+
+    KAL_TRY(kal_table_store_id(c, NULL, ns, name, &table_id, err));
+    kal_status status = kal_table_store_record(c, NULL, table_id, &record, err);
+    if (status == KAL_OK)
+        status = kal_table_store_version(c, NULL, table_id, record.version, arena, &version, err);
+    if (status == KAL_NOT_FOUND) /* a name without its table */
+        return kal_record_corrupt("table", err);
+    KAL_TRY(status);
+    *table_out = kal_table_make(version.def, record.hot_id, record.shard);
+    return KAL_OK;
+}
+
+kal_status kal_table_store_load(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_table **table_out,
+                                kal_error *err)
+{
+    kal_arena arena;
+    kal_arena_init(&arena, NULL);
+    kal_status status = load(c, ns, name, &arena, table_out, err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static kal_status put_version(kal_catalog *c, kal_kv_batch *batch, const kal_table_definition *def,
+                              kal_bytes changes, kal_bytes actor, kal_error *err)
+{
+    kal_entity_key key;
+    kal_buf record; /* owned */
+    kal_schema_version step = {
+        .version = def->schema_version,
+        .created_at_us = def->updated_at_us,
+        .changes = changes,
+        .column_count = def->column_count,
+    };
+
+    kal_buf_init(&record, NULL);
+    kal_schema_version_encode(&step, &record);
+    kal_record_put_text(&record, actor);
+    kal_table_definition_encode(def, &record);
+    version_key(c, def->table_id, &key);
+    kal_entity_key_u32(&key, def->schema_version);
+    kal_status status = kal_entity_put(&c->versions, batch, &key, kal_buf_bytes(&record), err);
+    kal_buf_release(&record);
+    return status;
+}
+
+kal_status kal_table_store_put(kal_catalog *c, kal_kv_batch *batch, const kal_table_definition *def,
+                               const kal_table_record *record, kal_bytes changes, kal_bytes actor,
+                               kal_error *err)
+{
+    kal_entity_key key;
+    uint8_t id[4];
+    uint8_t current[10];
+
+    kal_store_le32(id, def->table_id);
+    name_key(c, def->namespace_id, def->table_name, &key);
+    KAL_TRY(kal_entity_put(&c->table_names, batch, &key, kal_bytes_of(id, sizeof id), err));
+    kal_store_le32(current, def->schema_version);
+    kal_store_le32(current + 4, record->hot_id);
+    kal_store_le16(current + 8, record->shard);
+    table_key(c, def->table_id, &key);
+    KAL_TRY(kal_entity_put(&c->tables, batch, &key, kal_bytes_of(current, sizeof current), err));
+    return put_version(c, batch, def, changes, actor, err);
+}
+
+kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
+                                  const kal_table_definition *def, kal_error *err)
+{
+    kal_entity_key key;
+
+    name_key(c, def->namespace_id, def->table_name, &key);
+    KAL_TRY(kal_entity_delete(&c->table_names, batch, &key, err));
+    table_key(c, def->table_id, &key);
+    KAL_TRY(kal_entity_delete(&c->tables, batch, &key, err));
+    version_key(c, def->table_id, &key);
+    return kal_entity_delete_all(&c->versions, batch, &key, err);
+}

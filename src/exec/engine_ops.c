@@ -1,0 +1,229 @@
+/*
+ * engine_ops.c: what DuckDB asks of a running statement: which tables there are, and their rows as
+ * the statement's view shows them.
+ *
+ * A cursor is used by one thread at a time, but several cursors of one statement run at once; they
+ * share the view, which is only read.
+ */
+#include "base/assert.h"
+#include "exec/exec_internal.h"
+
+#include <stdlib.h>
+
+enum { ROW_ESTIMATE = 1000 };
+
+struct kal_engine_cursor {
+    kal_run *run;
+    kal_table *table;
+    kal_scan *scan; /* owned; NULL for system tables */
+    kal_system_rows system;
+    size_t system_next;
+    const uint32_t *columns; /* as wanted, in kal_engine_table's numbering */
+    size_t column_count;
+    kal_arena arena; /* owned: rows that `next` has handed out */
+};
+
+static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
+                              kal_engine_table *table_out, kal_error *err)
+{
+    kal_run *run = statement;
+    kal_table *table = NULL;
+
+    KAL_TRY(kal_run_table_named(run, schema, name, &table, err));
+    KAL_TRY(kal_may_read(run->principal, table, err));
+    bool system = table->def->table_type == KAL_TABLE_SYSTEM;
+    size_t hidden = system ? 0 : KAL_HIDDEN_COUNT;
+    size_t count = table->def->column_count;
+    kal_engine_column *columns = kal_arena_alloc(run->arena, (count + hidden) * sizeof *columns);
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (kal_engine_column){table->def->columns[i].name, table->def->columns[i].type};
+    for (size_t h = 0; h < hidden; h++)
+        columns[count + h] = (kal_engine_column){kal_hidden_name(h), kal_hidden_type(h)};
+    *table_out = (kal_engine_table){
+        .id = (uint64_t)table->def->table_id << 32 | table->def->schema_version,
+        .schema = table->def->namespace_id,
+        .name = table->def->table_name,
+        .columns = columns,
+        .column_count = count + hidden,
+        .hidden_count = hidden,
+        .row_estimate = ROW_ESTIMATE,
+    };
+    return KAL_OK;
+}
+
+static kal_table *find_table(kal_run *run, uint64_t table_id)
+{
+    for (size_t i = 0; i < run->tables.len; i++) {
+        const kal_table_definition *def = run->tables.items[i]->def;
+        if (((uint64_t)def->table_id << 32 | def->schema_version) == table_id)
+            return run->tables.items[i];
+    }
+    return NULL;
+}
+
+static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *columns,
+                           size_t column_count, kal_engine_cursor **cursor_out, kal_error *err)
+{
+    kal_run *run = statement;
+    kal_table *table = find_table(run, table_id);
+    kal_status status = KAL_OK;
+
+    *cursor_out = NULL;
+    if (table == NULL)
+        return kal_error_set(err, KAL_CONFLICT, "a table changed while the statement started");
+    kal_engine_cursor *cursor = calloc(1, sizeof *cursor + column_count * sizeof *columns);
+    if (cursor == NULL)
+        kal_die("out of memory: cursor");
+    uint32_t *wanted = (uint32_t *)(void *)(cursor + 1);
+    if (column_count > 0)
+        memcpy(wanted, columns, column_count * sizeof *columns);
+    cursor->run = run;
+    cursor->table = table;
+    cursor->columns = wanted;
+    cursor->column_count = column_count;
+    kal_arena_init(&cursor->arena, run->budget);
+    if (table->def->table_type == KAL_TABLE_SYSTEM) {
+        status = kal_run_system_rows(run, table, &cursor->system, err);
+    } else {
+        kal_scan_range all = {0};
+        status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
+    }
+    if (status != KAL_OK) {
+        kal_arena_release(&cursor->arena);
+        free(cursor);
+        return status;
+    }
+    *cursor_out = cursor;
+    return KAL_OK;
+}
+
+/* The scan's row is gone at the next step, so its bytes move into the cursor's arena. */
+static kal_status fetch_row(kal_engine_cursor *cursor, kal_value *values, kal_error *err)
+{
+    kal_row row;
+    size_t n = cursor->table->def->column_count;
+
+    KAL_TRY(kal_scan_next(cursor->scan, &row, NULL, err));
+    for (size_t i = 0; i < cursor->column_count; i++) {
+        uint32_t column = cursor->columns[i];
+        kal_value v;
+        if (column < n) {
+            kal_row_get(&row, column, &v);
+            if (!kal_value_copy(&v, &cursor->arena, &values[i]))
+                return kal_error_set(err, KAL_LIMIT, "rows exceed the statement's memory");
+        } else if (column == n + KAL_HIDDEN_SEQ) {
+            values[i] = row.seq == 0 ? kal_value_null(kal_hidden_type(KAL_HIDDEN_SEQ))
+                                     : kal_value_bigint((int64_t)row.seq);
+        } else {
+            values[i] = kal_value_boolean(false);
+        }
+    }
+    return KAL_OK;
+}
+
+static void system_row(kal_engine_cursor *cursor, kal_value *values)
+{
+    const kal_value *row =
+        cursor->system.values + cursor->system_next * cursor->system.column_count;
+    for (size_t i = 0; i < cursor->column_count; i++)
+        values[i] = row[cursor->columns[i]];
+    cursor->system_next++;
+}
+
+static kal_status ops_next(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
+                           size_t *rows_out, kal_error *err)
+{
+    *rows_out = 0;
+    kal_arena_reset(&cursor->arena);
+    if (cursor->scan == NULL) {
+        while (*rows_out < rows_max && cursor->system_next < cursor->system.row_count)
+            system_row(cursor, values + (*rows_out)++ * cursor->column_count);
+        return KAL_OK;
+    }
+    while (*rows_out < rows_max) {
+        kal_status status = fetch_row(cursor, values + *rows_out * cursor->column_count, err);
+        if (status == KAL_END)
+            break;
+        if (status != KAL_OK)
+            return status;
+        (*rows_out)++;
+    }
+    return KAL_OK;
+}
+
+static void ops_close(kal_engine_cursor *cursor)
+{
+    kal_scan_close(cursor->scan);
+    kal_arena_release(&cursor->arena);
+    free(cursor);
+}
+
+static bool ops_session_value(void *statement, kal_bytes function, kal_value *value_out)
+{
+    kal_run *run = statement;
+    if (kal_bytes_equal_nocase(function, KAL_STR("current_user"))) {
+        *value_out = kal_value_text(run->session.user_id);
+        return true;
+    }
+    if (kal_bytes_equal_nocase(function, KAL_STR("current_role"))) {
+        *value_out = kal_value_text(run->session.role);
+        return true;
+    }
+    return false;
+}
+
+static bool ops_generate(void *statement, kal_bytes function, kal_arena *arena,
+                         kal_value *value_out)
+{
+    kal_run *run = statement;
+    if (kal_bytes_equal_nocase(function, KAL_STR("snowflake_id"))) {
+        *value_out = kal_value_bigint(kal_ids_snowflake(&run->exec->ids));
+        return true;
+    }
+    if (kal_bytes_equal_nocase(function, KAL_STR("ulid"))) {
+        char *text = kal_arena_alloc(arena, KAL_ULID_TEXT_LEN);
+        kal_ids_ulid(&run->exec->ids, text);
+        *value_out = kal_value_text(kal_bytes_of(text, KAL_ULID_TEXT_LEN));
+        return true;
+    }
+    if (kal_bytes_equal_nocase(function, KAL_STR("uuid_v7"))) {
+        uint8_t uuid[16];
+        char *text = kal_arena_alloc(arena, KAL_UUID_TEXT_LEN);
+        kal_ids_uuid_v7(&run->exec->ids, uuid);
+        kal_uuid_format(uuid, text);
+        *value_out = kal_value_text(kal_bytes_of(text, KAL_UUID_TEXT_LEN));
+        return true;
+    }
+    return false;
+}
+
+static const kal_engine_ops OPS = {
+    .resolve = ops_resolve,
+    .open = ops_open,
+    .next = ops_next,
+    .close = ops_close,
+    .session_value = ops_session_value,
+    .generate = ops_generate,
+};
+
+const kal_engine_ops *kal_exec_engine_ops(void)
+{
+    return &OPS;
+}
+
+kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink, kal_error *err)
+{
+    kal_engine_query_args query = {
+        .sql = sql,
+        .default_schema = run->default_namespace,
+        .params = run->params,
+        .param_count = run->param_count,
+        .deadline_mono_ns = run->deadline_ns,
+        .is_admin = run->principal->role >= KAL_ROLE_DBA,
+        .cancelled = &run->exec->stop,
+        .budget = run->budget,
+    };
+    if (run->inline_only)
+        return KAL_BUSY;
+    return kal_engine_query(run->exec->engine, run, &query, sink, err);
+}

@@ -1,0 +1,181 @@
+/*
+ * exec.c: opening and closing the database, in the order in which the parts need one another.
+ */
+#include "base/assert.h"
+#include "base/log.h"
+#include "exec/exec_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_TIMEOUT_MS = 30000,
+    DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
+    MEMORY_MIN_BYTES = 256 * 1024 * 1024,
+    POOL_THREADS_MIN = 2,
+    CLOSE_GRACE_SECONDS = 10,
+};
+
+static size_t machine_memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page_bytes <= 0)
+        return MEMORY_MIN_BYTES;
+    return (size_t)pages * (size_t)page_bytes;
+}
+
+static unsigned core_count(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores <= 0 ? 1 : (unsigned)cores;
+}
+
+static void set_defaults(kal_exec_options *o)
+{
+    if (o->pool_threads == 0)
+        o->pool_threads = core_count() < POOL_THREADS_MIN ? POOL_THREADS_MIN : core_count();
+    if (o->memory_limit_bytes == 0)
+        o->memory_limit_bytes = machine_memory_bytes() / 2;
+    if (o->statement_limit_bytes == 0)
+        o->statement_limit_bytes = DEFAULT_STATEMENT_BYTES;
+    if (o->timeout_ms == 0)
+        o->timeout_ms = DEFAULT_TIMEOUT_MS;
+}
+
+static kal_status open_store(kal_exec *exec, kal_error *err)
+{
+    const kal_exec_options *o = &exec->options;
+    char path[4096];
+
+    if (snprintf(path, sizeof path, "%s/rocksdb", o->data_dir) >= (int)sizeof path)
+        return kal_error_set(err, KAL_INVALID, "the path of the data directory is too long");
+    KAL_TRY(kal_files_make_dir(o->files, o->data_dir, err));
+    return kal_kv_open_rocks(path, NULL, &exec->kv, err);
+}
+
+static kal_status open_parts(kal_exec *exec, kal_error *err)
+{
+    const kal_exec_options *o = &exec->options;
+    kal_tables_options tables = {.sync = o->sync_commits};
+    kal_engine_options engine = {
+        .library_path = o->duckdb_library,
+        .memory_limit_bytes = o->memory_limit_bytes / 2,
+        .clock = o->clock,
+    };
+
+    KAL_TRY(open_store(exec, err));
+    KAL_TRY(kal_catalog_open(exec->kv, o->clock, &exec->catalog, err));
+    exec->sched = kal_sched_threads();
+    KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
+    KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
+                          &exec->auth, err));
+    KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
+    return kal_pool_open(exec->catalog, o->pool_threads, &exec->pool, err);
+}
+
+kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, kal_error *err)
+{
+    static _Atomic uint64_t serial;
+    kal_exec *exec = calloc(1, sizeof *exec);
+
+    *exec_out = NULL;
+    if (exec == NULL)
+        kal_die("out of memory: exec");
+    exec->options = *options;
+    exec->serial = atomic_fetch_add(&serial, 1) + 1;
+    set_defaults(&exec->options);
+    pthread_mutex_init(&exec->lock, NULL);
+    pthread_cond_init(&exec->idle, NULL);
+    kal_budget_init(&exec->budget, NULL, exec->options.memory_limit_bytes);
+    kal_ids_init(&exec->ids, options->clock, (uint16_t)options->node_id);
+    kal_status status = open_parts(exec, err);
+    if (status != KAL_OK) {
+        kal_exec_close(exec);
+        return status;
+    }
+    *exec_out = exec;
+    return KAL_OK;
+}
+
+/* Requests get some time to end by themselves; then queries are told to stop. */
+static void wait_for_requests(kal_exec *exec)
+{
+    struct timespec until;
+    int waited = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLOSE_GRACE_SECONDS;
+    pthread_mutex_lock(&exec->lock);
+    while (exec->requests > 0 && waited == 0)
+        waited = pthread_cond_timedwait(&exec->idle, &exec->lock, &until);
+    atomic_store(&exec->stop, true);
+    while (exec->requests > 0)
+        pthread_cond_wait(&exec->idle, &exec->lock);
+    pthread_mutex_unlock(&exec->lock);
+}
+
+void kal_exec_close(kal_exec *exec)
+{
+    if (exec == NULL)
+        return;
+    pthread_mutex_lock(&exec->lock);
+    exec->closing = true;
+    pthread_mutex_unlock(&exec->lock);
+    wait_for_requests(exec);
+    kal_pool_close(exec->pool);
+    kal_tables_close(exec->tables);
+    kal_engine_close(exec->engine);
+    kal_auth_close(exec->auth);
+    for (size_t i = 0; i < exec->inline_workers.len; i++)
+        kal_catalog_worker_close(exec->inline_workers.items[i]);
+    kal_vec_release(&exec->inline_workers);
+    kal_catalog_close(exec->catalog);
+    if (exec->sched != NULL)
+        kal_sched_close(exec->sched);
+    kal_kv_close(exec->kv);
+    KAL_ASSERT(atomic_load(&exec->budget.used) == 0);
+    pthread_cond_destroy(&exec->idle);
+    pthread_mutex_destroy(&exec->lock);
+    free(exec);
+}
+
+kal_auth *kal_exec_auth(kal_exec *exec)
+{
+    return exec->auth;
+}
+
+kal_catalog_worker *kal_exec_inline_worker(kal_exec *exec)
+{
+    static _Thread_local uint64_t of_serial;
+    static _Thread_local kal_catalog_worker *worker;
+
+    if (of_serial == exec->serial)
+        return worker;
+    worker = kal_catalog_worker_open(exec->catalog); /* owned by exec->inline_workers */
+    of_serial = exec->serial;
+    pthread_mutex_lock(&exec->lock);
+    kal_vec_push(&exec->inline_workers, worker);
+    pthread_mutex_unlock(&exec->lock);
+    return worker;
+}
+
+bool kal_exec_enter(kal_exec *exec)
+{
+    pthread_mutex_lock(&exec->lock);
+    bool open = !exec->closing;
+    if (open)
+        exec->requests++;
+    pthread_mutex_unlock(&exec->lock);
+    return open;
+}
+
+void kal_exec_leave(kal_exec *exec)
+{
+    pthread_mutex_lock(&exec->lock);
+    KAL_ASSERT(exec->requests > 0);
+    if (--exec->requests == 0)
+        pthread_cond_signal(&exec->idle);
+    pthread_mutex_unlock(&exec->lock);
+}

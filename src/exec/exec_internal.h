@@ -1,0 +1,218 @@
+/*
+ * exec_internal.h: what the files of exec/ share: the open database, one request, one statement.
+ *
+ * A request runs its statements one after another. Each statement has a kal_run: identity, text,
+ * parameters, memory, and the view it reads through. Statement kinds are one function each
+ * (kal_run_*), which write their result through kal_result_*.
+ */
+#ifndef KAL_EXEC_EXEC_INTERNAL_H
+#define KAL_EXEC_EXEC_INTERNAL_H
+
+#include "base/ids.h"
+#include "base/json_writer.h"
+#include "base/list.h"
+#include "base/vec.h"
+#include "engine/engine.h"
+#include "exec/exec.h"
+#include "sql/binder.h"
+#include "sql/parser.h"
+#include "table/table.h"
+
+#include <pthread.h>
+
+typedef struct kal_pool kal_pool; /* pool.c */
+
+struct kal_exec {
+    kal_exec_options options;
+    uint64_t serial;   /* unique in the process */
+    kal_budget budget; /* of all statements */
+    kal_ids ids;
+    kal_kv *kv;
+    kal_sched *sched;
+    kal_catalog *catalog;
+    kal_tables *tables;
+    kal_auth *auth;
+    kal_engine *engine;
+    kal_pool *pool;
+    pthread_mutex_t lock;                         /* protects the next four */
+    pthread_cond_t idle;                          /* requests became 0 */
+    size_t requests;                              /* submitted and not yet done */
+    bool closing;                                 /* nothing new is taken */
+    KAL_VEC(kal_catalog_worker *) inline_workers; /* of threads that call kal_exec_submit() */
+    _Atomic bool stop;                            /* running queries end */
+};
+
+/* The calling thread's worker. */
+kal_catalog_worker *kal_exec_inline_worker(kal_exec *exec);
+/* Counts a request in (false: closing) and out. */
+bool kal_exec_enter(kal_exec *exec);
+void kal_exec_leave(kal_exec *exec);
+
+/* ---- results ---- */
+
+typedef struct kal_result_column {
+    kal_bytes name;
+    kal_type type;
+    bool is_key;      /* flag "pk" */
+    bool is_not_null; /* flag "nn" */
+} kal_result_column;
+
+/* Writes the "results" of one reply, a result after the other. */
+typedef struct kal_result {
+    kal_buf *body; /* borrowed; charged to the request's budget */
+    kal_json_writer json;
+    uint64_t row_count;
+    const kal_principal *principal;
+    size_t start; /* of the current result in body, to take it back */
+    kal_json_writer json_start;
+} kal_result;
+
+void kal_result_begin(kal_result *r, const kal_result_column *columns, size_t count);
+KAL_MUST_CHECK kal_status kal_result_row(kal_result *r, const kal_value *values, size_t count,
+                                         kal_error *err);
+void kal_result_end(kal_result *r);
+/* A result without rows: DDL, and DML without RETURNING. */
+void kal_result_message(kal_result *r, uint64_t row_count, const char *format, ...)
+    KAL_PRINTF(3, 4);
+/* Forgets everything since the last kal_result_begin(): the statement starts over. */
+void kal_result_restart(kal_result *r);
+/* The whole reply instead: the error shape. details: the failed statement, or empty. */
+void kal_result_error(const kal_error *err, kal_bytes details, double took_ms, kal_buf *body);
+/* The member "took" of a reply, in ms. */
+void kal_result_took(kal_json_writer *w, double took_ms);
+
+/* ---- one statement ---- */
+
+/* System rows are made once per statement, however often the table is referred to. */
+typedef struct kal_run_system {
+    uint32_t table_id;
+    kal_system_rows rows;
+} kal_run_system;
+
+typedef struct kal_run {
+    kal_exec *exec;
+    kal_catalog_worker *worker; /* of this thread */
+    const kal_principal *principal;
+    kal_arena *arena;   /* of the statement */
+    kal_budget *budget; /* of the request */
+    const kal_sql_statement *statement;
+    const kal_value *params;
+    size_t param_count;
+    const kal_json *param_rows; /* a batch: INSERT, UPDATE or DELETE once per row; or NULL */
+    kal_bytes default_namespace;
+    kal_expr_session session;
+    kal_view *view;       /* what it reads; of the transaction, or its own */
+    kal_overlay *overlay; /* of the transaction; NULL outside */
+    kal_result *result;
+    uint64_t deadline_ns;
+    kal_path path;    /* of SELECT */
+    bool inline_only; /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
+    KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
+    KAL_VEC(kal_run_system) system;
+    pthread_mutex_t *system_lock; /* the engine's threads share `system` */
+    const char *peer;
+} kal_run;
+
+/* The table as named in SQL, kept for the statement. */
+KAL_MUST_CHECK kal_status kal_run_table(kal_run *run, const kal_sql_object *name,
+                                        kal_table **table_out, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_bytes name,
+                                              kal_table **table_out, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
+                                              kal_system_rows *rows_out, kal_error *err);
+/* KAL_TIMEOUT when the deadline has passed; ask every thousand rows or so. */
+KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);
+/* The partition that the identity reads and writes in this table: 0 for SHARED. */
+uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);
+
+kal_status kal_unknown_namespace(kal_bytes name, kal_error *err);
+
+/* Runs one statement but BEGIN, COMMIT, ROLLBACK and USE; blocking. */
+KAL_MUST_CHECK kal_status kal_run_statement(kal_run *run, kal_error *err);
+
+/* ---- rights ---- */
+
+KAL_MUST_CHECK kal_status kal_may_read(const kal_principal *p, const kal_table *table,
+                                       kal_error *err);
+KAL_MUST_CHECK kal_status kal_may_write(const kal_principal *p, const kal_table *table,
+                                        kal_error *err);
+KAL_MUST_CHECK kal_status kal_may_change_schema(const kal_principal *p, kal_error *err);
+KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *what, kal_error *err);
+
+/* ---- reading ---- */
+
+KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
+
+/* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.
+ */
+KAL_MUST_CHECK kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink,
+                                         kal_error *err);
+const kal_engine_ops *kal_exec_engine_ops(void);
+
+/* Decodes the columns set in bits (hidden ones included) of a row into values[]. */
+void kal_row_values(const kal_table *table, const kal_row *row, const uint64_t *bits,
+                    kal_value *values);
+size_t kal_row_value_count(const kal_table *table); /* columns and hidden ones */
+uint64_t *kal_column_bits(const kal_table *table, kal_arena *arena, bool all);
+
+/* The key range that WHERE allows, as ordered key bytes. *point_out: it is one key. */
+typedef struct kal_key_range {
+    kal_buf lower;
+    kal_buf upper;
+    bool is_point; /* lower is the whole key */
+    bool is_empty; /* no row can match */
+} kal_key_range;
+KAL_MUST_CHECK kal_status kal_key_range_init(kal_key_range *range, const kal_table *table,
+                                             const kal_expr *where, kal_budget *budget,
+                                             kal_error *err);
+void kal_key_range_release(kal_key_range *range);
+
+kal_binder kal_run_binder(kal_run *run, const kal_table *table, kal_bytes alias);
+
+/* ---- writing ---- */
+
+KAL_MUST_CHECK kal_status kal_run_insert(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_update(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_delete(kal_run *run, kal_error *err);
+
+/*
+ * Builds a key-bound write for the lane: *write_out is NULL when the statement is not of that kind
+ * (then the prepared way is taken). finish writes the result after the commit.
+ */
+typedef struct kal_direct_write kal_direct_write;
+KAL_MUST_CHECK kal_status kal_direct_write_prepare(kal_run *run, kal_direct_write **direct_out,
+                                                   kal_error *err);
+kal_write *kal_direct_write_of(kal_direct_write *direct);
+KAL_MUST_CHECK kal_status kal_direct_write_finish(kal_direct_write *direct, kal_run *run,
+                                                  kal_error *err);
+void kal_direct_write_close(kal_direct_write *direct); /* NULL is allowed */
+
+/* ---- schema, users, showing ---- */
+
+/* Commits what `change` collected, durably, through the lane. */
+KAL_MUST_CHECK kal_status kal_run_commit_change(kal_run *run, kal_catalog_change *change,
+                                                kal_error *err);
+
+KAL_MUST_CHECK kal_status kal_run_create_namespace(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_drop_namespace(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_create_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_drop_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_create_user(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_alter_user(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_drop_user(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
+
+/* ---- threads ---- */
+
+typedef void (*kal_pool_fn)(void *context, kal_catalog_worker *worker);
+KAL_MUST_CHECK kal_status kal_pool_open(kal_catalog *catalog, unsigned threads, kal_pool **pool_out,
+                                        kal_error *err);
+/* KAL_BUSY when too much is waiting. */
+KAL_MUST_CHECK kal_status kal_pool_submit(kal_pool *pool, kal_pool_fn fn, void *context,
+                                          kal_error *err);
+void kal_pool_close(kal_pool *pool); /* runs what was submitted, then ends; NULL is allowed */
+
+#endif

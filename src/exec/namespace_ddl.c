@@ -1,0 +1,55 @@
+/*
+ * namespace_ddl.c: CREATE and DROP NAMESPACE, and the commit that all schema statements share.
+ */
+#include "exec/exec_internal.h"
+
+kal_status kal_run_commit_change(kal_run *run, kal_catalog_change *change, kal_error *err)
+{
+    kal_write *write = kal_write_open(run->exec->tables, run->budget); /* owned */
+    kal_write_set_change(write, change);
+    kal_status status = kal_write_commit(write, err);
+    kal_write_close(write);
+    return status;
+}
+
+kal_status kal_run_create_namespace(kal_run *run, kal_error *err)
+{
+    const kal_sql_namespace_stmt *s = &run->statement->namespace_stmt;
+    bool existed = false;
+
+    KAL_TRY(kal_may_manage(run->principal, "namespace operations", err));
+    kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
+    kal_status status =
+        kal_catalog_create_namespace(change, s->name.text, s->if_not_exists, &existed, err);
+    if (status == KAL_OK && !existed)
+        status = kal_run_commit_change(run, change, err);
+    kal_catalog_end(change);
+    if (status != KAL_OK) {
+        kal_error_at(err, s->name.position);
+        return status;
+    }
+    kal_result_message(run->result, 0, "Namespace '%.*s' %s", KAL_FMT(s->name.text),
+                       existed ? "already exists" : "created successfully");
+    return KAL_OK;
+}
+
+kal_status kal_run_drop_namespace(kal_run *run, kal_error *err)
+{
+    const kal_sql_namespace_stmt *s = &run->statement->namespace_stmt;
+    bool existed = false;
+
+    KAL_TRY(kal_may_manage(run->principal, "namespace operations", err));
+    kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
+    kal_status status =
+        kal_catalog_drop_namespace(change, s->name.text, s->if_exists, s->cascade, &existed, err);
+    if (status == KAL_OK && existed)
+        status = kal_run_commit_change(run, change, err);
+    kal_catalog_end(change);
+    if (status != KAL_OK) {
+        kal_error_at(err, s->name.position);
+        return status;
+    }
+    kal_result_message(run->result, 0, "Namespace '%.*s' %s", KAL_FMT(s->name.text),
+                       existed ? "dropped successfully" : "does not exist (skipped)");
+    return KAL_OK;
+}

@@ -1,0 +1,551 @@
+/*
+ * request.c: a request from text to reply: split, parse, run one statement after another.
+ *
+ *     submit --one short statement--> here and now: SELECT within the bounds of the fast path;
+ *        |                            writes bound to keys go to the lane, which answers
+ *        +------anything else-------> query pool: statements in turn, transactions
+ *
+ * Everything is parsed before anything runs. The first error ends the request and is its only
+ * answer: what earlier statements committed stays, an open transaction is rolled back.
+ */
+#include "base/assert.h"
+#include "exec/dml.h"
+
+#include <stdlib.h>
+
+enum {
+    INLINE_SQL_BYTES_MAX = 16 * 1024,
+    INLINE_PARAM_ROWS_MAX = 64,
+    DETAILS_BYTES_MAX = 1000,
+};
+
+/* One statement on its way. */
+typedef struct statement_run {
+    kal_run run;
+    kal_arena arena;
+    kal_view view;
+    bool has_view;
+    pthread_mutex_t system_lock;
+} statement_run;
+
+typedef struct kal_exec_job kal_exec_job;
+
+struct kal_exec_job {
+    kal_exec *exec;
+    kal_exec_request *request;
+    kal_budget budget;
+    kal_arena arena; /* pieces, syntax */
+    kal_result result;
+    uint64_t start_ns;
+    uint64_t deadline_ns;
+    bool is_parsed;
+    kal_sql_statement **statements; /* arena */
+    size_t statement_count;
+    const kal_sql_statement *current; /* the one that runs, or failed */
+    kal_bytes default_namespace;
+    kal_overlay *overlay; /* owned; of the open transaction */
+    kal_view transaction_view;
+    statement_run own; /* of a write that the lane answers */
+    kal_direct_write *direct;
+};
+
+/* ---- the reply ---- */
+
+static double took_ms(const kal_exec_job *job)
+{
+    uint64_t now = kal_clock_mono_ns(job->exec->options.clock);
+    return (double)(now - job->start_ns) / 1e6;
+}
+
+static void begin_reply(kal_exec_job *job)
+{
+    kal_result *r = &job->result;
+    kal_buf *body = &job->request->reply.body;
+
+    kal_buf_init(body, &job->budget);
+    *r = (kal_result){.body = body, .principal = &job->request->principal};
+    kal_json_writer_init(&r->json, body);
+    kal_json_begin_object(&r->json);
+    kal_json_key(&r->json, "status");
+    kal_json_cstr(&r->json, "success");
+    kal_json_key(&r->json, "results");
+    kal_json_begin_array(&r->json);
+}
+
+/* Statements that may hold a password are not shown again. */
+static kal_bytes error_details(const kal_exec_job *job)
+{
+    const kal_sql_statement *s = job->current;
+    if (s == NULL || s->kind == KAL_STMT_CREATE_USER || s->kind == KAL_STMT_ALTER_USER)
+        return (kal_bytes){0};
+    kal_bytes text = s->text;
+    if (text.len > DETAILS_BYTES_MAX)
+        text.len = DETAILS_BYTES_MAX;
+    while (text.len < s->text.len && text.len > 0 && (text.ptr[text.len] & 0xC0) == 0x80)
+        text.len--; /* not inside a character */
+    return text;
+}
+
+static void write_error_reply(kal_exec_job *job, const kal_error *err)
+{
+    kal_buf *body = &job->request->reply.body;
+    kal_buf_release(body);
+    kal_buf_init(body,
+                 NULL); /* an error is short, and must not fail on the budget that it reports */
+    kal_result_error(err, error_details(job), took_ms(job), body);
+    job->request->reply.http_status = kal_status_http(err->status);
+}
+
+static void write_success_reply(kal_exec_job *job)
+{
+    kal_json_end_array(&job->result.json);
+    kal_result_took(&job->result.json, took_ms(job));
+    kal_json_end_object(&job->result.json);
+    job->request->reply.http_status = 200;
+}
+
+/* The last thing that happens to a job here: the request may be gone when `done` returns. */
+static void finish(kal_exec_job *job, kal_status status, kal_error *err)
+{
+    kal_exec *exec = job->exec;
+    if (status == KAL_OK) {
+        write_success_reply(job);
+        if (kal_buf_failed(&job->request->reply.body))
+            status = kal_error_set(err, KAL_LIMIT, "the result exceeds the statement's memory");
+    }
+    if (status != KAL_OK)
+        write_error_reply(job, err);
+    job->request->done(job->request);
+    kal_exec_leave(exec);
+}
+
+/* ---- parsing ---- */
+
+static kal_status parse_pieces(kal_exec_job *job, const kal_sql_pieces *pieces, kal_error *err)
+{
+    job->statements = kal_arena_try_array(&job->arena, pieces->count, sizeof *job->statements);
+    if (job->statements == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    for (size_t i = 0; i < pieces->count; i++) {
+        kal_status status = kal_sql_parse(pieces->items[i], &job->arena, &job->statements[i], err);
+        if (status == KAL_SYNTAX && pieces->count > 1)
+            kal_error_code(err, "BATCH_PARSE_ERROR");
+        KAL_TRY(status);
+    }
+    job->statement_count = pieces->count;
+    return KAL_OK;
+}
+
+static kal_status parse(kal_exec_job *job, kal_error *err)
+{
+    kal_sql_pieces pieces;
+
+    job->is_parsed = true;
+    KAL_TRY(kal_sql_split(job->request->sql, &job->arena, &pieces, err));
+    if (pieces.count == 0) {
+        kal_error_set(err, KAL_SYNTAX, "the request holds no SQL statement");
+        kal_error_code(err, "EMPTY_SQL");
+        return KAL_SYNTAX;
+    }
+    if (pieces.count > 1 && job->request->params != NULL && job->request->params->len > 0) {
+        kal_error_set(err, KAL_INVALID, "parameters need a request of one statement, this has %zu",
+                      pieces.count);
+        kal_error_code(err, "PARAMS_WITH_BATCH");
+        return KAL_INVALID;
+    }
+    return parse_pieces(job, &pieces, err);
+}
+
+/* ---- parameters ---- */
+
+static bool is_dml(const kal_sql_statement *s)
+{
+    return s->kind == KAL_STMT_INSERT || s->kind == KAL_STMT_UPDATE || s->kind == KAL_STMT_DELETE;
+}
+
+/* A batch of rows: one statement that changes rows, and every parameter an array of as many values
+ * as the statement has parameters. Any other array is a value (JSON, EMBEDDING). */
+static bool is_batch(const kal_sql_statement *s, const kal_json *params)
+{
+    if (!is_dml(s) || params == NULL || params->kind != KAL_JSON_ARRAY || params->len == 0)
+        return false;
+    for (size_t i = 0; i < params->len; i++) {
+        if (params->items[i].kind != KAL_JSON_ARRAY || params->items[i].len != s->param_max)
+            return false;
+    }
+    return s->param_max > 0;
+}
+
+static kal_status take_params(kal_run *run, const kal_json *params, kal_error *err)
+{
+    size_t wanted = run->statement->param_max;
+    if (is_batch(run->statement, params)) {
+        run->param_rows = params;
+        return KAL_OK;
+    }
+    KAL_TRY(kal_dml_params(params, KAL_PARAM_COUNT_MAX, run->arena, &run->params, &run->param_count,
+                           err));
+    if (run->param_count == wanted)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "the statement has %zu parameter%s, the request gives %zu",
+                  wanted, wanted == 1 ? "" : "s", run->param_count);
+    kal_error_code(err, "INVALID_PARAMETER");
+    return KAL_INVALID;
+}
+
+/* ---- one statement ---- */
+
+static void statement_open(statement_run *s, kal_exec_job *job, const kal_sql_statement *statement,
+                           kal_catalog_worker *worker, bool inline_only)
+{
+    const kal_principal *principal = &job->request->principal;
+
+    *s = (statement_run){0};
+    kal_arena_init(&s->arena, &job->budget);
+    pthread_mutex_init(&s->system_lock, NULL);
+    s->run = (kal_run){
+        .exec = job->exec,
+        .worker = worker,
+        .principal = principal,
+        .arena = &s->arena,
+        .budget = &job->budget,
+        .statement = statement,
+        .default_namespace = job->default_namespace,
+        .overlay = job->overlay,
+        .view = job->overlay == NULL ? NULL : &job->transaction_view,
+        .result = &job->result,
+        .deadline_ns = job->deadline_ns,
+        .path = job->request->path,
+        .inline_only = inline_only,
+        .system_lock = &s->system_lock,
+        .peer = job->request->peer,
+    };
+    s->run.session = (kal_expr_session){
+        .now_us = kal_clock_wall_us(job->exec->options.clock),
+        .user_id = kal_cstr(principal->user_id),
+        .role = kal_cstr(kal_role_name(principal->role)),
+        .ids = &job->exec->ids,
+    };
+    job->current = statement;
+}
+
+/* The moment that the statement reads, unless a transaction has one. */
+static void statement_open_view(statement_run *s)
+{
+    if (s->run.view != NULL)
+        return;
+    kal_view_open(&s->view, s->run.exec->tables, s->run.principal->user_no, NULL);
+    s->run.view = &s->view;
+    s->has_view = true;
+}
+
+static void statement_close(statement_run *s)
+{
+    if (s->has_view)
+        kal_view_close(&s->view);
+    for (size_t i = 0; i < s->run.tables.len; i++)
+        kal_table_release(s->run.tables.items[i]);
+    pthread_mutex_destroy(&s->system_lock);
+    kal_arena_release(&s->arena);
+}
+
+static kal_status run_statement(kal_exec_job *job, const kal_sql_statement *statement,
+                                kal_catalog_worker *worker, kal_error *err)
+{
+    statement_run s;
+
+    statement_open(&s, job, statement, worker, false);
+    kal_status status = take_params(&s.run, job->request->params, err);
+    if (status == KAL_OK) {
+        statement_open_view(&s);
+        status = kal_run_statement(&s.run, err);
+    }
+    statement_close(&s);
+    return status;
+}
+
+/* ---- transactions ---- */
+
+static kal_status begin_transaction(kal_exec_job *job, kal_error *err)
+{
+    if (job->overlay != NULL)
+        return kal_error_set(err, KAL_INVALID, "a transaction is open already");
+    job->overlay = kal_overlay_open(&job->budget);
+    kal_view_open(&job->transaction_view, job->exec->tables, job->request->principal.user_no,
+                  job->overlay);
+    kal_result_message(&job->result, 0, "Transaction started");
+    return KAL_OK;
+}
+
+static void end_transaction(kal_exec_job *job)
+{
+    kal_view_close(&job->transaction_view);
+    kal_overlay_close(job->overlay);
+    job->overlay = NULL;
+}
+
+static kal_status no_transaction(const char *what, kal_error *err)
+{
+    return kal_error_set(err, KAL_INVALID, "%s without BEGIN: a transaction is one request", what);
+}
+
+static kal_status commit_transaction(kal_exec_job *job, kal_error *err)
+{
+    if (job->overlay == NULL)
+        return no_transaction("COMMIT", err);
+    kal_write *write = kal_write_open(job->exec->tables, &job->budget); /* owned */
+    kal_status status = kal_overlay_into_write(job->overlay, write, false, err);
+    if (status == KAL_OK && kal_write_op_count(write) > 0)
+        status = kal_write_commit(write, err);
+    kal_write_close(write);
+    if (status != KAL_OK)
+        return status;
+    end_transaction(job);
+    kal_result_message(&job->result, 0, "Transaction committed");
+    return KAL_OK;
+}
+
+static kal_status rollback_transaction(kal_exec_job *job, kal_error *err)
+{
+    if (job->overlay == NULL)
+        return no_transaction("ROLLBACK", err);
+    end_transaction(job);
+    kal_result_message(&job->result, 0, "Transaction rolled back");
+    return KAL_OK;
+}
+
+static kal_status use_namespace(kal_exec_job *job, const kal_sql_statement *statement,
+                                kal_error *err)
+{
+    kal_bytes name = statement->namespace_stmt.name.text;
+    if (!kal_catalog_has_namespace(job->exec->catalog, name)) {
+        kal_status status = kal_unknown_namespace(name, err);
+        kal_error_at(err, statement->namespace_stmt.name.position);
+        return status;
+    }
+    job->default_namespace = name;
+    kal_result_message(&job->result, 0, "Namespace '%.*s' is used for the rest of the request",
+                       KAL_FMT(name));
+    return KAL_OK;
+}
+
+/* ---- on the pool ---- */
+
+static bool may_be_in_transaction(kal_stmt_kind kind)
+{
+    return kind == KAL_STMT_SELECT || kind == KAL_STMT_INSERT || kind == KAL_STMT_UPDATE ||
+           kind == KAL_STMT_DELETE || kind == KAL_STMT_SHOW_TABLES ||
+           kind == KAL_STMT_SHOW_NAMESPACES || kind == KAL_STMT_SHOW_CREATE_TABLE ||
+           kind == KAL_STMT_DESCRIBE_TABLE;
+}
+
+static kal_status run_one(kal_exec_job *job, const kal_sql_statement *statement,
+                          kal_catalog_worker *worker, kal_error *err)
+{
+    job->current = statement;
+    switch (statement->kind) {
+    case KAL_STMT_BEGIN:
+        return begin_transaction(job, err);
+    case KAL_STMT_COMMIT:
+        return commit_transaction(job, err);
+    case KAL_STMT_ROLLBACK:
+        return rollback_transaction(job, err);
+    case KAL_STMT_USE_NAMESPACE:
+        return use_namespace(job, statement, err);
+    default:
+        break;
+    }
+    if (job->overlay != NULL && statement->not_built == NULL &&
+        !may_be_in_transaction(statement->kind))
+        return kal_error_set(err, KAL_UNSUPPORTED, "%s is not available inside a transaction",
+                             kal_stmt_name(statement->kind));
+    return run_statement(job, statement, worker, err);
+}
+
+/* Says what became of the statements before the one that failed. */
+static void explain_failure(const kal_exec_job *job, bool in_transaction, size_t done,
+                            kal_error *err)
+{
+    if (err->hint[0] != '\0')
+        return;
+    if (in_transaction)
+        kal_error_hint(err, "the transaction was rolled back");
+    else if (done > 0)
+        kal_error_hint(err, "%zu of the request's %zu statements were carried out", done,
+                       job->statement_count);
+}
+
+static kal_status run_all(kal_exec_job *job, kal_catalog_worker *worker, kal_error *err)
+{
+    kal_status status = KAL_OK;
+    size_t done = 0;
+
+    while (status == KAL_OK && done < job->statement_count) {
+        status = run_one(job, job->statements[done], worker, err);
+        done += status == KAL_OK;
+    }
+    bool in_transaction = job->overlay != NULL;
+    if (in_transaction) {
+        end_transaction(job);
+        if (status == KAL_OK)
+            status = kal_error_set(err, KAL_INVALID,
+                                   "the request ends inside a transaction: COMMIT is missing");
+    }
+    if (status != KAL_OK)
+        explain_failure(job, in_transaction, done, err);
+    return status;
+}
+
+static void run_on_pool(void *context, kal_catalog_worker *worker)
+{
+    kal_exec_job *job = context;
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = job->is_parsed ? KAL_OK : parse(job, &err);
+    if (status == KAL_OK)
+        status = run_all(job, worker, &err);
+    finish(job, status, &err);
+}
+
+/* ---- here and now ---- */
+
+/* On the lane's thread, or here when there is nothing to write. */
+static void finish_direct_write(kal_exec_job *job)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = kal_direct_write_finish(job->direct, &job->own.run, &err);
+    kal_direct_write_close(job->direct);
+    statement_close(&job->own);
+    finish(job, status, &err);
+}
+
+static void on_write_done(kal_write *write, void *context)
+{
+    (void)write;
+    finish_direct_write(context);
+}
+
+/* KAL_BUSY: to the pool. KAL_END: the reply is on its way, the job is not ours any more. */
+static kal_status write_inline(kal_exec_job *job, kal_error *err)
+{
+    kal_status status = kal_direct_write_prepare(&job->own.run, &job->direct, err);
+    if (status == KAL_OK && job->direct == NULL)
+        return KAL_BUSY;
+    KAL_TRY(status);
+    if (kal_write_op_count(kal_direct_write_of(job->direct)) == 0)
+        finish_direct_write(job);
+    else
+        kal_write_submit(kal_direct_write_of(job->direct), on_write_done, job);
+    return KAL_END;
+}
+
+static kal_status run_inline(kal_exec_job *job, kal_error *err)
+{
+    const kal_sql_statement *statement = job->statements[0];
+
+    statement_open(&job->own, job, statement, kal_exec_inline_worker(job->exec), true);
+    kal_status status = take_params(&job->own.run, job->request->params, err);
+    if (status == KAL_OK && statement->kind == KAL_STMT_SELECT) {
+        statement_open_view(&job->own);
+        status = kal_run_select(&job->own.run, err);
+    } else if (status == KAL_OK) {
+        status = write_inline(job, err);
+        if (status == KAL_END)
+            return KAL_END;
+    }
+    statement_close(&job->own);
+    return status;
+}
+
+static bool is_short(const kal_exec_request *request)
+{
+    return request->sql.len <= INLINE_SQL_BYTES_MAX &&
+           (request->params == NULL || request->params->len <= INLINE_PARAM_ROWS_MAX);
+}
+
+static bool may_run_inline(const kal_exec_job *job)
+{
+    const kal_sql_statement *s = job->statements[0];
+    return job->statement_count == 1 && (s->kind == KAL_STMT_SELECT || is_dml(s));
+}
+
+static void start(kal_exec_job *job)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = KAL_BUSY;
+
+    if (is_short(job->request)) {
+        status = parse(job, &err);
+        if (status == KAL_OK)
+            status = may_run_inline(job) ? run_inline(job, &err) : KAL_BUSY;
+    }
+    if (status == KAL_END)
+        return;
+    if (status == KAL_BUSY) {
+        err = KAL_ERROR_INIT;
+        status = kal_pool_submit(job->exec->pool, run_on_pool, job, &err);
+        if (status == KAL_OK)
+            return;
+    }
+    finish(job, status, &err);
+}
+
+/* ---- entry points ---- */
+
+static kal_status check_namespace(kal_exec_job *job, kal_error *err)
+{
+    kal_bytes name = job->request->namespace_id;
+    job->default_namespace = KAL_STR("default");
+    if (name.len == 0 || kal_bytes_equal(name, job->default_namespace))
+        return KAL_OK;
+    if (!kal_catalog_has_namespace(job->exec->catalog, name))
+        return kal_unknown_namespace(name, err);
+    job->default_namespace = name;
+    return KAL_OK;
+}
+
+static void refuse_closing(kal_exec_request *request)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_error_set(&err, KAL_CANCELLED, "the server is shutting down");
+    kal_buf_init(&request->reply.body, NULL);
+    kal_result_error(&err, (kal_bytes){0}, 0, &request->reply.body);
+    request->reply.http_status = 503;
+    request->done(request);
+}
+
+void kal_exec_submit(kal_exec *exec, kal_exec_request *request)
+{
+    kal_error err = KAL_ERROR_INIT;
+
+    request->job = NULL;
+    if (!kal_exec_enter(exec)) {
+        refuse_closing(request);
+        return;
+    }
+    kal_exec_job *job = calloc(1, sizeof *job); /* owned by the request */
+    if (job == NULL)
+        kal_die("out of memory: request");
+    request->job = job;
+    job->exec = exec;
+    job->request = request;
+    job->start_ns = kal_clock_mono_ns(exec->options.clock);
+    job->deadline_ns = job->start_ns + exec->options.timeout_ms * UINT64_C(1000000);
+    kal_budget_init(&job->budget, &exec->budget, exec->options.statement_limit_bytes);
+    kal_arena_init(&job->arena, &job->budget);
+    begin_reply(job);
+    kal_status status = check_namespace(job, &err);
+    if (status == KAL_OK)
+        start(job);
+    else
+        finish(job, status, &err);
+}
+
+void kal_exec_request_release(kal_exec_request *request)
+{
+    kal_buf_release(&request->reply.body);
+    if (request->job != NULL) {
+        kal_arena_release(&request->job->arena);
+        free(request->job);
+    }
+    request->job = NULL;
+}

@@ -1,0 +1,149 @@
+/*
+ * result.c: the JSON of replies: results with rows or a message, and errors.
+ */
+#include "exec/exec_internal.h"
+#include "types/json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void write_flags(const kal_result_column *column, kal_json_writer *w)
+{
+    if (!column->is_key && !column->is_not_null)
+        return;
+    kal_json_key(w, "flags");
+    kal_json_begin_array(w);
+    if (column->is_key)
+        kal_json_cstr(w, "pk");
+    if (column->is_not_null)
+        kal_json_cstr(w, "nn");
+    if (column->is_key)
+        kal_json_cstr(w, "uq");
+    kal_json_end_array(w);
+}
+
+void kal_result_begin(kal_result *r, const kal_result_column *columns, size_t count)
+{
+    kal_json_writer *w = &r->json;
+
+    r->start = r->body->len;
+    r->json_start = r->json;
+    r->row_count = 0;
+    kal_json_begin_object(w);
+    kal_json_key(w, "schema");
+    kal_json_begin_array(w);
+    for (size_t i = 0; i < count; i++) {
+        kal_json_begin_object(w);
+        kal_json_key(w, "name");
+        kal_json_string(w, columns[i].name);
+        kal_json_key(w, "data_type");
+        kal_type_write_json(columns[i].type, w);
+        kal_json_key(w, "index");
+        kal_json_u64(w, i);
+        write_flags(&columns[i], w);
+        kal_json_end_object(w);
+    }
+    kal_json_end_array(w);
+    kal_json_key(w, "rows");
+    kal_json_begin_array(w);
+}
+
+kal_status kal_result_row(kal_result *r, const kal_value *values, size_t count, kal_error *err)
+{
+    kal_json_begin_array(&r->json);
+    for (size_t i = 0; i < count; i++)
+        kal_value_write_json(&values[i], &r->json);
+    kal_json_end_array(&r->json);
+    r->row_count++;
+    if (kal_buf_failed(r->body))
+        return kal_error_set(err, KAL_LIMIT, "the result exceeds the statement's memory");
+    return KAL_OK;
+}
+
+static void finish(kal_result *r, const char *message)
+{
+    kal_json_writer *w = &r->json;
+    kal_json_key(w, "row_count");
+    kal_json_u64(w, r->row_count);
+    if (message != NULL) {
+        kal_json_key(w, "message");
+        kal_json_cstr(w, message);
+    }
+    kal_json_key(w, "as_user");
+    kal_json_cstr(w, r->principal->user_id);
+    kal_json_end_object(w);
+}
+
+void kal_result_end(kal_result *r)
+{
+    kal_json_end_array(&r->json);
+    finish(r, NULL);
+}
+
+void kal_result_message(kal_result *r, uint64_t row_count, const char *format, ...)
+{
+    char message[KAL_ERROR_MESSAGE_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    kal_result_begin(r, NULL, 0);
+    r->row_count = row_count;
+    kal_json_end_array(&r->json);
+    finish(r, message);
+}
+
+void kal_result_restart(kal_result *r)
+{
+    kal_buf_truncate(r->body, r->start);
+    r->json = r->json_start;
+    r->row_count = 0;
+}
+
+void kal_result_took(kal_json_writer *w, double took_ms)
+{
+    char took[32];
+    snprintf(took, sizeof took, "%.3f", took_ms);
+    kal_json_key(w, "took");
+    kal_json_raw(w, kal_cstr(took));
+}
+
+void kal_result_error(const kal_error *err, kal_bytes details, double took_ms, kal_buf *body)
+{
+    kal_json_writer w;
+
+    kal_json_writer_init(&w, body);
+    kal_json_begin_object(&w);
+    kal_json_key(&w, "status");
+    kal_json_cstr(&w, "error");
+    kal_json_key(&w, "results");
+    kal_json_begin_array(&w);
+    kal_json_end_array(&w);
+    kal_result_took(&w, took_ms);
+    kal_json_key(&w, "error");
+    kal_json_begin_object(&w);
+    kal_json_key(&w, "code");
+    kal_json_cstr(&w, err->code);
+    kal_json_key(&w, "message");
+    kal_json_cstr(&w, err->message);
+    if (details.len > 0) {
+        kal_json_key(&w, "details");
+        kal_json_string(&w, details);
+    }
+    if (err->hint[0] != '\0') {
+        kal_json_key(&w, "hint");
+        kal_json_cstr(&w, err->hint);
+    }
+    if (err->position >= 0) {
+        kal_json_key(&w, "position");
+        kal_json_i64(&w, err->position);
+    }
+    kal_json_end_object(&w);
+    kal_json_end_object(&w);
+}
+
+void kal_exec_write_error(const kal_error *err, double took_ms, kal_buf *body)
+{
+    kal_result_error(err, (kal_bytes){0}, took_ms, body);
+}

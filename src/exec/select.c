@@ -1,0 +1,466 @@
+/*
+ * select.c: SELECT, on the fast path where the evaluator and a key range suffice, else by DuckDB.
+ *
+ * The fast path takes a single table (or none of its rows at all), expressions that the binder
+ * admits, names it can give exactly like DuckDB, and few rows: on an event loop INLINE_ROWS_MAX
+ * scanned, on the pool FAST_ROWS_MAX. When a scan turns out longer, what was written is taken back
+ * and the statement moves on: from the loop to the pool, there to DuckDB. Both see the same view
+ * kind and give the same answer; a differential test holds them together.
+ */
+#include "base/assert.h"
+#include "exec/exec_internal.h"
+
+#include <stdlib.h>
+
+enum { INLINE_ROWS_MAX = 256, FAST_ROWS_MAX = 2048, CHECK_TIME_ROWS = 1024 };
+
+typedef struct select_plan {
+    kal_table *table;
+    kal_expr **items; /* arena */
+    kal_result_column *columns;
+    size_t item_count;
+    kal_expr *where;
+    kal_expr **order; /* arena; one per order_by */
+    const kal_sql_order *order_by;
+    size_t order_count;
+    bool key_order; /* rows come in the wanted order by scanning (reverse or not) */
+    bool reverse;
+    uint64_t limit;
+    uint64_t offset;
+    uint64_t *bits; /* columns that any expression uses */
+} select_plan;
+
+/* ---- planning ---- */
+
+static kal_status not_fast(kal_binder *b, kal_error *err)
+{
+    b->for_engine = true;
+    return kal_error_set(err, KAL_UNSUPPORTED, "this statement needs the query engine");
+}
+
+static kal_expr *column_expr(kal_arena *arena, uint32_t column, kal_type type)
+{
+    kal_expr *e = KAL_NEW(arena, kal_expr);
+    e->kind = KAL_EXPR_COLUMN;
+    e->column = column;
+    e->type = type;
+    return e;
+}
+
+static void add_item(select_plan *plan, kal_expr *expr, kal_result_column column)
+{
+    plan->items[plan->item_count] = expr;
+    plan->columns[plan->item_count++] = column;
+}
+
+static void add_star(select_plan *plan, kal_arena *arena)
+{
+    const kal_table_definition *def = plan->table->def;
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        const kal_column *c = &def->columns[i];
+        add_item(plan, column_expr(arena, i, c->type),
+                 (kal_result_column){c->name, c->type, c->is_primary_key, !c->is_nullable});
+    }
+}
+
+static bool star_is_whole_table(const kal_sql_expr *star, const kal_binder *b)
+{
+    kal_sql_expr named = *star;
+    if (star->column.qualifier_count == 0)
+        return true;
+    /* t.*: qualified like any of the table's columns. */
+    named.column.name.text = b->def->columns[0].name;
+    return kal_bind_column(b, &named) == 0;
+}
+
+static kal_status plan_item(select_plan *plan, kal_binder *b, const kal_sql_item *item,
+                            kal_error *err)
+{
+    const kal_sql_expr *e = item->expr;
+    kal_expr *bound = NULL;
+    kal_result_column column = {0};
+
+    if (e->kind == KAL_SQL_EXPR_STAR) {
+        if (!star_is_whole_table(e, b))
+            return not_fast(b, err);
+        add_star(plan, b->arena);
+        return KAL_OK;
+    }
+    if (e->kind != KAL_SQL_EXPR_COLUMN && !kal_sql_name_given(item->alias))
+        return not_fast(b, err); /* DuckDB names it after the text of the expression */
+    KAL_TRY(kal_bind_expr(b, e, &bound, err));
+    if (bound->type.tag == KAL_TYPE_NULL)
+        return not_fast(b, err);
+    column.type = bound->type;
+    column.name = kal_sql_name_given(item->alias) ? item->alias_raw : e->column.name.text;
+    if (bound->kind == KAL_EXPR_COLUMN && bound->column < b->def->column_count) {
+        column.is_key = b->def->columns[bound->column].is_primary_key;
+        column.is_not_null = !b->def->columns[bound->column].is_nullable;
+    }
+    add_item(plan, bound, column);
+    return KAL_OK;
+}
+
+static kal_status plan_items(select_plan *plan, kal_binder *b, const kal_sql_select *s,
+                             kal_error *err)
+{
+    size_t most = s->items.count;
+    for (size_t i = 0; i < s->items.count; i++) {
+        if (s->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
+            most += b->def->column_count;
+    }
+    plan->items = kal_arena_try_array(b->arena, most, sizeof *plan->items);
+    plan->columns = kal_arena_try_array(b->arena, most, sizeof *plan->columns);
+    if (plan->items == NULL || plan->columns == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    for (size_t i = 0; i < s->items.count; i++)
+        KAL_TRY(plan_item(plan, b, &s->items.items[i], err));
+    return KAL_OK;
+}
+
+/* An ORDER BY expression: an ordinal, the alias of an item, or any expression. */
+static kal_status plan_order_expr(select_plan *plan, kal_binder *b, const kal_sql_select *s,
+                                  const kal_sql_expr *e, kal_expr **out, kal_error *err)
+{
+    int64_t ordinal = 0;
+    if (e->kind == KAL_SQL_EXPR_NUMBER) {
+        if (!e->number.is_integer || !kal_parse_i64(e->number.text, &ordinal) || ordinal < 1 ||
+            (uint64_t)ordinal > plan->item_count)
+            return not_fast(b, err);
+        *out = plan->items[ordinal - 1];
+        return KAL_OK;
+    }
+    if (e->kind == KAL_SQL_EXPR_COLUMN && e->column.qualifier_count == 0) {
+        for (size_t i = 0; i < s->items.count; i++) {
+            if (kal_sql_name_given(s->items.items[i].alias) &&
+                kal_bytes_equal_nocase(s->items.items[i].alias.text, e->column.name.text))
+                return not_fast(b, err); /* alias or column: DuckDB's rules decide */
+        }
+    }
+    KAL_TRY(kal_bind_expr(b, e, out, err));
+    return (*out)->kind == KAL_EXPR_LITERAL ? not_fast(b, err) : KAL_OK;
+}
+
+/* True when the rows' key order is the wanted order: a prefix of the key, all one direction. Key
+ * columns hold no NULL, so NULLS FIRST and LAST do not matter. */
+static bool is_key_order(const select_plan *plan)
+{
+    const kal_table_definition *def = plan->table->def;
+    if (plan->order_count == 0)
+        return true;
+    if (plan->order_count > def->key_column_count)
+        return false;
+    for (size_t i = 0; i < plan->order_count; i++) {
+        if (plan->order[i]->kind != KAL_EXPR_COLUMN ||
+            plan->order[i]->column != def->key_columns[i] ||
+            plan->order_by[i].descending != plan->order_by[0].descending)
+            return false;
+    }
+    return true;
+}
+
+static kal_status plan_order(select_plan *plan, kal_binder *b, const kal_sql_select *s,
+                             kal_error *err)
+{
+    plan->order_by = s->order_by;
+    plan->order_count = s->order_by_count;
+    plan->order = kal_arena_try_array(b->arena, s->order_by_count + 1, sizeof *plan->order);
+    if (plan->order == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    for (size_t i = 0; i < s->order_by_count; i++) {
+        KAL_TRY(plan_order_expr(plan, b, s, s->order_by[i].expr, &plan->order[i], err));
+        kal_type_tag tag = (kal_type_tag)plan->order[i]->type.tag;
+        if (tag == KAL_TYPE_JSON || tag == KAL_TYPE_FILE || tag == KAL_TYPE_EMBEDDING)
+            return not_fast(b, err);
+    }
+    plan->key_order = is_key_order(plan);
+    plan->reverse = plan->key_order && plan->order_count > 0 && s->order_by[0].descending;
+    return KAL_OK;
+}
+
+static kal_status plan_count(kal_binder *b, const kal_sql_expr *e, uint64_t by_default,
+                             uint64_t *out, kal_error *err)
+{
+    kal_expr *bound = NULL;
+    *out = by_default;
+    if (e == NULL)
+        return KAL_OK;
+    KAL_TRY(kal_bind_expr(b, e, &bound, err));
+    if (bound->kind != KAL_EXPR_LITERAL || bound->literal.is_null ||
+        !kal_type_is_integer(bound->literal.type) || bound->literal.integer < 0)
+        return not_fast(b, err);
+    *out = (uint64_t)bound->literal.integer;
+    return KAL_OK;
+}
+
+static void collect_columns(select_plan *plan, kal_arena *arena)
+{
+    size_t count = kal_row_value_count(plan->table);
+    plan->bits = kal_column_bits(plan->table, arena, false);
+    for (size_t i = 0; i < plan->item_count; i++)
+        kal_expr_columns(plan->items[i], plan->bits, count);
+    for (size_t i = 0; i < plan->order_count; i++)
+        kal_expr_columns(plan->order[i], plan->bits, count);
+    kal_expr_columns(plan->where, plan->bits, count);
+}
+
+/* KAL_UNSUPPORTED with b->for_engine: not for the fast path. */
+static kal_status plan_select(kal_run *run, kal_binder *b, select_plan *plan, kal_error *err)
+{
+    const kal_sql_select *s = &run->statement->select;
+
+    if (!s->is_simple || !s->has_from)
+        return not_fast(b, err);
+    KAL_TRY(kal_run_table(run, &s->table, &plan->table, err));
+    KAL_TRY(kal_may_read(run->principal, plan->table, err));
+    if (plan->table->def->table_type == KAL_TABLE_SYSTEM)
+        return not_fast(b, err);
+    *b = kal_run_binder(run, plan->table, s->alias.text);
+    KAL_TRY(kal_bind_where(b, s->where, &plan->where, err));
+    KAL_TRY(plan_items(plan, b, s, err));
+    KAL_TRY(plan_order(plan, b, s, err));
+    KAL_TRY(plan_count(b, s->limit, UINT64_MAX, &plan->limit, err));
+    KAL_TRY(plan_count(b, s->offset, 0, &plan->offset, err));
+    collect_columns(plan, run->arena);
+    return KAL_OK;
+}
+
+/* ---- running ---- */
+
+/* A row that waits to be sorted: its ORDER BY values, then its items. */
+typedef struct sort_row {
+    kal_value *values;
+    uint64_t arrival; /* ties keep key order */
+} sort_row;
+
+typedef struct fast_run {
+    kal_run *run;
+    select_plan *plan;
+    kal_value *row;           /* decoded columns */
+    kal_value *cells;         /* evaluated items */
+    KAL_VEC(sort_row) sorted; /* arena */
+    uint64_t matched;
+    uint64_t scanned;
+    uint64_t scanned_max;
+} fast_run;
+
+static kal_status emit(fast_run *f, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    if (f->matched++ < plan->offset)
+        return KAL_OK;
+    for (size_t i = 0; i < plan->item_count; i++)
+        KAL_TRY(kal_expr_eval(plan->items[i], f->row, &f->run->session, f->run->arena, &f->cells[i],
+                              err));
+    return kal_result_row(f->run->result, f->cells, plan->item_count, err);
+}
+
+static kal_status keep_for_sort(fast_run *f, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    kal_arena *arena = f->run->arena;
+    size_t count = plan->order_count + plan->item_count;
+    sort_row kept = {kal_arena_try_array(arena, count, sizeof(kal_value)), f->matched++};
+
+    if (kept.values == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
+    for (size_t i = 0; i < count; i++) {
+        kal_value v;
+        const kal_expr *e =
+            i < plan->order_count ? plan->order[i] : plan->items[i - plan->order_count];
+        KAL_TRY(kal_expr_eval(e, f->row, &f->run->session, arena, &v, err));
+        if (!kal_value_copy(&v, arena, &kept.values[i]))
+            return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
+    }
+    if (!kal_vec_try_push_in(arena, &f->sorted, kept))
+        return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
+    return KAL_OK;
+}
+
+static int compare_rows(const void *a, const void *b, void *context)
+{
+    const sort_row *x = a;
+    const sort_row *y = b;
+    const select_plan *plan = context;
+    for (size_t i = 0; i < plan->order_count; i++) {
+        const kal_value *v = &x->values[i];
+        const kal_value *w = &y->values[i];
+        bool nulls_first = plan->order_by[i].nulls == KAL_SQL_NULLS_FIRST;
+        if (v->is_null != w->is_null)
+            return v->is_null == nulls_first ? -1 : 1;
+        int order = v->is_null ? 0 : kal_value_compare(v, w);
+        if (order != 0)
+            return plan->order_by[i].descending ? -order : order;
+    }
+    return (x->arrival > y->arrival) - (x->arrival < y->arrival);
+}
+
+static kal_status emit_sorted(fast_run *f, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    if (f->sorted.len > 0)
+        qsort_r(f->sorted.items, f->sorted.len, sizeof(sort_row), compare_rows, plan);
+    for (size_t i = 0; i < f->sorted.len; i++) {
+        if (i < plan->offset)
+            continue;
+        if (i - plan->offset >= plan->limit)
+            break;
+        KAL_TRY(kal_result_row(f->run->result, f->sorted.items[i].values + plan->order_count,
+                               plan->item_count, err));
+    }
+    return KAL_OK;
+}
+
+static kal_status take_row(fast_run *f, const kal_row *row, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    bool wanted = true;
+
+    kal_row_values(plan->table, row, plan->bits, f->row);
+    if (plan->where != NULL)
+        KAL_TRY(kal_expr_test(plan->where, f->row, &f->run->session, f->run->arena, &wanted, err));
+    if (!wanted)
+        return KAL_OK;
+    return plan->key_order ? emit(f, err) : keep_for_sort(f, err);
+}
+
+static bool has_enough(const fast_run *f)
+{
+    const select_plan *plan = f->plan;
+    return plan->key_order && f->matched >= plan->offset &&
+           f->matched - plan->offset >= plan->limit;
+}
+
+static kal_status read_point(fast_run *f, const kal_key_range *range, kal_error *err)
+{
+    kal_row row;
+    kal_status status = kal_view_get(f->run->view, f->plan->table, kal_buf_bytes(&range->lower),
+                                     f->run->inline_only, f->run->arena, &row, err);
+    if (status == KAL_NOT_FOUND)
+        return KAL_OK;
+    return status == KAL_OK ? take_row(f, &row, err) : status;
+}
+
+/* KAL_END: more rows than the fast path takes. */
+static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error *err)
+{
+    kal_scan *scan = NULL; /* owned */
+    kal_row row;
+    kal_scan_range bounds = {kal_buf_bytes(&range->lower), kal_buf_bytes(&range->upper),
+                             f->plan->reverse, f->run->inline_only};
+    kal_status status = kal_scan_open(f->run->view, f->plan->table, &bounds, &scan, err);
+
+    while (status == KAL_OK && !has_enough(f)) {
+        status = kal_scan_next(scan, &row, NULL, err);
+        if (status == KAL_END) {
+            status = KAL_OK;
+            break;
+        }
+        if (status == KAL_OK && f->scanned++ >= f->scanned_max)
+            status = KAL_END;
+        if (status == KAL_OK && f->scanned % CHECK_TIME_ROWS == 0)
+            status = kal_run_check_time(f->run, err);
+        if (status == KAL_OK)
+            status = take_row(f, &row, err);
+    }
+    kal_scan_close(scan);
+    return status;
+}
+
+/* KAL_END: too many rows, nothing was written. */
+static kal_status run_fast(kal_run *run, select_plan *plan, kal_error *err)
+{
+    kal_key_range range;
+    fast_run f = {.run = run, .plan = plan};
+
+    f.scanned_max = run->inline_only ? INLINE_ROWS_MAX : FAST_ROWS_MAX;
+    f.row = kal_arena_alloc(run->arena, kal_row_value_count(plan->table) * sizeof *f.row);
+    f.cells = kal_arena_alloc(run->arena, (plan->item_count + 1) * sizeof *f.cells);
+    KAL_TRY(kal_key_range_init(&range, plan->table, plan->where, run->budget, err));
+    kal_result_begin(run->result, plan->columns, plan->item_count);
+    kal_status status = KAL_OK;
+    if (range.is_empty || plan->limit == 0)
+        status = KAL_OK;
+    else if (range.is_point)
+        status = read_point(&f, &range, err);
+    else
+        status = read_range(&f, &range, err);
+    if (status == KAL_OK && !plan->key_order)
+        status = emit_sorted(&f, err);
+    kal_key_range_release(&range);
+    if (status == KAL_OK)
+        kal_result_end(run->result);
+    else
+        kal_result_restart(run->result);
+    return status;
+}
+
+/* ---- by DuckDB ---- */
+
+typedef struct engine_result {
+    kal_run *run;
+    size_t column_count;
+    bool begun;
+} engine_result;
+
+static kal_status sink_begin(void *context, const kal_engine_column *columns, size_t column_count,
+                             kal_error *err)
+{
+    engine_result *e = context;
+    kal_result_column *out = kal_arena_try_array(e->run->arena, column_count + 1, sizeof *out);
+
+    if (out == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    for (size_t i = 0; i < column_count; i++)
+        out[i] = (kal_result_column){.name = columns[i].name, .type = columns[i].type};
+    kal_result_begin(e->run->result, out, column_count);
+    e->column_count = column_count;
+    e->begun = true;
+    return KAL_OK;
+}
+
+static kal_status sink_row(void *context, const kal_value *values, kal_error *err)
+{
+    engine_result *e = context;
+    return kal_result_row(e->run->result, values, e->column_count, err);
+}
+
+static kal_status run_by_engine(kal_run *run, kal_error *err)
+{
+    engine_result e = {.run = run};
+    kal_engine_sink sink = {&e, sink_begin, sink_row};
+    kal_status status = kal_run_engine(run, run->statement->select.text, &sink, err);
+    if (status == KAL_OK && e.begun)
+        kal_result_end(run->result);
+    else if (e.begun)
+        kal_result_restart(run->result);
+    /* Positions are relative to the statement's text; the client sent a request. */
+    if (status != KAL_OK && err->position >= 0)
+        err->position += run->statement->select.position;
+    return status;
+}
+
+kal_status kal_run_select(kal_run *run, kal_error *err)
+{
+    kal_binder binder = {0};
+    select_plan plan = {0};
+    kal_status status = KAL_UNSUPPORTED;
+
+    if (run->path != KAL_PATH_ENGINE) {
+        status = plan_select(run, &binder, &plan, err);
+        if (status != KAL_OK && !(status == KAL_UNSUPPORTED && binder.for_engine))
+            return status;
+        if (status == KAL_OK) {
+            status = run_fast(run, &plan, err);
+            if (status == KAL_END && run->inline_only)
+                return KAL_BUSY;
+            if (status != KAL_END)
+                return status;
+        } else if (run->path == KAL_PATH_FAST) {
+            return status;
+        }
+    }
+    if (run->inline_only)
+        return KAL_BUSY;
+    return run_by_engine(run, err);
+}

@@ -1,0 +1,68 @@
+/*
+ * show.c: SHOW NAMESPACES and SHOW TABLES: chosen columns of the system tables, which everybody who
+ * is logged in may see in this form.
+ */
+#include "catalog/system_tables.h"
+#include "exec/exec_internal.h"
+
+static kal_status system_rows(kal_run *run, kal_system_table id, kal_table **table_out,
+                              kal_system_rows *rows_out, kal_error *err)
+{
+    KAL_TRY(kal_run_table_named(run, kal_system_table_namespace(id), kal_system_table_name(id),
+                                table_out, err));
+    return kal_run_system_rows(run, *table_out, rows_out, err);
+}
+
+/* Writes `columns` of the rows whose `filter_column` is `filter` (empty: all rows). */
+static kal_status show_columns(kal_run *run, kal_system_table id, const uint32_t *columns,
+                               size_t count, uint32_t filter_column, kal_bytes filter,
+                               kal_error *err)
+{
+    kal_table *table = NULL;
+    kal_system_rows rows;
+    kal_status status = KAL_OK;
+    kal_result_column *out = kal_arena_alloc(run->arena, count * sizeof *out);
+    kal_value *cells = kal_arena_alloc(run->arena, count * sizeof *cells);
+
+    KAL_TRY(system_rows(run, id, &table, &rows, err));
+    for (size_t i = 0; i < count; i++) {
+        const kal_column *c = &table->def->columns[columns[i]];
+        out[i] = (kal_result_column){.name = c->name, .type = c->type};
+    }
+    kal_result_begin(run->result, out, count);
+    for (size_t r = 0; r < rows.row_count && status == KAL_OK; r++) {
+        const kal_value *row = rows.values + r * rows.column_count;
+        if (filter.len > 0 && !kal_bytes_equal(row[filter_column].bytes, filter))
+            continue;
+        for (size_t i = 0; i < count; i++)
+            cells[i] = row[columns[i]];
+        status = kal_result_row(run->result, cells, count, err);
+    }
+    if (status == KAL_OK)
+        kal_result_end(run->result);
+    return status;
+}
+
+kal_status kal_run_show_namespaces(kal_run *run, kal_error *err)
+{
+    static const uint32_t COLUMNS[] = {KAL_NAMESPACES_NAME, KAL_NAMESPACES_TABLE_COUNT,
+                                       KAL_NAMESPACES_CREATED_AT};
+    return show_columns(run, KAL_SYSTEM_NAMESPACES, COLUMNS, KAL_ARRAY_LEN(COLUMNS), 0,
+                        (kal_bytes){0}, err);
+}
+
+kal_status kal_run_show_tables(kal_run *run, kal_error *err)
+{
+    static const uint32_t COLUMNS[] = {KAL_TABLES_NAMESPACE, KAL_TABLES_TABLE_NAME,
+                                       KAL_TABLES_TABLE_TYPE, KAL_TABLES_CREATED_AT,
+                                       KAL_TABLES_SCHEMA_VERSION};
+    const kal_sql_name *ns = &run->statement->show_tables.namespace_name;
+
+    if (kal_sql_name_given(*ns) && !kal_catalog_has_namespace(run->exec->catalog, ns->text)) {
+        kal_status status = kal_unknown_namespace(ns->text, err);
+        kal_error_at(err, ns->position);
+        return status;
+    }
+    return show_columns(run, KAL_SYSTEM_TABLES, COLUMNS, KAL_ARRAY_LEN(COLUMNS),
+                        KAL_TABLES_NAMESPACE, ns->text, err);
+}

@@ -1,0 +1,386 @@
+/*
+ * Both ways to run a SELECT give the same answer.
+ *
+ * Goal: the fast path (own evaluator) and DuckDB agree on every single-table query that the fast
+ * path takes. Method: rows of all types with NULLs and extremes; queries generated from a grammar
+ * and a printed seed; each is run both ways, and schema and rows (or the fact of an error) are
+ * compared.
+ */
+#include "unit/base/seed.h"
+
+#include "base/assert.h"
+#include "sql/database.h"
+#include "types/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { ROWS = 120, QUERIES = 1500, TAKEN_MIN_PERCENT = 40 };
+
+typedef struct column_spec {
+    const char *name;
+    kal_type_tag tag;
+    const char *literals[12]; /* as SQL; NULL ends */
+} column_spec;
+
+/* Values of one column, which its predicates are made from too. */
+static const column_spec COLUMNS[] = {
+    {"b", KAL_TYPE_BOOLEAN, {"TRUE", "FALSE"}},
+    {"s", KAL_TYPE_SMALLINT, {"0", "-1", "1", "32767", "-32768", "7"}},
+    {"i", KAL_TYPE_INT, {"0", "-1", "1", "2147483647", "-2147483648", "42"}},
+    {"l", KAL_TYPE_BIGINT, {"0", "-1", "9223372036854775807", "-9223372036854775808", "100", "42"}},
+    {"d", KAL_TYPE_DOUBLE, {"0.0", "-1.5", "1e300", "-1e300", "0.1", "42", "1e-310"}},
+    {"f", KAL_TYPE_FLOAT, {"0.0", "-1.5", "3e38", "0.1", "42", "16777217"}},
+    {"t",
+     KAL_TYPE_TEXT,
+     {"''", "'a'", "'A'", "'abc'", "'Zürich'", "'日本'", "'%'", "'a_c'", "'a\\b'", "'it''s'",
+      "'ab'"}},
+    {"ts",
+     KAL_TYPE_TIMESTAMP,
+     {"'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'", "'1970-01-01 00:00:00'",
+      "'2024-02-29 13:14:15.123456'"}},
+    {"da", KAL_TYPE_DATE, {"'0001-01-01'", "'9999-12-31'", "'1970-01-01'", "'2024-02-29'"}},
+    {"dt",
+     KAL_TYPE_DATETIME,
+     {"'1970-01-01 00:00:00Z'", "'2024-02-29 13:14:15+02:00'", "'0001-01-01 00:00:00Z'"}},
+    {"tm", KAL_TYPE_TIME, {"'00:00:00'", "'23:59:59.999999'", "'12:34:56'"}},
+    {"u",
+     KAL_TYPE_UUID,
+     {"'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
+      "'7f000000-0000-7000-8000-000000000001'", "'80000000-0000-7000-8000-000000000001'"}},
+    {"de", KAL_TYPE_DECIMAL, {"0", "0.001", "-0.001", "999999999.999", "-999999999.999", "1.5"}},
+};
+
+typedef struct generator {
+    kal_rng rng;
+    kal_buf sql;
+} generator;
+
+static uint64_t below(generator *g, uint64_t n)
+{
+    return kal_rng_below(&g->rng, n);
+}
+
+static void put(generator *g, const char *text)
+{
+    kal_buf_append_cstr(&g->sql, text);
+}
+
+static const column_spec *any_column(generator *g)
+{
+    return &COLUMNS[below(g, KAL_ARRAY_LEN(COLUMNS))];
+}
+
+static const char *any_literal(generator *g, const column_spec *c)
+{
+    size_t n = 0;
+    while (n < KAL_ARRAY_LEN(c->literals) && c->literals[n] != NULL)
+        n++;
+    return c->literals[below(g, n)];
+}
+
+/* ---- the table ---- */
+
+static void type_name(const column_spec *c, char out[KAL_TYPE_NAME_BYTES])
+{
+    kal_type type = kal_type_of(c->tag);
+    if (c->tag == KAL_TYPE_DECIMAL)
+        type = kal_type_decimal(12, 3);
+    kal_type_name(type, out);
+}
+
+static void make_table(test_db *db, generator *g)
+{
+    char name[KAL_TYPE_NAME_BYTES];
+
+    kal_buf_clear(&g->sql);
+    put(g, "CREATE USER TABLE t (k1 INT, k2 TEXT");
+    for (size_t i = 0; i < KAL_ARRAY_LEN(COLUMNS); i++) {
+        type_name(&COLUMNS[i], name);
+        kal_buf_printf(&g->sql, ", %s %s", COLUMNS[i].name, name);
+    }
+    put(g, ", PRIMARY KEY (k1, k2))");
+    kal_buf_append_byte(&g->sql, 0);
+    test_db_run(db, (const char *)g->sql.ptr);
+    for (unsigned row = 0; row < ROWS; row++) {
+        kal_buf_clear(&g->sql);
+        kal_buf_printf(&g->sql, "INSERT INTO t VALUES (%u, 'k%u'", row / 4, row % 4);
+        for (size_t i = 0; i < KAL_ARRAY_LEN(COLUMNS); i++) {
+            put(g, ", ");
+            put(g, below(g, 5) == 0 ? "NULL" : any_literal(g, &COLUMNS[i]));
+        }
+        put(g, ")");
+        kal_buf_append_byte(&g->sql, 0);
+        test_db_run(db, (const char *)g->sql.ptr);
+    }
+}
+
+/* ---- queries ---- */
+
+static void put_comparison(generator *g)
+{
+    static const char *const OPS[] = {" = ", " <> ", " < ", " <= ", " > ", " >= "};
+    const column_spec *c = any_column(g);
+    put(g, c->name);
+    put(g, OPS[below(g, KAL_ARRAY_LEN(OPS))]);
+    put(g, below(g, 8) == 0 ? c->name : any_literal(g, c));
+}
+
+static void put_arithmetic(generator *g)
+{
+    static const char *const OPS[] = {" + ", " - ", " * ", " % "};
+    static const char *const NUMBERS[] = {"s", "i", "l", "d", "1", "2", "0", "-3", "0.5", "k1"};
+    put(g, "(");
+    put(g, NUMBERS[below(g, KAL_ARRAY_LEN(NUMBERS))]);
+    put(g, OPS[below(g, KAL_ARRAY_LEN(OPS))]);
+    put(g, NUMBERS[below(g, KAL_ARRAY_LEN(NUMBERS))]);
+    put(g, ")");
+}
+
+static void put_key_predicate(generator *g)
+{
+    static const char *const OPS[] = {" = ", " < ", " <= ", " > ", " >= "};
+    kal_buf_printf(&g->sql, "k1%s%d", OPS[below(g, KAL_ARRAY_LEN(OPS))], (int)below(g, 34) - 2);
+    if (below(g, 2) == 0)
+        kal_buf_printf(&g->sql, " AND k2%s'k%d'", OPS[below(g, KAL_ARRAY_LEN(OPS))],
+                       (int)below(g, 4));
+}
+
+static void put_like(generator *g)
+{
+    static const char *const PATTERNS[] = {
+        "'a%'",  "'%b%'",    "'_'",   "'%'",  "''",
+        "'a_c'", "'Z_rich'", "'%本'", "'A%'", "'a\\_c' ESCAPE '\\'"};
+    put(g, "t ");
+    put(g, below(g, 3) == 0 ? "NOT LIKE " : below(g, 3) == 0 ? "ILIKE " : "LIKE ");
+    put(g, PATTERNS[below(g, KAL_ARRAY_LEN(PATTERNS))]);
+}
+
+static void put_simple_predicate(generator *g)
+{
+    const column_spec *c = any_column(g);
+    switch (below(g, 8)) {
+    case 0:
+        put(g, c->name);
+        put(g, below(g, 2) == 0 ? " IS NULL" : " IS NOT NULL");
+        return;
+    case 1:
+        put(g, c->name);
+        put(g, below(g, 2) == 0 ? " IN (" : " NOT IN (");
+        put(g, any_literal(g, c));
+        put(g, ", ");
+        put(g, below(g, 6) == 0 ? "NULL" : any_literal(g, c));
+        put(g, ")");
+        return;
+    case 2:
+        put(g, c->name);
+        put(g, below(g, 4) == 0 ? " NOT BETWEEN " : " BETWEEN ");
+        put(g, any_literal(g, c));
+        put(g, " AND ");
+        put(g, any_literal(g, c));
+        return;
+    case 3:
+        put_like(g);
+        return;
+    case 4:
+        put_arithmetic(g);
+        put(g, " > ");
+        put_arithmetic(g);
+        return;
+    case 5:
+        put_key_predicate(g);
+        return;
+    default:
+        put_comparison(g);
+        return;
+    }
+}
+
+static void put_predicate(generator *g, unsigned depth)
+{
+    uint64_t pick = depth == 0 ? 0 : below(g, 6);
+    switch (pick) {
+    case 1:
+    case 2:
+        put(g, "(");
+        put_predicate(g, depth - 1);
+        put(g, pick == 1 ? " AND " : " OR ");
+        put_predicate(g, depth - 1);
+        put(g, ")");
+        return;
+    case 3:
+        put(g, "NOT (");
+        put_predicate(g, depth - 1);
+        put(g, ")");
+        return;
+    default:
+        put_simple_predicate(g);
+        return;
+    }
+}
+
+static void put_item(generator *g, unsigned n)
+{
+    switch (below(g, 6)) {
+    case 0:
+        put_arithmetic(g);
+        break;
+    case 1:
+        put(g, "CASE WHEN ");
+        put_predicate(g, 1);
+        put(g, " THEN 'yes' ELSE 'no' END");
+        break;
+    case 2:
+        put(g, "(");
+        put_predicate(g, 1);
+        put(g, ")");
+        break;
+    default:
+        put(g, any_column(g)->name);
+        break;
+    }
+    kal_buf_printf(&g->sql, " AS c%u", n);
+}
+
+/* *ordered_out: the rows come in one order only. */
+static void make_query(generator *g, bool *ordered_out)
+{
+    kal_buf_clear(&g->sql);
+    put(g, "SELECT ");
+    if (below(g, 4) == 0) {
+        put(g, "*");
+    } else {
+        uint64_t count = 1 + below(g, 3);
+        for (unsigned i = 0; i < count; i++) {
+            put(g, i == 0 ? "" : ", ");
+            put_item(g, i);
+        }
+    }
+    put(g, " FROM t");
+    if (below(g, 6) != 0) {
+        put(g, " WHERE ");
+        put_predicate(g, 2);
+    }
+    *ordered_out = below(g, 2) == 0;
+    if (*ordered_out) {
+        put(g, " ORDER BY ");
+        if (below(g, 2) == 0) {
+            put(g, any_column(g)->name);
+            put(g, below(g, 2) == 0 ? " DESC" : "");
+            put(g, below(g, 3) == 0 ? " NULLS FIRST" : "");
+            put(g, ", ");
+        }
+        put(g, below(g, 2) == 0 ? "k1, k2" : "k1 DESC, k2 DESC");
+        if (below(g, 2) == 0)
+            kal_buf_printf(&g->sql, " LIMIT %u", (unsigned)below(g, 20));
+        if (below(g, 4) == 0)
+            kal_buf_printf(&g->sql, " OFFSET %u", (unsigned)below(g, 10));
+    }
+    kal_buf_append_byte(&g->sql, 0);
+}
+
+/* ---- comparison ---- */
+
+static int compare_texts(const void *a, const void *b)
+{
+    return kal_bytes_compare(*(const kal_bytes *)a, *(const kal_bytes *)b);
+}
+
+/* The rows as text, sorted unless their order counts. */
+static kal_bytes canonical(test_reply *reply, bool ordered)
+{
+    kal_bytes *rows = kal_arena_alloc(&reply->arena, (reply->rows->len + 1) * sizeof *rows);
+    kal_buf all;
+    for (size_t i = 0; i < reply->rows->len; i++) {
+        kal_buf text;
+        kal_json_writer w;
+        kal_buf_init(&text, NULL);
+        kal_json_writer_init(&w, &text);
+        kal_json_write_tree(&reply->rows->items[i], &w);
+        rows[i] = kal_arena_copy(&reply->arena, kal_buf_bytes(&text));
+        kal_buf_release(&text);
+    }
+    if (!ordered)
+        qsort(rows, reply->rows->len, sizeof *rows, compare_texts);
+    kal_buf_init(&all, NULL);
+    for (size_t i = 0; i < reply->rows->len; i++) {
+        kal_buf_append_bytes(&all, rows[i]);
+        kal_buf_append_byte(&all, '\n');
+    }
+    kal_bytes copy = kal_arena_copy(&reply->arena, kal_buf_bytes(&all));
+    kal_buf_release(&all);
+    return copy;
+}
+
+/* Names and types; flags are what the fast path knows and DuckDB does not. */
+static kal_bytes schema_text(test_reply *reply)
+{
+    kal_buf all;
+    kal_buf_init(&all, NULL);
+    for (size_t i = 0; i < reply->schema->len; i++) {
+        kal_json_writer w;
+        kal_json_writer_init(&w, &all);
+        kal_json_write_tree(kal_json_find(&reply->schema->items[i], "name"), &w);
+        kal_json_writer_init(&w, &all);
+        kal_json_write_tree(kal_json_find(&reply->schema->items[i], "data_type"), &w);
+    }
+    kal_bytes copy = kal_arena_copy(&reply->arena, kal_buf_bytes(&all));
+    kal_buf_release(&all);
+    return copy;
+}
+
+static bool same(test_reply *fast, test_reply *engine, bool ordered)
+{
+    if (fast->code != NULL || engine->code != NULL)
+        return fast->code != NULL && engine->code != NULL;
+    return kal_bytes_equal(schema_text(fast), schema_text(engine)) &&
+           kal_bytes_equal(canonical(fast, ordered), canonical(engine, ordered));
+}
+
+/* True when the fast path took the query. */
+static bool compare_query(test_db *db, const char *sql, bool ordered)
+{
+    test_reply fast = test_db_query(db, &(test_query){.sql = sql, .path = KAL_PATH_FAST});
+    bool taken = fast.code == NULL || strcmp(fast.code, "UNSUPPORTED") != 0;
+    if (taken) {
+        test_reply engine = test_db_query(db, &(test_query){.sql = sql, .path = KAL_PATH_ENGINE});
+        if (!same(&fast, &engine, ordered)) {
+            fprintf(stderr, "%s\nfast:   %.3000s\nengine: %.3000s\n", sql,
+                    (const char *)fast.text.ptr, (const char *)engine.text.ptr);
+            fail_msg("the two ways disagree");
+        }
+        test_reply_release(&engine);
+    }
+    test_reply_release(&fast);
+    return taken;
+}
+
+static void both_ways_agree(void **state)
+{
+    (void)state;
+    generator g;
+    unsigned taken = 0;
+    test_db *db = test_db_open(false);
+
+    kal_test_seed(&g.rng);
+    kal_buf_init(&g.sql, NULL);
+    make_table(db, &g);
+    for (unsigned i = 0; i < QUERIES; i++) {
+        bool ordered = false;
+        make_query(&g, &ordered);
+        taken += compare_query(db, (const char *)g.sql.ptr, ordered);
+    }
+    printf("%u of %d queries were for the fast path\n", taken, QUERIES);
+    assert_true(taken * 100 >= QUERIES * TAKEN_MIN_PERCENT);
+    kal_buf_release(&g.sql);
+    test_db_close(db);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(both_ways_agree)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
