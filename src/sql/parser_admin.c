@@ -1,0 +1,506 @@
+/*
+ * parser_admin.c: namespaces, users, SHOW, DESCRIBE, USE, transactions, and the statements that the
+ * dialect knows but this version does not run, which are recognised by their first words.
+ */
+#include "base/assert.h"
+#include "sql/parser_internal.h"
+
+#include <stdio.h>
+
+/* --- namespaces --- */
+
+static bool parse_create_namespace(kal_parser *p, kal_sql_statement *statement)
+{
+    kal_sql_namespace_stmt *namespace_stmt = &statement->namespace_stmt;
+    statement->kind = KAL_STMT_CREATE_NAMESPACE;
+    kal_parser_advance(p);
+    return kal_parser_if_not_exists(p, &namespace_stmt->if_not_exists) &&
+           kal_parser_name(p, "a namespace name", &namespace_stmt->name) &&
+           kal_parser_expect_end(p, NULL);
+}
+
+static bool parse_drop_namespace(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"CASCADE", "RESTRICT", NULL};
+    kal_sql_namespace_stmt *namespace_stmt = &statement->namespace_stmt;
+    statement->kind = KAL_STMT_DROP_NAMESPACE;
+    kal_parser_advance(p);
+    if (!kal_parser_if_exists(p, &namespace_stmt->if_exists) ||
+        !kal_parser_name(p, "a namespace name", &namespace_stmt->name))
+        return false;
+    if (kal_parser_accept_keyword(p, KAL_KW_CASCADE))
+        namespace_stmt->cascade = true;
+    else
+        kal_parser_accept_keyword(p, KAL_KW_RESTRICT);
+    return kal_parser_expect_end(p, WORDS);
+}
+
+static bool parse_alter_namespace(kal_parser *p, kal_sql_statement *statement)
+{
+    statement->kind = KAL_STMT_ALTER_NAMESPACE;
+    statement->not_built = "ALTER NAMESPACE";
+    kal_parser_advance(p);
+    return kal_parser_name(p, "a namespace name", &statement->namespace_stmt.name) &&
+           kal_parser_skip_rest(p, false);
+}
+
+bool kal_parse_use(kal_parser *p, kal_sql_statement *statement)
+{
+    statement->kind = KAL_STMT_USE_NAMESPACE;
+    kal_parser_advance(p);
+    /* USE namespace, of a namespace with that name, has nothing behind the word */
+    if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && kal_parser_peek(p).kind != KAL_TOKEN_END)
+        kal_parser_advance(p);
+    return kal_parser_name(p, "a namespace name", &statement->namespace_stmt.name) &&
+           kal_parser_expect_end(p, NULL);
+}
+
+/* --- users --- */
+
+static bool parse_secret(kal_parser *p, const char *what, kal_sql_user_stmt *user)
+{
+    user->secret_start = kal_parser_position(p, p->token.start);
+    if (!kal_parser_string(p, what, &user->secret))
+        return false;
+    user->secret_end = kal_parser_position(p, p->last_end);
+    return true;
+}
+
+/* WITH PASSWORD 'p' | OAUTH ['..'] | INTERNAL */
+static bool parse_with_auth(kal_parser *p, kal_sql_user_stmt *user)
+{
+    static const char *const WORDS[] = {"PASSWORD", "OAUTH", "INTERNAL", NULL};
+    if (user->auth != KAL_SQL_AUTH_NONE)
+        return kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
+                               "WITH is given twice");
+    kal_parser_advance(p);
+    if (kal_parser_accept_keyword(p, KAL_KW_PASSWORD)) {
+        user->auth = KAL_SQL_AUTH_PASSWORD;
+        return parse_secret(p, "the password as a string", user);
+    }
+    if (kal_parser_accept_keyword(p, KAL_KW_OAUTH)) {
+        user->auth = KAL_SQL_AUTH_OAUTH;
+        return !kal_parser_at(p, KAL_TOKEN_STRING) ? p->status == KAL_OK
+                                                   : parse_secret(p, "a string", user);
+    }
+    if (kal_parser_accept_keyword(p, KAL_KW_INTERNAL)) {
+        user->auth = KAL_SQL_AUTH_INTERNAL;
+        return p->status == KAL_OK;
+    }
+    return kal_parser_expected_words(p, "PASSWORD, OAUTH or INTERNAL after WITH", WORDS);
+}
+
+static bool parse_role(kal_parser *p, kal_sql_user_stmt *user)
+{
+    if (user->has_role)
+        return kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
+                               "ROLE is given twice");
+    kal_parser_advance(p);
+    user->has_role = true;
+    if (!kal_parser_name_or_string(p, "a role after ROLE", &user->role))
+        return false;
+    if (!user->role.quoted)
+        return true;
+    uint8_t *folded = kal_arena_try_alloc(p->arena, user->role.text.len);
+    if (folded == NULL)
+        return kal_parser_fail_memory(p);
+    for (size_t i = 0; i < user->role.text.len; i++)
+        folded[i] = (uint8_t)kal_ascii_lower((char)user->role.text.ptr[i]);
+    user->role.text.ptr = folded;
+    return true;
+}
+
+static bool parse_email(kal_parser *p, kal_sql_user_stmt *user)
+{
+    if (user->has_email)
+        return kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
+                               "EMAIL is given twice");
+    kal_parser_advance(p);
+    user->has_email = true;
+    user->email_position = kal_parser_position(p, p->token.start);
+    return kal_parser_string(p, "a string after EMAIL", &user->email);
+}
+
+static bool parse_create_user(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"WITH", "ROLE", "EMAIL", NULL};
+    kal_sql_user_stmt *user = &statement->user;
+    statement->kind = KAL_STMT_CREATE_USER;
+    kal_parser_advance(p);
+    if (!kal_parser_if_not_exists(p, &user->if_not_exists) ||
+        !kal_parser_name_or_string(p, "a user name", &user->name))
+        return false;
+    while (p->status == KAL_OK && !kal_parser_at(p, KAL_TOKEN_END)) {
+        bool done = false;
+        if (kal_parser_at_keyword(p, KAL_KW_WITH))
+            done = parse_with_auth(p, user);
+        else if (kal_parser_at_keyword(p, KAL_KW_ROLE))
+            done = parse_role(p, user);
+        else if (kal_parser_at_keyword(p, KAL_KW_EMAIL))
+            done = parse_email(p, user);
+        else
+            done = kal_parser_expected_words(p, "WITH, ROLE, EMAIL or the end of the statement",
+                                             WORDS);
+        if (!done)
+            return false;
+    }
+    return p->status == KAL_OK;
+}
+
+static bool parse_alter_user(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"PASSWORD", "ROLE", "EMAIL", NULL};
+    kal_sql_user_stmt *user = &statement->user;
+    bool done = false;
+    statement->kind = KAL_STMT_ALTER_USER;
+    kal_parser_advance(p);
+    if (!kal_parser_if_exists(p, &user->if_exists) ||
+        !kal_parser_name_or_string(p, "a user name", &user->name) ||
+        !kal_parser_expect_keyword(p, KAL_KW_SET, "after the user name"))
+        return false;
+    if (kal_parser_accept_keyword(p, KAL_KW_PASSWORD)) {
+        user->auth = KAL_SQL_AUTH_PASSWORD;
+        done = parse_secret(p, "the password as a string", user);
+    } else if (kal_parser_at_keyword(p, KAL_KW_ROLE)) {
+        done = parse_role(p, user);
+    } else if (kal_parser_at_keyword(p, KAL_KW_EMAIL)) {
+        done = parse_email(p, user);
+    } else {
+        done = kal_parser_expected_words(p, "PASSWORD, ROLE or EMAIL after SET", WORDS);
+    }
+    return done && kal_parser_expect_end(p, NULL);
+}
+
+static bool parse_drop_user(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"ERASE", NULL};
+    kal_sql_user_stmt *user = &statement->user;
+    statement->kind = KAL_STMT_DROP_USER;
+    kal_parser_advance(p);
+    if (!kal_parser_if_exists(p, &user->if_exists) ||
+        !kal_parser_name_or_string(p, "a user name", &user->name))
+        return false;
+    user->erase = kal_parser_accept_keyword(p, KAL_KW_ERASE);
+    return kal_parser_expect_end(p, WORDS);
+}
+
+/* --- tables, except CREATE TABLE --- */
+
+static bool parse_drop_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement)
+{
+    kal_sql_table_stmt *table = &statement->table;
+    statement->kind = KAL_STMT_DROP_TABLE;
+    table->table_type = type;
+    kal_parser_advance(p);
+    if (!kal_parser_if_exists(p, &table->if_exists) ||
+        !kal_parser_object(p, "a table name after DROP TABLE", &table->table))
+        return false;
+    if (kal_parser_at(p, KAL_TOKEN_COMMA))
+        return kal_parser_fail(p, KAL_UNSUPPORTED, kal_parser_position(p, p->token.start),
+                               "DROP TABLE takes one table");
+    return kal_parser_expect_end(p, NULL);
+}
+
+static bool parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement)
+{
+    statement->kind = KAL_STMT_ALTER_TABLE;
+    statement->not_built = "ALTER TABLE";
+    statement->table.table_type = type;
+    kal_parser_advance(p);
+    return kal_parser_object(p, "a table name after ALTER TABLE", &statement->table.table) &&
+           kal_parser_skip_rest(p, false);
+}
+
+/* [TABLE] t [HISTORY]; a table named `table` needs quotes */
+bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"HISTORY", NULL};
+    kal_sql_table_stmt *table = &statement->table;
+    statement->kind = KAL_STMT_DESCRIBE_TABLE;
+    kal_parser_advance(p);
+    kal_parser_accept_keyword(p, KAL_KW_TABLE);
+    if (!kal_parser_object(p, "a table name after DESCRIBE TABLE", &table->table))
+        return false;
+    table->history = kal_parser_accept_keyword(p, KAL_KW_HISTORY);
+    return kal_parser_expect_end(p, WORDS);
+}
+
+/* --- SHOW --- */
+
+static bool parse_show_tables(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"IN", NULL};
+    statement->kind = KAL_STMT_SHOW_TABLES;
+    kal_parser_advance(p);
+    if (kal_parser_accept_keyword(p, KAL_KW_IN) || kal_parser_accept_keyword(p, KAL_KW_FROM)) {
+        if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && kal_parser_peek(p).kind != KAL_TOKEN_END)
+            kal_parser_advance(p);
+        if (!kal_parser_name(p, "a namespace name", &statement->show_tables.namespace_name))
+            return false;
+    }
+    return kal_parser_expect_end(p, WORDS);
+}
+
+bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", NULL};
+    if (kal_parse_not_built(p, statement))
+        return p->status == KAL_OK;
+    kal_parser_advance(p);
+    if (kal_parser_at_keyword(p, KAL_KW_TABLES))
+        return parse_show_tables(p, statement);
+    if (kal_parser_accept_keyword(p, KAL_KW_NAMESPACES)) {
+        statement->kind = KAL_STMT_SHOW_NAMESPACES;
+        return kal_parser_expect_end(p, NULL);
+    }
+    if (kal_parser_accept_keyword(p, KAL_KW_CREATE)) {
+        statement->kind = KAL_STMT_SHOW_CREATE_TABLE;
+        return kal_parser_expect_keyword(p, KAL_KW_TABLE, "after SHOW CREATE") &&
+               kal_parser_object(p, "a table name after SHOW CREATE TABLE",
+                                 &statement->table.table) &&
+               kal_parser_expect_end(p, NULL);
+    }
+    return kal_parser_expected_words(p, "NAMESPACES, TABLES or CREATE TABLE after SHOW", WORDS);
+}
+
+/* --- transactions, EXPLAIN --- */
+
+/* BEGIN | START TRANSACTION | COMMIT | END | ROLLBACK | ABORT, with [TRANSACTION | WORK] */
+bool kal_parse_transaction(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"TRANSACTION", "WORK", NULL};
+    kal_sql_keyword first = p->token.keyword;
+    kal_parser_advance(p);
+    switch (first) {
+    case KAL_KW_START:
+        statement->kind = KAL_STMT_BEGIN;
+        return kal_parser_expect_keyword(p, KAL_KW_TRANSACTION, "after START") &&
+               kal_parser_expect_end(p, NULL);
+    case KAL_KW_BEGIN:
+        statement->kind = KAL_STMT_BEGIN;
+        break;
+    case KAL_KW_COMMIT:
+    case KAL_KW_END:
+        statement->kind = KAL_STMT_COMMIT;
+        break;
+    default:
+        statement->kind = KAL_STMT_ROLLBACK;
+        break;
+    }
+    if (!kal_parser_accept_keyword(p, KAL_KW_TRANSACTION))
+        kal_parser_accept_keyword(p, KAL_KW_WORK);
+    if (statement->kind == KAL_STMT_ROLLBACK && kal_parser_at_keyword(p, KAL_KW_TO)) {
+        statement->kind = KAL_STMT_NOT_BUILT;
+        statement->not_built = "SAVEPOINT";
+        return kal_parser_skip_rest(p, false);
+    }
+    return kal_parser_expect_end(p, WORDS);
+}
+
+bool kal_parse_explain(kal_parser *p, kal_sql_statement *statement)
+{
+    statement->kind = KAL_STMT_EXPLAIN;
+    statement->not_built = "EXPLAIN";
+    return kal_parser_skip_rest(p, false);
+}
+
+/* --- CREATE, ALTER, DROP --- */
+
+/* [USER|SHARED|STREAM] before TABLE; USER alone begins a user statement and stays. */
+static kal_sql_table_type accept_table_type(kal_parser *p)
+{
+    static const struct {
+        kal_sql_keyword keyword;
+        kal_sql_table_type type;
+    } TYPES[] = {{KAL_KW_USER, KAL_SQL_TABLE_USER},
+                 {KAL_KW_SHARED, KAL_SQL_TABLE_SHARED},
+                 {KAL_KW_STREAM, KAL_SQL_TABLE_STREAM}};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(TYPES); i++) {
+        bool before_table = kal_parser_peek(p).keyword == KAL_KW_TABLE;
+        if (!kal_parser_at_keyword(p, TYPES[i].keyword))
+            continue;
+        if (TYPES[i].keyword == KAL_KW_USER && !before_table)
+            continue;
+        kal_parser_advance(p);
+        return TYPES[i].type;
+    }
+    return KAL_SQL_TABLE_UNSPECIFIED;
+}
+
+static bool expected_object(kal_parser *p, kal_sql_table_type type, const char *after)
+{
+    static const char *const WORDS[] = {"NAMESPACE", "USER",  "TABLE", "SHARED",  "STREAM",
+                                        "VIEW",      "TOPIC", "INDEX", "STORAGE", NULL};
+    char what[96];
+    if (type != KAL_SQL_TABLE_UNSPECIFIED)
+        return kal_parser_expect_keyword(p, KAL_KW_TABLE, "after the table's type");
+    bool is_schema = kal_parser_at_word(p, "SCHEMA") || kal_parser_at_word(p, "DATABASE");
+    snprintf(what, sizeof what, "NAMESPACE, USER or TABLE after %s", after);
+    kal_parser_expected_words(p, what, WORDS);
+    if (is_schema && p->error.hint[0] == '\0')
+        kal_error_hint(&p->error, "it is called NAMESPACE here");
+    return false;
+}
+
+bool kal_parse_create(kal_parser *p, kal_sql_statement *statement)
+{
+    if (kal_parse_not_built(p, statement))
+        return p->status == KAL_OK;
+    kal_parser_advance(p);
+    kal_sql_table_type type = accept_table_type(p);
+    if (kal_parser_at_keyword(p, KAL_KW_TABLE))
+        return kal_parse_create_table(p, type, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_NAMESPACE))
+        return parse_create_namespace(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
+        return parse_create_user(p, statement);
+    return expected_object(p, type, "CREATE");
+}
+
+bool kal_parse_alter(kal_parser *p, kal_sql_statement *statement)
+{
+    if (kal_parse_not_built(p, statement))
+        return p->status == KAL_OK;
+    kal_parser_advance(p);
+    kal_sql_table_type type = accept_table_type(p);
+    if (kal_parser_at_keyword(p, KAL_KW_TABLE))
+        return parse_alter_table(p, type, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_NAMESPACE))
+        return parse_alter_namespace(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
+        return parse_alter_user(p, statement);
+    return expected_object(p, type, "ALTER");
+}
+
+bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement)
+{
+    if (kal_parse_not_built(p, statement))
+        return p->status == KAL_OK;
+    kal_parser_advance(p);
+    kal_sql_table_type type = accept_table_type(p);
+    if (kal_parser_at_keyword(p, KAL_KW_TABLE))
+        return parse_drop_table(p, type, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_NAMESPACE))
+        return parse_drop_namespace(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
+        return parse_drop_user(p, statement);
+    return expected_object(p, type, "DROP");
+}
+
+/* --- known, not built --- */
+
+/* The first words, which are also what the refusal calls it; of two with the same beginning the
+ * longer comes first. */
+static const char *const NOT_BUILT[] = {
+    "CREATE OR REPLACE",
+    "CREATE TEMPORARY TABLE",
+    "CREATE TEMP TABLE",
+    "CREATE STORAGE",
+    "CREATE VIEW",
+    "CREATE TOPIC",
+    "CREATE UNIQUE INDEX",
+    "CREATE VECTOR INDEX",
+    "CREATE INDEX",
+    "CREATE FUNCTION",
+    "CREATE MACRO",
+    "CREATE ROLE",
+    "CREATE SECRET",
+    "CREATE SEQUENCE",
+    "CREATE TRIGGER",
+    "CREATE TYPE",
+    "ALTER STORAGE",
+    "ALTER VIEW",
+    "ALTER TOPIC",
+    "DROP STORAGE",
+    "DROP VIEW",
+    "DROP TOPIC",
+    "DROP INDEX",
+    "CLEAR TOPIC",
+    "SHOW STORAGES",
+    "SHOW STATS",
+    "SHOW LIVE QUERIES",
+    "SHOW MANIFEST",
+    "SHOW BACKUPS",
+    "SHOW BACKUP",
+    "SHOW EXPORT",
+    "SHOW COLUMNS",
+    "SHOW TOPICS",
+    "SHOW VIEWS",
+    "SHOW USERS",
+    "SHOW JOBS",
+    "SHOW ALL",
+    "STORAGE CHECK",
+    "STORAGE FLUSH",
+    "STORAGE COMPACT",
+    "FLUSH TABLE",
+    "FLUSH ALL",
+    "KILL JOB",
+    "KILL LIVE QUERY",
+    "SUBSCRIBE TO",
+    "BACKUP DATABASE",
+    "BACKUP",
+    "RESTORE DATABASE",
+    "RESTORE",
+    "EXPORT USER DATA",
+    "EXPORT",
+    "IMPORT",
+    "EXECUTE AS USER",
+    "EXECUTE",
+    "CONSUME",
+    "ACK",
+    "CLUSTER",
+    "COMMENT ON",
+    "TRUNCATE",
+    "ANALYZE",
+    "ATTACH",
+    "CALL",
+    "CHECKPOINT",
+    "COPY",
+    "DEALLOCATE",
+    "DETACH",
+    "GRANT",
+    "INSTALL",
+    "LOAD",
+    "LOCK",
+    "MERGE",
+    "PIVOT",
+    "PRAGMA",
+    "PREPARE",
+    "RELEASE",
+    "RESET",
+    "REVOKE",
+    "SAVEPOINT",
+    "SET",
+    "SUMMARIZE",
+    "UNPIVOT",
+    "VACUUM",
+};
+
+/* The text's words from the current token on are those of `words`. */
+static bool begins_with(const kal_parser *p, const char *words)
+{
+    kal_sql_lexer ahead = p->lexer;
+    kal_sql_token token = p->token;
+    while (*words != '\0') {
+        size_t len = strcspn(words, " ");
+        kal_bytes word = kal_bytes_of(ahead.text + token.start, token.end - token.start);
+        if (token.kind != KAL_TOKEN_WORD || !kal_bytes_equal_nocase(word, kal_bytes_of(words, len)))
+            return false;
+        words += len + (words[len] == ' ');
+        token = kal_sql_lexer_next(&ahead);
+    }
+    return true;
+}
+
+bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement)
+{
+    for (size_t i = 0; i < KAL_ARRAY_LEN(NOT_BUILT); i++) {
+        if (!begins_with(p, NOT_BUILT[i]))
+            continue;
+        statement->kind = KAL_STMT_NOT_BUILT;
+        statement->not_built = NOT_BUILT[i];
+        kal_parser_skip_rest(p, true);
+        return true;
+    }
+    return false;
+}
