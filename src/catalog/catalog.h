@@ -109,6 +109,7 @@ bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *pr
 
 /* Waits for the DDL lock. */
 kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor);
+kal_catalog *kal_catalog_change_catalog(kal_catalog_change *change);
 /* The batch to be written, synced, by the caller; add nothing to it after publish. */
 kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change);
 /* Makes a durable change visible. */

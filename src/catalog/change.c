@@ -58,6 +58,11 @@ kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal 
     return change;
 }
 
+kal_catalog *kal_catalog_change_catalog(kal_catalog_change *change)
+{
+    return change->catalog;
+}
+
 kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change)
 {
     return change->batch;
