@@ -3,7 +3,128 @@
 #include "types/json.h"
 #include "types/text.h"
 
-enum { FLAG_NULLABLE = 1, FLAG_PRIMARY_KEY = 2, FLAG_PARTITION_KEY = 4, FLAG_COMMENT = 8 };
+#include <stdlib.h>
+
+enum {
+    FLAG_NULLABLE = 1,
+    FLAG_PRIMARY_KEY = 2,
+    FLAG_PARTITION_KEY = 4,
+    FLAG_COMMENT = 8,
+    FLAGS_ALL = 15,
+};
+
+/* Words that cannot be a bare name: classes R and F of sql/lexer.h, which lies below this folder
+ * (the test sql/definition_sql holds the two lists together). In strcmp() order. */
+static const char *const RESERVED[] = {"all",
+                                       "analyse",
+                                       "analyze",
+                                       "and",
+                                       "anti",
+                                       "any",
+                                       "array",
+                                       "as",
+                                       "asc",
+                                       "asof",
+                                       "asymmetric",
+                                       "at",
+                                       "authorization",
+                                       "binary",
+                                       "both",
+                                       "by",
+                                       "case",
+                                       "cast",
+                                       "check",
+                                       "collate",
+                                       "collation",
+                                       "column",
+                                       "columns",
+                                       "concurrently",
+                                       "constraint",
+                                       "create",
+                                       "cross",
+                                       "default",
+                                       "deferrable",
+                                       "desc",
+                                       "describe",
+                                       "distinct",
+                                       "do",
+                                       "else",
+                                       "end",
+                                       "except",
+                                       "false",
+                                       "fetch",
+                                       "for",
+                                       "foreign",
+                                       "freeze",
+                                       "from",
+                                       "full",
+                                       "generated",
+                                       "glob",
+                                       "group",
+                                       "having",
+                                       "ilike",
+                                       "in",
+                                       "initially",
+                                       "inner",
+                                       "intersect",
+                                       "into",
+                                       "is",
+                                       "isnull",
+                                       "join",
+                                       "lambda",
+                                       "lateral",
+                                       "leading",
+                                       "left",
+                                       "like",
+                                       "limit",
+                                       "map",
+                                       "natural",
+                                       "not",
+                                       "notnull",
+                                       "null",
+                                       "offset",
+                                       "on",
+                                       "only",
+                                       "or",
+                                       "order",
+                                       "outer",
+                                       "overlaps",
+                                       "pivot",
+                                       "pivot_longer",
+                                       "pivot_wider",
+                                       "placing",
+                                       "positional",
+                                       "primary",
+                                       "qualify",
+                                       "references",
+                                       "returning",
+                                       "right",
+                                       "select",
+                                       "semi",
+                                       "show",
+                                       "similar",
+                                       "some",
+                                       "struct",
+                                       "summarize",
+                                       "symmetric",
+                                       "table",
+                                       "tablesample",
+                                       "then",
+                                       "to",
+                                       "trailing",
+                                       "true",
+                                       "try_cast",
+                                       "union",
+                                       "unique",
+                                       "unpack",
+                                       "unpivot",
+                                       "using",
+                                       "variadic",
+                                       "verbose",
+                                       "when",
+                                       "where",
+                                       "window",
+                                       "with"};
 
 kal_column kal_column_simple(const char *name, uint32_t ordinal, kal_type type)
 {
@@ -14,17 +135,23 @@ kal_column kal_column_simple(const char *name, uint32_t ordinal, kal_type type)
                         .is_nullable = true};
 }
 
+kal_status kal_name_validate(const char *what, kal_bytes name, kal_error *err)
+{
+    if (name.len == 0)
+        return kal_error_set(err, KAL_INVALID, "a %s needs a name", what);
+    if (!kal_utf8_valid(name) || memchr(name.ptr, 0, name.len) != NULL)
+        return kal_error_set(err, KAL_INVALID, "a %s name is not valid UTF-8 without NUL", what);
+    if (name.len > KAL_NAME_BYTES_MAX)
+        return kal_error_set(err, KAL_INVALID, "%s name '%.*s' is longer than %d bytes", what,
+                             KAL_FMT(name), KAL_NAME_BYTES_MAX);
+    return KAL_OK;
+}
+
 kal_status kal_column_validate(const kal_column *column, kal_error *err)
 {
     char type_name[KAL_TYPE_NAME_BYTES];
 
-    if (column->name.len == 0)
-        return kal_error_set(err, KAL_INVALID, "a column needs a name");
-    if (column->name.len > KAL_NAME_BYTES_MAX)
-        return kal_error_set(err, KAL_INVALID, "column name '%.*s' is longer than %d bytes",
-                             KAL_FMT(column->name), KAL_NAME_BYTES_MAX);
-    if (!kal_utf8_valid(column->name))
-        return kal_error_set(err, KAL_INVALID, "a column name is not valid UTF-8");
+    KAL_TRY(kal_name_validate("column", column->name, err));
     if (column->ordinal_position == 0)
         return kal_error_set(err, KAL_INVALID,
                              "column '%.*s' has ordinal position 0, positions start at 1",
@@ -39,6 +166,9 @@ kal_status kal_column_validate(const kal_column *column, kal_error *err)
         return kal_error_set(err, KAL_INVALID,
                              "column '%.*s' of type %s cannot be part of a primary key",
                              KAL_FMT(column->name), kal_type_name(column->type, type_name));
+    if (!kal_utf8_valid(column->comment))
+        return kal_error_set(err, KAL_INVALID, "the comment of column '%.*s' is not valid UTF-8",
+                             KAL_FMT(column->name));
     return kal_column_default_validate(&column->default_value, column->type, column->name, err);
 }
 
@@ -109,6 +239,8 @@ kal_status kal_column_from_json(const kal_json *json, kal_arena *arena, kal_colu
     KAL_TRY(json_bool(json, "is_primary_key", &out->is_primary_key, err));
     KAL_TRY(json_bool(json, "is_partition_key", &out->is_partition_key, err));
     KAL_TRY(kal_column_default_from_json(def, out->type, arena, &out->default_value, err));
+    if (comment != NULL && comment->kind != KAL_JSON_STRING && comment->kind != KAL_JSON_NULL)
+        return kal_error_set(err, KAL_INVALID, "a column needs 'column_comment' as string or null");
     if (comment != NULL && comment->kind == KAL_JSON_STRING)
         out->comment = kal_arena_copy(arena, comment->text);
     return kal_column_validate(out, err);
@@ -145,7 +277,7 @@ kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out
         return kal_error_set(err, KAL_CORRUPT, "stored column is damaged");
     out->name = kal_arena_copy(arena, name);
     KAL_TRY(kal_type_decode(input, &out->type, err));
-    if (!kal_bytes_take_u8(input, &flags))
+    if (!kal_bytes_take_u8(input, &flags) || (flags & ~FLAGS_ALL) != 0)
         return kal_error_set(err, KAL_CORRUPT, "stored column '%.*s' is damaged", KAL_FMT(name));
     out->is_nullable = (flags & FLAG_NULLABLE) != 0;
     out->is_primary_key = (flags & FLAG_PRIMARY_KEY) != 0;
@@ -160,6 +292,17 @@ kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out
     return KAL_OK;
 }
 
+static int compare_reserved(const void *name, const void *word)
+{
+    return kal_bytes_compare(*(const kal_bytes *)name, kal_cstr(*(const char *const *)word));
+}
+
+static bool is_reserved(kal_bytes name)
+{
+    return bsearch(&name, RESERVED, KAL_ARRAY_LEN(RESERVED), sizeof RESERVED[0],
+                   compare_reserved) != NULL;
+}
+
 void kal_identifier_to_sql(kal_bytes name, kal_buf *out)
 {
     bool plain = name.len > 0 && ((name.ptr[0] >= 'a' && name.ptr[0] <= 'z') || name.ptr[0] == '_');
@@ -167,7 +310,7 @@ void kal_identifier_to_sql(kal_bytes name, kal_buf *out)
         uint8_t c = name.ptr[i];
         plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
     }
-    if (plain) {
+    if (plain && !is_reserved(name)) {
         kal_buf_append_bytes(out, name);
         return;
     }

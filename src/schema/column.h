@@ -24,6 +24,10 @@ typedef struct kal_column {
     kal_bytes comment; /* ptr NULL = none */
 } kal_column;
 
+/* Of a namespace, table or column (`what`): not empty, at most KAL_NAME_BYTES_MAX, UTF-8 without
+ * NUL. KAL_INVALID. */
+KAL_MUST_CHECK kal_status kal_name_validate(const char *what, kal_bytes name, kal_error *err);
+
 /* A nullable column without key, default or comment. */
 kal_column kal_column_simple(const char *name, uint32_t ordinal, kal_type type);
 
@@ -36,7 +40,7 @@ KAL_MUST_CHECK kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, 
                                             kal_error *err);
 /* The column as CREATE TABLE spells it: name TYPE [NOT NULL] [DEFAULT …] [COMMENT '…'] */
 void kal_column_to_sql(const kal_column *column, kal_buf *out);
-/* An identifier as SQL spells it: quoted when it has to be. */
+/* An identifier as SQL spells it: quoted when it has to be, so also when it is a reserved word. */
 void kal_identifier_to_sql(kal_bytes name, kal_buf *out);
 
 #endif

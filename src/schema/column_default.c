@@ -51,6 +51,7 @@ static kal_status validate_args(const kal_column_default *def, kal_bytes column_
                              "DEFAULT of column '%.*s': %s takes %s%u argument%s, got %u",
                              KAL_FMT(column_name), name, most == 0 ? "" : "at most ", most,
                              most == 1 ? "" : "s", def->arg_count);
+    KAL_ASSERT(def->arg_count <= KAL_DEFAULT_ARGS_MAX);
     for (uint32_t i = 0; i < def->arg_count; i++) {
         if (def->args[i] < FUNCTIONS[def->function].low ||
             def->args[i] > FUNCTIONS[def->function].high)
@@ -80,6 +81,25 @@ static bool function_fits(kal_default_function function, kal_type type)
     return false;
 }
 
+/* A JSON or FILE literal is shown as JSON inside the definition's, so it must be. */
+static kal_status validate_json_text(const kal_value *literal, kal_bytes column_name,
+                                     kal_error *err)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_json *json = NULL;
+    kal_arena scratch; /* owned */
+
+    if (literal->type.tag != KAL_TYPE_JSON && literal->type.tag != KAL_TYPE_FILE)
+        return KAL_OK;
+    kal_arena_init(&scratch, NULL);
+    kal_status status = kal_json_parse(literal->bytes, &scratch, &json, NULL);
+    if (status != KAL_OK || (literal->type.tag == KAL_TYPE_FILE && json->kind != KAL_JSON_OBJECT))
+        status = kal_error_set(err, KAL_INVALID, "DEFAULT of column '%.*s' is no valid %s",
+                               KAL_FMT(column_name), kal_type_name(literal->type, type_name));
+    kal_arena_release(&scratch);
+    return status;
+}
+
 kal_status kal_column_default_validate(const kal_column_default *def, kal_type column_type,
                                        kal_bytes column_name, kal_error *err)
 {
@@ -91,11 +111,13 @@ kal_status kal_column_default_validate(const kal_column_default *def, kal_type c
         return KAL_OK;
     case KAL_DEFAULT_LITERAL:
         if (def->literal.is_null || !kal_type_equal(def->literal.type, column_type))
-            return kal_error_set(err, KAL_INVALID,
-                                 "DEFAULT of column '%.*s' is %s, the column is %s",
-                                 KAL_FMT(column_name), kal_type_name(def->literal.type, other_name),
-                                 kal_type_name(column_type, type_name));
-        return kal_value_validate(&def->literal, err);
+            return kal_error_set(
+                err, KAL_INVALID, "DEFAULT of column '%.*s' is %s, the column is %s",
+                KAL_FMT(column_name),
+                def->literal.is_null ? "NULL" : kal_type_name(def->literal.type, other_name),
+                kal_type_name(column_type, type_name));
+        KAL_TRY(kal_value_validate(&def->literal, err));
+        return validate_json_text(&def->literal, column_name, err);
     case KAL_DEFAULT_FUNCTION:
         KAL_TRY(validate_args(def, column_name, err));
         if (!function_fits(def->function, column_type))
@@ -161,11 +183,14 @@ static kal_status function_from_json(const kal_json *call, kal_column_default *o
         args->kind != KAL_JSON_ARRAY)
         return kal_error_set(err, KAL_INVALID, "FunctionCall needs a 'name' and an 'args' array");
     out->kind = KAL_DEFAULT_FUNCTION;
-    KAL_TRY(kal_default_function_parse(name->text, &out->function, err));
-    if (args->len > KAL_DEFAULT_ARGS_MAX)
-        return kal_error_set(err, KAL_INVALID, "%s takes at most %u arguments, got %zu",
-                             FUNCTIONS[out->function].name, FUNCTIONS[out->function].args_max,
-                             args->len);
+    if (kal_default_function_parse(name->text, &out->function, NULL) != KAL_OK)
+        return kal_error_set(err, KAL_INVALID, "unknown function '%.*s' in DEFAULT",
+                             KAL_FMT(name->text));
+    uint32_t most = FUNCTIONS[out->function].args_max;
+    if (args->len > most)
+        return kal_error_set(err, KAL_INVALID, "%s takes %s%u argument%s, got %zu",
+                             FUNCTIONS[out->function].name, most == 0 ? "" : "at most ", most,
+                             most == 1 ? "" : "s", args->len);
     out->arg_count = (uint32_t)args->len;
     for (size_t i = 0; i < args->len; i++) {
         if (args->items[i].kind != KAL_JSON_NUMBER ||
@@ -176,12 +201,21 @@ static kal_status function_from_json(const kal_json *call, kal_column_default *o
     return KAL_OK;
 }
 
+static kal_status not_a_default(kal_error *err)
+{
+    return kal_error_set(err, KAL_INVALID,
+                         "a default is \"None\", {\"Literal\":...} or {\"FunctionCall\":...}");
+}
+
 kal_status kal_column_default_from_json(const kal_json *json, kal_type column_type,
                                         kal_arena *arena, kal_column_default *out, kal_error *err)
 {
     *out = (kal_column_default){0};
     if (json->kind == KAL_JSON_STRING && kal_bytes_equal(json->text, KAL_STR("None")))
         return KAL_OK;
+    /* Exactly one of the two: with both, one would be ignored. */
+    if (json->kind != KAL_JSON_OBJECT || json->len != 1)
+        return not_a_default(err);
     const kal_json *literal = kal_json_find(json, "Literal");
     if (literal != NULL) {
         out->kind = KAL_DEFAULT_LITERAL;
@@ -190,8 +224,7 @@ kal_status kal_column_default_from_json(const kal_json *json, kal_type column_ty
     const kal_json *call = kal_json_find(json, "FunctionCall");
     if (call != NULL)
         return function_from_json(call, out, err);
-    return kal_error_set(err, KAL_INVALID,
-                         "a default is \"None\", {\"Literal\":...} or {\"FunctionCall\":...}");
+    return not_a_default(err);
 }
 
 void kal_column_default_encode(const kal_column_default *def, kal_buf *out)
@@ -232,7 +265,9 @@ kal_status kal_column_default_decode(kal_bytes *input, kal_arena *arena, kal_col
     if (!kal_bytes_take_text(input, &name) || !kal_bytes_take_u8(input, &count) ||
         count > KAL_DEFAULT_ARGS_MAX)
         return kal_error_set(err, KAL_CORRUPT, "stored DEFAULT is damaged");
-    KAL_TRY(kal_default_function_parse(name, &out->function, err));
+    if (kal_default_function_parse(name, &out->function, NULL) != KAL_OK)
+        return kal_error_set(err, KAL_CORRUPT, "stored DEFAULT calls unknown function '%.*s'",
+                             KAL_FMT(name));
     out->arg_count = count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t arg;

@@ -7,6 +7,11 @@ kal_status kal_schema_version_validate(const kal_schema_version *v, kal_error *e
     if (v->changes.len == 0)
         return kal_error_set(err, KAL_INVALID, "schema version %u says nothing of its changes",
                              v->version);
+    if (!kal_utf8_valid(v->changes))
+        return kal_error_set(err, KAL_INVALID,
+                             "the changes of schema version %u are not valid "
+                             "UTF-8",
+                             v->version);
     if (v->version == 1 && !kal_bytes_equal(v->changes, KAL_STR(KAL_SCHEMA_INITIAL_CHANGES)))
         return kal_error_set(err, KAL_INVALID, "schema version 1 must read '%s'",
                              KAL_SCHEMA_INITIAL_CHANGES);
@@ -82,5 +87,7 @@ kal_status kal_schema_version_decode(kal_bytes *input, kal_arena *arena, kal_sch
         return kal_error_set(err, KAL_CORRUPT, "stored schema version is damaged");
     out->created_at_us = (int64_t)created_at;
     out->changes = kal_arena_copy(arena, changes);
+    if (kal_schema_version_validate(out, NULL) != KAL_OK)
+        return kal_error_set(err, KAL_CORRUPT, "stored schema version is damaged");
     return KAL_OK;
 }

@@ -7,19 +7,9 @@
 
 #include <stdlib.h>
 
-enum { FORMAT = 1, FLAG_COMMENT = 1 };
+enum { FORMAT = 1, FLAG_COMMENT = 1, FLAGS_ALL = 1 };
 
 /* ---- validation ---- */
-
-static kal_status validate_name(const char *what, kal_bytes name, kal_error *err)
-{
-    if (name.len == 0)
-        return kal_error_set(err, KAL_INVALID, "a %s needs a name", what);
-    if (name.len > KAL_NAME_BYTES_MAX)
-        return kal_error_set(err, KAL_INVALID, "%s name '%.*s' is longer than %d bytes", what,
-                             KAL_FMT(name), KAL_NAME_BYTES_MAX);
-    return KAL_OK;
-}
 
 static kal_status validate_unique_names(const kal_table_definition *def, kal_error *err)
 {
@@ -34,6 +24,24 @@ static kal_status validate_unique_names(const kal_table_definition *def, kal_err
         if (kal_map_put(&seen, kal_bytes_of(folded, name.len), &def->columns[i]) != NULL)
             status =
                 kal_error_set(err, KAL_INVALID, "column '%.*s' is defined twice", KAL_FMT(name));
+    }
+    kal_map_release(&seen);
+    return status;
+}
+
+static kal_status validate_unique_ids(const kal_table_definition *def, kal_error *err)
+{
+    kal_status status = KAL_OK;
+    kal_map seen; /* owned */
+    kal_map_init(&seen);
+    for (uint32_t i = 0; i < def->column_count && status == KAL_OK; i++) {
+        kal_column *column = &def->columns[i];
+        const kal_column *other =
+            kal_map_put(&seen, kal_bytes_of(&column->column_id, sizeof column->column_id), column);
+        if (other != NULL)
+            status = kal_error_set(err, KAL_INVALID,
+                                   "columns '%.*s' and '%.*s' have the same column_id %u",
+                                   KAL_FMT(other->name), KAL_FMT(column->name), column->column_id);
     }
     kal_map_release(&seen);
     return status;
@@ -56,7 +64,14 @@ static kal_status validate_columns(const kal_table_definition *def, kal_error *e
     if (before > def->ordinal_max)
         return kal_error_set(err, KAL_INVALID, "ordinal position %u exceeds the recorded %u",
                              before, def->ordinal_max);
-    return validate_unique_names(def, err);
+    KAL_TRY(validate_unique_names(def, err));
+    return validate_unique_ids(def, err);
+}
+
+static kal_status stands_twice(kal_bytes name, kal_error *err)
+{
+    return kal_error_set(err, KAL_INVALID, "column '%.*s' stands twice in the primary key",
+                         KAL_FMT(name));
 }
 
 static kal_status validate_key(const kal_table_definition *def, kal_error *err)
@@ -64,13 +79,17 @@ static kal_status validate_key(const kal_table_definition *def, kal_error *err)
     uint32_t marked = 0;
     for (uint32_t i = 0; i < def->column_count; i++)
         marked += def->columns[i].is_primary_key;
-    if (marked != def->key_column_count)
-        return kal_error_set(err, KAL_INVALID, "a key column is listed twice");
     for (uint32_t i = 0; i < def->key_column_count; i++) {
         if (def->key_columns[i] >= def->column_count ||
             !def->columns[def->key_columns[i]].is_primary_key)
             return kal_error_set(err, KAL_INVALID, "the primary key names no column");
+        for (uint32_t k = 0; k < i; k++) {
+            if (def->key_columns[k] == def->key_columns[i])
+                return stands_twice(def->columns[def->key_columns[i]].name, err);
+        }
     }
+    if (marked != def->key_column_count)
+        return kal_error_set(err, KAL_INVALID, "a key column is missing in the primary key");
     if (def->key_column_count == 0 &&
         (def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED)) {
         kal_error_set(err, KAL_INVALID, "%s tables require a PRIMARY KEY column",
@@ -84,8 +103,11 @@ static kal_status validate_key(const kal_table_definition *def, kal_error *err)
 
 kal_status kal_table_definition_validate(const kal_table_definition *def, kal_error *err)
 {
-    KAL_TRY(validate_name("namespace", def->namespace_id, err));
-    KAL_TRY(validate_name("table", def->table_name, err));
+    KAL_TRY(kal_name_validate("namespace", def->namespace_id, err));
+    KAL_TRY(kal_name_validate("table", def->table_name, err));
+    if (!kal_utf8_valid(def->comment))
+        return kal_error_set(err, KAL_INVALID, "the comment of table '%.*s' is not valid UTF-8",
+                             KAL_FMT(def->table_name));
     if (def->column_count == 0)
         return kal_error_set(err, KAL_INVALID, "table '%.*s' needs at least one column",
                              KAL_FMT(def->table_name));
@@ -179,9 +201,7 @@ static kal_status key_from_names(kal_table_definition *def, const kal_bytes *nam
                                  KAL_FMT(names[k]));
         for (uint32_t j = 0; j < k; j++) {
             if (def->key_columns[j] == (uint32_t)i)
-                return kal_error_set(err, KAL_INVALID,
-                                     "column '%.*s' stands twice in the primary key",
-                                     KAL_FMT(names[k]));
+                return stands_twice(names[k], err);
         }
         def->columns[i].is_primary_key = true;
         def->key_columns[k] = (uint32_t)i;
@@ -228,12 +248,12 @@ kal_status kal_table_definition_partition_by(kal_table_definition *def, const ka
                                              size_t count, kal_error *err)
 {
     for (size_t k = 0; k < count; k++) {
-        int i = kal_table_definition_find(def, names[k]);
-        if (i < 0)
+        if (kal_table_definition_find(def, names[k]) < 0)
             return kal_error_set(err, KAL_INVALID, "the partition key names no column: '%.*s'",
                                  KAL_FMT(names[k]));
-        def->columns[i].is_partition_key = true;
     }
+    for (size_t k = 0; k < count; k++)
+        def->columns[kal_table_definition_find(def, names[k])].is_partition_key = true;
     return KAL_OK;
 }
 
@@ -499,6 +519,9 @@ kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena
     KAL_TRY(json_kind(json, "table_options", KAL_JSON_OBJECT, &part, err));
     KAL_TRY(kal_table_options_from_json(part, &def->options, err));
     part = kal_json_find(json, "table_comment");
+    if (part != NULL && part->kind != KAL_JSON_STRING && part->kind != KAL_JSON_NULL)
+        return kal_error_set(err, KAL_INVALID,
+                             "a table definition needs 'table_comment' as string or null");
     if (part != NULL && part->kind == KAL_JSON_STRING)
         def->comment = kal_arena_copy(arena, part->text);
     KAL_TRY(kal_table_definition_validate(def, err));
@@ -604,7 +627,7 @@ kal_status kal_table_definition_decode(kal_bytes input, kal_arena *arena,
     if (format == 0 || !decode_head(&input, arena, def))
         return damaged(err);
     KAL_TRY(kal_table_options_decode(&input, &def->options, err));
-    if (!kal_bytes_take_u8(&input, &flags))
+    if (!kal_bytes_take_u8(&input, &flags) || (flags & ~FLAGS_ALL) != 0)
         return damaged(err);
     if ((flags & FLAG_COMMENT) != 0) {
         if (!kal_bytes_take_text(&input, &comment))

@@ -46,7 +46,7 @@ KAL_MUST_CHECK kal_status kal_table_definition_create(
     kal_bytes namespace_id, kal_bytes table_name, kal_table_type type, const kal_column *columns,
     size_t count, const kal_bytes *key_names, size_t key_count, const kal_table_options *options,
     int64_t now_us, kal_arena *arena, kal_table_definition **out, kal_error *err);
-/* Marks partition keys; KAL_INVALID when a name is no column. */
+/* Marks partition keys; KAL_INVALID, and nothing marked, when a name is no column. */
 KAL_MUST_CHECK kal_status kal_table_definition_partition_by(kal_table_definition *def,
                                                             const kal_bytes *names, size_t count,
                                                             kal_error *err);

@@ -308,15 +308,23 @@ static bool storage_id_valid(kal_bytes id)
     return id.len > 0 && id.len <= KAL_STORAGE_ID_BYTES_MAX;
 }
 
-/* "rows:N", "interval:N", "rows:N,interval:N" */
+static bool flush_policy_valid(const kal_flush_policy *p)
+{
+    return p->row_limit < FLUSH_ROW_LIMIT_MAX && p->interval_seconds < FLUSH_INTERVAL_MAX &&
+           (p->row_limit != 0 || p->interval_seconds != 0);
+}
+
+/* "rows:N", "interval:N", "rows:N,interval:N", each at most once */
 static bool parse_flush_policy(kal_bytes text, kal_flush_policy *out)
 {
+    const uint8_t *comma = text.ptr; /* NULL after the last part */
+
     *out = (kal_flush_policy){0};
-    while (text.len > 0) {
-        const uint8_t *comma = memchr(text.ptr, ',', text.len);
+    while (comma != NULL && text.len > 0) {
+        comma = memchr(text.ptr, ',', text.len);
         kal_bytes part =
             kal_bytes_of(text.ptr, comma == NULL ? text.len : (size_t)(comma - text.ptr));
-        const uint8_t *colon = memchr(part.ptr, ':', part.len);
+        const uint8_t *colon = part.len == 0 ? NULL : memchr(part.ptr, ':', part.len);
         if (colon == NULL)
             return false;
         kal_bytes key = kal_bytes_of(part.ptr, (size_t)(colon - part.ptr));
@@ -324,15 +332,18 @@ static bool parse_flush_policy(kal_bytes text, kal_flush_policy *out)
         int64_t n = 0;
         if (!kal_parse_i64(number, &n) || n < 1)
             return false;
-        if (kal_bytes_equal_nocase(key, KAL_STR("rows")) && n < FLUSH_ROW_LIMIT_MAX)
+        if (kal_bytes_equal_nocase(key, KAL_STR("rows")) && out->row_limit == 0 &&
+            n < FLUSH_ROW_LIMIT_MAX)
             out->row_limit = (uint32_t)n;
-        else if (kal_bytes_equal_nocase(key, KAL_STR("interval")) && n < FLUSH_INTERVAL_MAX)
+        else if (kal_bytes_equal_nocase(key, KAL_STR("interval")) && out->interval_seconds == 0 &&
+                 n < FLUSH_INTERVAL_MAX)
             out->interval_seconds = (uint32_t)n;
         else
             return false;
-        text = comma == NULL ? (kal_bytes){0} : kal_bytes_of(comma + 1, text.len - part.len - 1);
+        if (comma != NULL)
+            text = kal_bytes_of(comma + 1, text.len - part.len - 1);
     }
-    return out->row_limit != 0 || out->interval_seconds != 0;
+    return comma == NULL && flush_policy_valid(out);
 }
 
 /* Parses into *o without asking whether the effect is built. */
@@ -406,6 +417,35 @@ kal_status kal_table_options_set(kal_table_options *o, kal_bytes name, const kal
     return unknown_option(o, name, err);
 }
 
+/* The largest value of a number; what JSON cannot carry back is no value either. */
+static uint64_t largest(const option_field *f)
+{
+    uint64_t names = 0;
+    if (f->form == FORM_BOOL)
+        return 1;
+    if (f->form == FORM_COUNT)
+        return INT64_MAX;
+    while (f->names[names + 1] != NULL)
+        names++;
+    return names;
+}
+
+static bool field_valid(const kal_table_options *o, const option_field *f)
+{
+    if (f->form == FORM_FLUSH)
+        return flush_policy_valid(&o->flush_policy);
+    if (f->form == FORM_STORAGE)
+        return storage_id_valid(
+            kal_bytes_of(o->storage_id, strnlen(o->storage_id, sizeof o->storage_id)));
+    return field_value(o, f) <= largest(f);
+}
+
+/* These two hold for every table, whichever way its options came. */
+static bool is_fixed(const option_field *f)
+{
+    return is_number(f) && (f->offset == AT(enable_rls) || f->offset == AT(enable_replication));
+}
+
 kal_status kal_table_options_validate(const kal_table_options *o, kal_error *err)
 {
     if ((size_t)o->table_type >= KAL_ARRAY_LEN(TABLE_TYPES_LOWER))
@@ -414,13 +454,10 @@ kal_status kal_table_options_validate(const kal_table_options *o, kal_error *err
         const option_field *f = &FIELDS[i];
         if ((f->kinds & KIND(o->table_type)) == 0)
             continue;
-        uint64_t most = f->form == FORM_BOOL ? 1 : UINT64_MAX;
-        if (f->form == FORM_NAME) {
-            for (most = 0; f->names[most + 1] != NULL;)
-                most++;
-        }
-        if (is_number(f) && field_value(o, f) > most)
+        if (!field_valid(o, f))
             return kal_error_set(err, KAL_INVALID, "option %s has no valid value", f->name);
+        if (is_fixed(f))
+            KAL_TRY(check_built(o, f, err));
     }
     if (o->table_type == KAL_TABLE_STREAM && o->ttl_seconds == 0)
         return kal_error_set(err, KAL_INVALID, "a STREAM table needs ttl_seconds of at least 1");
@@ -629,8 +666,8 @@ static bool decode_field(kal_bytes *input, kal_table_options *o, const option_fi
                kal_bytes_take_le32(input, &o->flush_policy.interval_seconds);
     if (f->form != FORM_STORAGE)
         return kal_bytes_take_le64(input, field_ptr(o, f));
-    if (!kal_bytes_take_u8(input, &len) || len > KAL_STORAGE_ID_BYTES_MAX ||
-        !kal_bytes_take(input, len, &id))
+    if (!kal_bytes_take_u8(input, &len) || !kal_bytes_take(input, len, &id) ||
+        !storage_id_valid(id))
         return false;
     memset(o->storage_id, 0, sizeof o->storage_id);
     memcpy(o->storage_id, id.ptr, id.len);
@@ -639,6 +676,7 @@ static bool decode_field(kal_bytes *input, kal_table_options *o, const option_fi
 
 kal_status kal_table_options_decode(kal_bytes *input, kal_table_options *out, kal_error *err)
 {
+    bool seen[KAL_ARRAY_LEN(FIELDS)] = {false};
     uint8_t kind = 0;
     uint8_t count = 0;
 
@@ -655,11 +693,14 @@ kal_status kal_table_options_decode(kal_bytes *input, kal_table_options *out, ka
             return kal_error_set(err, KAL_CORRUPT, "stored table options are damaged");
         while (i < KAL_ARRAY_LEN(FIELDS) && !kal_bytes_equal(name, kal_cstr(FIELDS[i].name)))
             i++;
-        if (i == KAL_ARRAY_LEN(FIELDS))
+        if (i == KAL_ARRAY_LEN(FIELDS) || (FIELDS[i].kinds & KIND(kind)) == 0)
             return kal_error_set(err, KAL_CORRUPT, "stored table option '%.*s' is unknown",
                                  KAL_FMT(name));
-        if (!decode_field(input, out, &FIELDS[i]))
+        if (seen[i] || !decode_field(input, out, &FIELDS[i]))
             return kal_error_set(err, KAL_CORRUPT, "stored table options are damaged");
+        seen[i] = true;
     }
-    return kal_table_options_validate(out, err);
+    if (kal_table_options_validate(out, NULL) != KAL_OK)
+        return kal_error_set(err, KAL_CORRUPT, "stored table options are damaged");
+    return KAL_OK;
 }
