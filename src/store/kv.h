@@ -85,7 +85,7 @@ KAL_MUST_CHECK kal_status kal_kv_get(kal_kv *kv, const kal_kv_snapshot *snapshot
                                      kal_kv_family family, kal_bytes key, kal_arena *arena,
                                      kal_bytes *value_out, kal_error *err);
 /* As kal_kv_get, reading from memory and block cache only: KAL_BUSY when the answer would need the
- * disk. For event loops. */
+ * disk, and for any empty value, which RocksDB cannot tell from that. For event loops. */
 KAL_MUST_CHECK kal_status kal_kv_get_cached(kal_kv *kv, const kal_kv_snapshot *snapshot,
                                             kal_kv_family family, kal_bytes key, kal_arena *arena,
                                             kal_bytes *value_out, kal_error *err);

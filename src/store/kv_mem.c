@@ -275,9 +275,9 @@ static void roll_back_cell(mem_kv *mem, mem_cell *cell)
     }
     /* Without readers everything replaced up to the synced number has been pruned. */
     KAL_ASSERT(cell->newest->older == NULL);
-    KAL_ASSERT(!cell->newest->deleted);
     cell->newest->newer = NULL;
     kal_list_remove(&cell->newest->link);
+    remove_if_only_deleted(mem, cell);
 }
 
 static kal_status mem_get(kal_kv *kv, const kal_kv_snapshot *snapshot, kal_kv_family family,
