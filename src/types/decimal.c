@@ -3,14 +3,16 @@
  *
  * One scanner takes a number apart into digits and a power of ten; integers and decimals are then
  * computed exactly in 128 bits and rounded once, half away from zero, on the first digit dropped.
- * (DuckDB rounds step by step when there is an exponent, so that it reads 1.4545e-2 as 0.02 for two
- * digits; apart from such texts the results are the same.) Doubles leave the rounding to
+ * (DuckDB rounds step by step when there is an exponent, and refuses 12345e-3 for DECIMAL(5,2)
+ * because its digits do not fit before the exponent is applied; apart from such texts the results
+ * are the same.) Doubles leave the rounding to
  * kal_parse_double().
  */
 #include "base/assert.h"
 #include "types/text.h"
 #include "types/text_internal.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -470,6 +472,55 @@ static void take_apart(const char *text, size_t len, shortest *s)
     s->point = s->len == 0 ? 1 : s->point + exponent;
 }
 
+/* The first `len` digits, rounded: 1299 to three is 13. */
+static void round_digits(shortest *s, int len)
+{
+    bool up = s->digits[len] >= '5';
+
+    s->len = len;
+    while (up && s->len > 0) {
+        up = s->digits[s->len - 1] == '9';
+        if (up)
+            s->len--;
+        else
+            s->digits[s->len - 1]++;
+    }
+    if (up) {
+        s->digits[s->len++] = '1';
+        s->point++;
+    }
+    while (s->digits[s->len - 1] == '0')
+        s->len--;
+}
+
+static bool reads_back(const shortest *s, double v, bool is_float)
+{
+    char text[64];
+    int len = snprintf(text, sizeof text, "%s%.*se%d", s->negative ? "-" : "", s->len, s->digits,
+                       s->point - s->len);
+    kal_bytes bytes = kal_bytes_of(text, (size_t)len);
+    double f64;
+    float f32;
+
+    if (is_float)
+        return kal_parse_float(bytes, &f32) && (double)f32 == v;
+    return kal_parse_double(bytes, &f64) && f64 == v;
+}
+
+/* Large whole numbers come with all their digits, also those that say nothing: FLOAT 123456792 is
+ * 123456790 to DuckDB. */
+static void drop_idle_digits(shortest *s, double v, bool is_float)
+{
+    for (int len = is_float ? FLT_DIG : DBL_DIG; len < s->len; len++) {
+        shortest trial = *s;
+        round_digits(&trial, len);
+        if (reads_back(&trial, v, is_float)) {
+            *s = trial;
+            return;
+        }
+    }
+}
+
 static void append_zeros(kal_buf *out, int count)
 {
     while (count-- > 0)
@@ -498,34 +549,88 @@ static void lay_out_plain(const shortest *s, kal_buf *out)
     append_zeros(out, whole_len == s->len);
 }
 
-static void format_floating(const char *text, size_t len, double v, kal_buf *out)
+static void shortest_of_double(double v, shortest *s)
 {
-    shortest s;
+    char text[32];
+    take_apart(text, kal_format_double(v, text), s);
+    if (s->point >= s->len)
+        drop_idle_digits(s, v, false);
+}
 
-    if (!isfinite(v)) {
-        if (signbit(v))
-            kal_buf_append_byte(out, '-');
-        kal_buf_append_cstr(out, isnan(v) ? "nan" : "inf");
-        return;
-    }
-    take_apart(text, len, &s);
-    if (s.negative)
+static bool same_digits(const shortest *a, const shortest *b)
+{
+    return a->len == b->len && a->point == b->point &&
+           memcmp(a->digits, b->digits, (size_t)a->len) == 0;
+}
+
+/* Where DuckDB's digit generator gives up on digits s of v, whose digits as a double are `wide`:
+ * when v lies halfway between two texts so short, or a text so short halfway to the next float. */
+static bool is_close_call(float v, const shortest *s, const shortest *wide)
+{
+    double magnitude = fabs((double)v);
+    shortest above;
+    shortest below;
+
+    if (wide->len == s->len + 1 && wide->digits[s->len] == '5')
+        return true;
+    if (magnitude >= (double)FLT_MAX)
+        return false;
+    /* Both are exact as doubles. */
+    shortest_of_double((magnitude + (double)nextafterf((float)magnitude, INFINITY)) / 2, &above);
+    shortest_of_double((magnitude + (double)nextafterf((float)magnitude, 0)) / 2, &below);
+    return above.len < s->len || below.len < s->len || same_digits(s, &above) ||
+           same_digits(s, &below);
+}
+
+/* The shortest digits, but in a close call the shortest of the same number as a double. */
+static void shortest_of_float(float v, shortest *s)
+{
+    char text[32];
+    shortest wide;
+
+    take_apart(text, kal_format_float(v, text), s);
+    if (s->point >= s->len)
+        drop_idle_digits(s, (double)v, true);
+    shortest_of_double((double)v, &wide);
+    if (wide.len > s->len && is_close_call(v, s, &wide))
+        *s = wide;
+}
+
+static bool format_non_finite(double v, kal_buf *out)
+{
+    if (isfinite(v))
+        return false;
+    if (signbit(v))
         kal_buf_append_byte(out, '-');
-    /* DuckDB's layout: plain from 0.0001 up to below 1e16, else an exponent. */
-    if (s.point < -3 || s.point > 16)
-        lay_out_exponent(&s, s.point - 1, out);
+    kal_buf_append_cstr(out, isnan(v) ? "nan" : "inf");
+    return true;
+}
+
+/* DuckDB's layout: plain from 0.0001 up to below 1e16, else an exponent. */
+static void lay_out(const shortest *s, kal_buf *out)
+{
+    if (s->negative)
+        kal_buf_append_byte(out, '-');
+    if (s->point < -3 || s->point > 16)
+        lay_out_exponent(s, s->point - 1, out);
     else
-        lay_out_plain(&s, out);
+        lay_out_plain(s, out);
 }
 
 void kal_double_format(double v, kal_buf *out)
 {
-    char text[32];
-    format_floating(text, kal_format_double(v, text), v, out);
+    shortest s;
+    if (format_non_finite(v, out))
+        return;
+    shortest_of_double(v, &s);
+    lay_out(&s, out);
 }
 
 void kal_float_format(float v, kal_buf *out)
 {
-    char text[32];
-    format_floating(text, kal_format_float(v, text), (double)v, out);
+    shortest s;
+    if (format_non_finite((double)v, out))
+        return;
+    shortest_of_float(v, &s);
+    lay_out(&s, out);
 }

@@ -244,6 +244,8 @@ static kal_status refuse_name(kal_bytes name, kal_error *err)
 {
     kal_error_set(err, KAL_SYNTAX, "unsupported type '%.*s', valid types: %s",
                   KAL_FMT(kal_name_shown(name)), VALID_TYPES + strlen(", "));
+    if (err == NULL)
+        return KAL_SYNTAX; /* nobody reads the hint, and the search for it is dear */
     for (size_t i = 0; i < KAL_ARRAY_LEN(REFUSED); i++) {
         if (kal_bytes_equal_nocase(name, kal_cstr(REFUSED[i].name))) {
             kal_error_hint(err, "%s", REFUSED[i].hint);

@@ -12,7 +12,6 @@
 
 #include <math.h>
 
-
 static kal_status out_of_range(kal_type type, kal_status status, kal_error *err)
 {
     char name[KAL_TYPE_NAME_BYTES];
