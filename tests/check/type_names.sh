@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An SQL type name is spelled in src/types and nowhere else in src/: kal_type_name() and
 # kal_type_of() say it everywhere else. The names are read from the list in src/types/type.h and from
-# the aliases below src/types, so a new type is checked from its first day.
+# the table of aliases, so a new type is checked from its first day.
 #
 # A string literal outside src/types fails when
 #   1. it is a type name and nothing else: "DATE", "BIGINT", "DECIMAL(10,2)", in capitals, or in any
@@ -14,19 +14,17 @@
 source "$(dirname "$0")/common.sh"
 
 # Words of English or of SQL that are not types only.
-ordinary=" TEXT DATE TIME FILE JSON BYTES TIMESTAMP DOUBLE FLOAT INT REAL STRING BLOB BINARY VECTOR BIT CHAR CHARACTER NAME LONG ARRAY LIST STRUCT MAP OBJECT SERIAL UUID BOOL NUMBER NUMERIC INTEGER "
+ordinary=" TEXT DATE TIME FILE JSON BYTES TIMESTAMP DOUBLE FLOAT INT REAL STRING BLOB BINARY VECTOR BIT CHAR CHARACTER NAME LONG SERIAL UUID BOOL NUMBER NUMERIC INTEGER DEC "
 
 if [[ ! -f src/types/type.h ]]; then
     echo "there is no src/types/type.h yet"
     exit 77
 fi
-# The third argument of each X(...) in the list; then every capital-only literal of one to three
-# words in a file of src/types that has to do with names.
+# The third argument of each X(...) in the list, and the one-word names of the alias table.
 names=$({
     sed -n '/define KAL_TYPE_LIST/,/^$/s/.*X([A-Z]*, 0x[0-9A-F]*, "\([A-Z]*\)".*/\1/p' src/types/type.h
-    find src/types -name 'type*.c' | sort | tokens strings | cut -d: -f3- | grep -E '^[A-Z][A-Z0-9]+$' ||
-        true
-} | grep -v -x -e NULL -e PRECISION -e WITH -e WITHOUT -e ZONE -e VARYING -e UNSIGNED | sort -u)
+    find src/types -name '*.c' -exec sed -n 's/.*{"\([A-Z][A-Z0-9]*\)", KAL_TYPE_.*/\1/p' {} +
+} | sort -u)
 if [[ $(wc -w <<<"$names") -lt 17 ]]; then
     echo "cannot read the type names from src/types/type.h"
     exit 1
