@@ -1,0 +1,509 @@
+/*
+ * kv_test.c: the promises of kv.h one by one, by small stories that are told to every backend.
+ * What only one backend does is in fault_test.c and wal_test.c; the whole against a model in
+ * model_test.c.
+ */
+#include "unit/store/store_testing.h"
+
+#include "base/buf.h"
+
+#include <sys/wait.h>
+
+typedef enum backend { BACKEND_MEM, BACKEND_FAULT, BACKEND_ROCKS, BACKEND_COUNT } backend;
+
+typedef struct fixture {
+    backend kind;
+    testing_dir dir; /* BACKEND_ROCKS */
+    kal_kv *kv;
+    kal_arena arena;
+} fixture;
+
+static void open_store(fixture *f, backend kind)
+{
+    *f = (fixture){.kind = kind};
+    kal_arena_init(&f->arena, NULL);
+    if (kind == BACKEND_ROCKS) {
+        f->dir = testing_dir_make();
+        f->kv = testing_open_rocks(&f->dir);
+        return;
+    }
+    f->kv = kal_kv_open_mem();
+    if (kind == BACKEND_FAULT)
+        f->kv = kal_kv_open_fault(f->kv, testing_seed(), 0, 0);
+}
+
+static void close_store(fixture *f)
+{
+    kal_kv_close(f->kv);
+    if (f->kind == BACKEND_ROCKS)
+        testing_dir_remove(&f->dir);
+    kal_arena_release(&f->arena);
+}
+
+/* Tells a story to a new store of each backend. */
+static void each_backend(void (*story)(fixture *f))
+{
+    for (int kind = 0; kind < BACKEND_COUNT; kind++) {
+        fixture f;
+        open_store(&f, (backend)kind);
+        story(&f);
+        close_store(&f);
+    }
+}
+
+static void put(fixture *f, kal_kv_family family, const char *key, const char *value)
+{
+    testing_put(f->kv, family, key, value, false);
+}
+
+static void expect(fixture *f, const char *key, const char *value)
+{
+    testing_expect(f->kv, NULL, KAL_KV_CATALOG, key, value);
+}
+
+/* The keys of a walk, each followed by a blank. */
+static const char *walk(fixture *f, const kal_kv_snapshot *snapshot, const kal_kv_range *range)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_iter *iter = NULL;
+    kal_bytes key;
+    kal_bytes value;
+    kal_buf keys;
+    kal_status status;
+
+    kal_buf_init(&keys, NULL);
+    testing_ok(kal_kv_iter_open(f->kv, snapshot, range, &iter, &err), &err);
+    while ((status = kal_kv_iter_next(iter, &key, &value, &err)) == KAL_OK) {
+        kal_buf_append_bytes(&keys, key);
+        kal_buf_append_byte(&keys, ' ');
+    }
+    assert_int_equal(status, KAL_END);
+    assert_int_equal(kal_kv_iter_next(iter, &key, &value, &err), KAL_END); /* and stays there */
+    assert_int_equal(key.len, 0);
+    kal_kv_iter_close(iter);
+    const char *text = kal_arena_cstr(&f->arena, kal_buf_bytes(&keys));
+    kal_buf_release(&keys);
+    return text;
+}
+
+static kal_kv_range catalog_range(const char *lower, const char *upper, bool reverse)
+{
+    return (kal_kv_range){.family = KAL_KV_CATALOG,
+                          .lower = kal_cstr(lower),
+                          .upper = kal_cstr(upper),
+                          .reverse = reverse};
+}
+
+static void check_walk(fixture *f, const char *lower, const char *upper, const char *up,
+                       const char *down)
+{
+    kal_kv_range range = catalog_range(lower, upper, false);
+    assert_string_equal(walk(f, NULL, &range), up);
+    range.reverse = true;
+    assert_string_equal(walk(f, NULL, &range), down);
+}
+
+/* --- reading and walking ---------------------------------------------------------------------- */
+
+/* Goal: a walk shows [lower, upper) of its own family, both ways. Method: bounds on a key, between
+ * keys, equal, the wrong way round, missing. */
+static void story_bounds(fixture *f)
+{
+    static const char *const KEYS[] = {"a", "b", "ba", "c", "d"};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(KEYS); i++)
+        put(f, KAL_KV_CATALOG, KEYS[i], "v");
+    put(f, KAL_KV_JOBS, "bb", "another family");
+    check_walk(f, "", "", "a b ba c d ", "d c ba b a ");
+    check_walk(f, "b", "", "b ba c d ", "d c ba b ");
+    check_walk(f, "", "c", "a b ba ", "ba b a ");
+    check_walk(f, "b", "d", "b ba c ", "c ba b ");
+    check_walk(f, "bb", "cc", "c ", "c ");
+    check_walk(f, "b", "b", "", "");
+    check_walk(f, "d", "b", "", "");
+    check_walk(f, "e", "", "", "");
+    check_walk(f, "", "A", "", "");
+}
+
+static void walks_respect_their_bounds(void **state)
+{
+    (void)state;
+    each_backend(story_bounds);
+}
+
+/* Goal: a walk without a snapshot shows the state at its opening. Method: change everything below
+ * it while it stands on the first key. */
+static void story_open_walk(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_iter *iter = NULL;
+    kal_bytes key;
+    kal_bytes value;
+    kal_kv_range range = catalog_range("", "", false);
+
+    put(f, KAL_KV_CATALOG, "a", "1");
+    put(f, KAL_KV_CATALOG, "c", "3");
+    testing_ok(kal_kv_iter_open(f->kv, NULL, &range, &iter, &err), &err);
+    testing_ok(kal_kv_iter_next(iter, &key, &value, &err), &err);
+    put(f, KAL_KV_CATALOG, "b", "2");
+    put(f, KAL_KV_CATALOG, "c", "changed");
+    testing_ok(kal_kv_iter_next(iter, &key, &value, &err), &err);
+    assert_true(kal_bytes_equal(key, KAL_STR("c")));
+    assert_true(kal_bytes_equal(value, KAL_STR("3")));
+    assert_int_equal(kal_kv_iter_next(iter, &key, &value, &err), KAL_END);
+    kal_kv_iter_close(iter);
+    kal_kv_iter_close(NULL);
+    check_walk(f, "", "", "a b c ", "c b a ");
+}
+
+static void walks_keep_the_state_at_their_opening(void **state)
+{
+    (void)state;
+    each_backend(story_open_walk);
+}
+
+/* Goal: a snapshot sees its moment, and an iterator opened under it outlives it. */
+static void story_snapshot(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_iter *iter = NULL;
+    kal_bytes key;
+    kal_bytes value;
+    kal_kv_range range = catalog_range("", "", false);
+
+    put(f, KAL_KV_CATALOG, "k", "old");
+    kal_kv_snapshot *snapshot = kal_kv_snapshot_take(f->kv);
+    put(f, KAL_KV_CATALOG, "k", "new");
+    put(f, KAL_KV_CATALOG, "later", "x");
+    testing_expect(f->kv, snapshot, KAL_KV_CATALOG, "k", "old");
+    testing_expect(f->kv, snapshot, KAL_KV_CATALOG, "later", NULL);
+    expect(f, "k", "new");
+    assert_string_equal(walk(f, snapshot, &range), "k ");
+    testing_ok(kal_kv_iter_open(f->kv, snapshot, &range, &iter, &err), &err);
+    kal_kv_snapshot_release(f->kv, snapshot);
+    kal_kv_snapshot_release(f->kv, NULL);
+    testing_ok(kal_kv_iter_next(iter, &key, &value, &err), &err);
+    assert_true(kal_bytes_equal(value, KAL_STR("old")));
+    assert_int_equal(kal_kv_iter_next(iter, &key, &value, &err), KAL_END);
+    kal_kv_iter_close(iter);
+}
+
+static void snapshots_see_their_moment(void **state)
+{
+    (void)state;
+    each_backend(story_snapshot);
+}
+
+/* Goal: what a get answers beside the value: absent, empty, binary, too large for the budget. */
+static void story_get(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_bytes value = KAL_STR("before");
+    kal_budget budget;
+    kal_arena small;
+    char *large = kal_arena_alloc(&f->arena, 100001);
+
+    memset(large, 'x', 100000);
+    put(f, KAL_KV_CATALOG, "large", large);
+    put(f, KAL_KV_CATALOG, "empty", "");
+    assert_int_equal(
+        kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, KAL_STR("none"), &f->arena, &value, &err),
+        KAL_NOT_FOUND);
+    assert_int_equal(value.len, 0);
+    assert_string_equal(err.message, ""); /* an answer, no failure */
+    expect(f, "empty", "");
+    testing_expect(f->kv, NULL, KAL_KV_JOBS, "empty", NULL);
+
+    kal_budget_init(&budget, NULL, 50000);
+    kal_arena_init(&small, &budget);
+    assert_int_equal(
+        kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, KAL_STR("large"), &small, &value, &err), KAL_LIMIT);
+    assert_non_null(strstr(err.message, "100000"));
+    kal_arena_release(&small);
+}
+
+static void get_answers(void **state)
+{
+    (void)state;
+    each_backend(story_get);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* Goal: the operations of a batch apply in order, across families, and save points nest. */
+static void story_batch(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv);
+
+    put(f, KAL_KV_CATALOG, "gone", "x");
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("1"));
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("2"));
+    kal_kv_batch_delete(batch, KAL_KV_CATALOG, KAL_STR("gone"));
+    kal_kv_batch_delete(batch, KAL_KV_CATALOG, KAL_STR("never was"));
+    kal_kv_batch_save(batch);
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, KAL_STR("kept"), KAL_STR("k"));
+    kal_kv_batch_save(batch);
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("rolled back"));
+    kal_kv_batch_delete_range(batch, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("z"));
+    assert_int_equal(kal_kv_batch_count(batch), 7);
+    kal_kv_batch_rollback(batch);
+    assert_int_equal(kal_kv_batch_count(batch), 5);
+    kal_kv_batch_commit_save(batch);
+    kal_kv_batch_put(batch, KAL_KV_JOBS, KAL_STR("j"), KAL_STR("other family"));
+    assert_int_equal(kal_kv_batch_count(batch), 6);
+    assert_true(kal_kv_batch_bytes(batch) > 0);
+    expect(f, "a", NULL); /* nothing before the write */
+
+    testing_ok(kal_kv_write(f->kv, batch, true, &err), &err);
+    check_walk(f, "", "", "a kept ", "kept a ");
+    expect(f, "a", "2");
+    testing_expect(f->kv, NULL, KAL_KV_JOBS, "j", "other family");
+    /* A batch stays as it is: it can be written again after something else happened. */
+    put(f, KAL_KV_CATALOG, "a", "3");
+    testing_ok(kal_kv_write(f->kv, batch, false, &err), &err);
+    expect(f, "a", "2");
+    kal_kv_batch_clear(batch);
+    assert_int_equal(kal_kv_batch_count(batch), 0);
+    testing_ok(kal_kv_write(f->kv, batch, true, &err), &err);
+    check_walk(f, "", "", "a kept ", "kept a ");
+    kal_kv_batch_close(batch);
+    kal_kv_batch_close(NULL);
+}
+
+static void batches_apply_in_order(void **state)
+{
+    (void)state;
+    each_backend(story_batch);
+}
+
+static void delete_range(fixture *f, const char *lower, const char *upper)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv);
+    kal_kv_batch_delete_range(batch, KAL_KV_CATALOG, kal_cstr(lower), kal_cstr(upper));
+    testing_ok(kal_kv_write(f->kv, batch, false, &err), &err);
+    kal_kv_batch_close(batch);
+}
+
+/* Goal: delete_range takes [lower, upper) of one family, leaves snapshots alone, and later puts are
+ * visible again. */
+static void story_delete_range(fixture *f)
+{
+    static const char *const KEYS[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(KEYS); i++) {
+        put(f, KAL_KV_CATALOG, KEYS[i], "v");
+        put(f, KAL_KV_JOBS, KEYS[i], "v");
+    }
+    kal_kv_snapshot *snapshot = kal_kv_snapshot_take(f->kv);
+    kal_kv_range all = catalog_range("", "", false);
+    delete_range(f, "c", "b"); /* nothing lies between */
+    check_walk(f, "", "", "a b c d ", "d c b a ");
+    delete_range(f, "b", "d");
+    check_walk(f, "", "", "a d ", "d a ");
+    put(f, KAL_KV_CATALOG, "c", "again");
+    check_walk(f, "", "", "a c d ", "d c a ");
+    assert_string_equal(walk(f, snapshot, &all), "a b c d ");
+    testing_expect(f->kv, NULL, KAL_KV_JOBS, "b", "v");
+    kal_kv_snapshot_release(f->kv, snapshot);
+}
+
+static void delete_range_takes_its_range(void **state)
+{
+    (void)state;
+    each_backend(story_delete_range);
+}
+
+/* Goal: keys of the greatest length, and those whose successor is one byte longer, work. */
+static void story_long_keys(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    uint8_t key[KAL_KV_KEY_BYTES_MAX + 1] = {0};
+    kal_bytes longest = kal_bytes_of(key, KAL_KV_KEY_BYTES_MAX);
+    kal_bytes value;
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv);
+
+    memset(key, 0xFF, KAL_KV_KEY_BYTES_MAX);
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, longest, KAL_STR("v"));
+    testing_ok(kal_kv_write(f->kv, batch, false, &err), &err);
+    testing_ok(kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, longest, &f->arena, &value, &err), &err);
+    kal_kv_batch_clear(batch);
+    kal_kv_batch_delete_range(batch, KAL_KV_CATALOG, longest, kal_bytes_of(key, sizeof key));
+    testing_ok(kal_kv_write(f->kv, batch, false, &err), &err);
+    assert_int_equal(kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, longest, &f->arena, &value, &err),
+                     KAL_NOT_FOUND);
+    kal_kv_batch_close(batch);
+}
+
+static void longest_keys_fit(void **state)
+{
+    (void)state;
+    each_backend(story_long_keys);
+}
+
+/* Goal: the end of a prefix is the first key beyond all that begin with it. Method: a table. */
+static void prefix_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *prefix, *end;
+    } TABLE[] = {{"a", "b"}, {"ab", "ac"}, {"a\xFF", "b"},       {"a\xFF\xFF", "b"},
+                 {"", ""},   {"\xFF", ""}, {"\xFF\xFF\xFF", ""}, {"a\xFE\xFF", "a\xFF"}};
+    kal_arena arena;
+    kal_arena_init(&arena, NULL);
+    for (size_t i = 0; i < KAL_ARRAY_LEN(TABLE); i++) {
+        kal_bytes end = kal_kv_prefix_end(kal_cstr(TABLE[i].prefix), &arena);
+        assert_true(kal_bytes_equal(end, kal_cstr(TABLE[i].end)));
+    }
+    kal_arena_release(&arena);
+}
+
+/* Goal: families have the names that are stored. */
+static void family_names(void **state)
+{
+    (void)state;
+    assert_string_equal(kal_kv_family_name(KAL_KV_CATALOG), "catalog");
+    assert_string_equal(kal_kv_family_name(KAL_KV_ROWS), "rows");
+    assert_string_equal(kal_kv_family_name(KAL_KV_JOBS), "jobs");
+}
+
+/* --- duration --------------------------------------------------------------------------------- */
+
+/* Goal: an orderly close keeps everything, also what was never synced. */
+static void rocks_keeps_what_was_written(void **state)
+{
+    (void)state;
+    fixture f;
+    open_store(&f, BACKEND_ROCKS);
+    put(&f, KAL_KV_CATALOG, "a", "1");
+    put(&f, KAL_KV_ROWS, "fourteen bytes and more", "row");
+    delete_range(&f, "x", "z");
+    kal_kv_close(f.kv);
+    f.kv = testing_open_rocks(&f.dir);
+    expect(&f, "a", "1");
+    testing_expect(f.kv, NULL, KAL_KV_ROWS, "fourteen bytes and more", "row");
+    close_store(&f);
+}
+
+/* Goal: a power loss in memory takes the unsynced batches in whole and no more. */
+static void mem_loses_what_was_not_synced(void **state)
+{
+    (void)state;
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv *kv = kal_kv_open_mem();
+
+    testing_put(kv, KAL_KV_CATALOG, "a", "synced", true);
+    testing_put(kv, KAL_KV_CATALOG, "b", "synced by the next", false);
+    testing_put(kv, KAL_KV_CATALOG, "c", "synced", true);
+    testing_put(kv, KAL_KV_CATALOG, "a", "lost", false);
+    testing_put(kv, KAL_KV_CATALOG, "d", "lost", false);
+    kal_kv_mem_crash(kv);
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "a", "synced");
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "b", "synced by the next");
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "c", "synced");
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "d", NULL);
+
+    testing_put(kv, KAL_KV_CATALOG, "d", "kept", false);
+    testing_ok(kal_kv_sync(kv, &err), &err);
+    kal_kv_batch *batch = kal_kv_batch_open(kv);
+    kal_kv_batch_delete_range(batch, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("z"));
+    testing_ok(kal_kv_write(kv, batch, false, &err), &err);
+    kal_kv_batch_close(batch);
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "d", NULL);
+    kal_kv_mem_crash(kv);
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "d", "kept");
+    testing_expect(kv, NULL, KAL_KV_CATALOG, "a", "synced");
+    kal_kv_close(kv);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static kal_status try_open(const char *path, kal_error *err)
+{
+    kal_kv *kv = NULL;
+    kal_kv_options options = {.block_cache_bytes = 1u << 20, .write_buffer_bytes = 64u << 10};
+    kal_status status = kal_kv_open_rocks(path, &options, &kv, err);
+    assert_int_equal(status == KAL_OK, kv != NULL);
+    kal_kv_close(kv);
+    return status;
+}
+
+/* Goal: a directory that is open answers KAL_BUSY, in this process and to another one. Method: open
+ * again; and open from a child while the parent holds it. */
+static void open_directory_is_busy(void **state)
+{
+    (void)state;
+    fixture f;
+    kal_error err = KAL_ERROR_INIT;
+    open_store(&f, BACKEND_ROCKS);
+    assert_int_equal(try_open(f.dir.path, &err), KAL_BUSY);
+    assert_non_null(strstr(err.message, "is already open in this process"));
+    assert_non_null(strstr(err.message, f.dir.path));
+
+    /* The other process is a program of its own, as RocksDB's threads do not survive a fork. */
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "kv_test", "--open", f.dir.path, (char *)NULL);
+        _exit(99);
+    }
+    assert_true(child > 0);
+    int exit_status = 0;
+    assert_int_equal(waitpid(child, &exit_status, 0), child);
+    assert_true(WIFEXITED(exit_status));
+    assert_int_equal(WEXITSTATUS(exit_status), KAL_BUSY);
+    /* and the holder is none the worse */
+    put(&f, KAL_KV_CATALOG, "a", "1");
+    expect(&f, "a", "1");
+    close_store(&f);
+}
+
+/* The other process: its exit status is the status of opening. */
+static int open_and_tell(const char *path)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = try_open(path, &err);
+    bool told = strstr(err.message, "is in use by another process") != NULL;
+    return status != KAL_BUSY || told ? (int)status : 98;
+}
+
+/* Goal: what cannot be a data directory is an error that names it. */
+static void impossible_directories(void **state)
+{
+    (void)state;
+    testing_dir dir = testing_dir_make();
+    kal_error err = KAL_ERROR_INIT;
+    char path[512];
+
+    testing_dir_path(&dir, "not/there", path, sizeof path);
+    assert_int_equal(try_open(path, &err), KAL_IO); /* parents are not made */
+    assert_non_null(strstr(err.message, path));
+    testing_dir_path(&dir, "file", path, sizeof path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(try_open(path, &err), KAL_IO);
+    assert_non_null(strstr(err.message, path));
+    testing_dir_remove(&dir);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--open") == 0)
+        return open_and_tell(argv[2]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(walks_respect_their_bounds),
+        cmocka_unit_test(walks_keep_the_state_at_their_opening),
+        cmocka_unit_test(snapshots_see_their_moment),
+        cmocka_unit_test(get_answers),
+        cmocka_unit_test(batches_apply_in_order),
+        cmocka_unit_test(delete_range_takes_its_range),
+        cmocka_unit_test(longest_keys_fit),
+        cmocka_unit_test(prefix_ends),
+        cmocka_unit_test(family_names),
+        cmocka_unit_test(rocks_keeps_what_was_written),
+        cmocka_unit_test(mem_loses_what_was_not_synced),
+        cmocka_unit_test(open_directory_is_busy),
+        cmocka_unit_test(impossible_directories),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
