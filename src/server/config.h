@@ -1,0 +1,77 @@
+/*
+ * config.h: what the server is told: command line over environment over server.toml over defaults.
+ *
+ * One list says every setting: its key in server.toml, its option, its environment variable, its
+ * kind and range and default. Unknown keys are refused with their line and a near name.
+ */
+#ifndef KAL_SERVER_CONFIG_H
+#define KAL_SERVER_CONFIG_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/files.h"
+
+/* member, key, option, environment, default, help */
+#define KAL_CONFIG_TEXT_LIST(X)                                                                    \
+    X(host, "server.host", "--host", "KALAMDB_SERVER_HOST", "127.0.0.1", "address to listen on")   \
+    X(data_dir, "storage.data_dir", "--data", "KALAMDB_DATA_DIR", "./data", "data directory")      \
+    X(durability, "storage.durability", "--durability", "KALAMDB_DURABILITY", "commit",            \
+      "commit: on disk before the answer; interval: at most 200 ms later")                         \
+    X(duckdb_library, "engine.duckdb_library", "--duckdb", "KALAMDB_DUCKDB_LIBRARY", "",           \
+      "path of libduckdb.so")                                                                      \
+    X(log_level, "log.level", "--log-level", "KALAMDB_LOG_LEVEL", "info",                          \
+      "error, warn, info or debug")                                                                \
+    X(log_format, "log.format", "--log-format", "KALAMDB_LOG_FORMAT", "text", "text or json")
+
+/* member, key, option, environment, least, most, default, help */
+#define KAL_CONFIG_NUMBER_LIST(X)                                                                  \
+    X(port, "server.port", "--port", "KALAMDB_SERVER_PORT", 0, 65535, 8080,                        \
+      "port to listen on; 0: any free one")                                                        \
+    X(loops, "server.loops", "--loops", "KALAMDB_LOOPS", 0, 64, 0,                                 \
+      "event loops; 0: number of cores")                                                           \
+    X(connections_max, "server.connections_max", "--connections-max", "KALAMDB_CONNECTIONS_MAX",   \
+      1, 1000000, 10000, "connections at a time")                                                  \
+    X(idle_timeout_ms, "server.idle_timeout_ms", "--idle-timeout-ms", "KALAMDB_IDLE_TIMEOUT_MS",   \
+      100, 86400000, 75000, "connection without a request")                                        \
+    X(query_threads, "engine.query_threads", "--query-threads", "KALAMDB_QUERY_THREADS", 0, 256,   \
+      0, "threads of the query pool; 0: number of cores")                                          \
+    X(timeout_ms, "engine.timeout_ms", "--timeout-ms", "KALAMDB_TIMEOUT_MS", 100, 86400000, 30000, \
+      "time of one statement")                                                                     \
+    X(memory_limit_mb, "engine.memory_limit_mb", "--memory-limit-mb", "KALAMDB_MEMORY_LIMIT_MB",   \
+      0, 1048576, 0, "memory of all statements; 0: half of the machine's")                         \
+    X(statement_limit_mb, "engine.statement_limit_mb", "--statement-limit-mb",                     \
+      "KALAMDB_STATEMENT_LIMIT_MB", 16, 1048576, 256, "memory of one statement")                   \
+    X(node_id, "server.node_id", "--node-id", "KALAMDB_NODE_ID", 0, 1023, 0, "of SNOWFLAKE_ID()")
+
+typedef enum kal_config_action {
+    KAL_CONFIG_SERVE,
+    KAL_CONFIG_HELP,
+    KAL_CONFIG_VERSION,
+} kal_config_action;
+
+typedef struct kal_config {
+    kal_config_action action;
+    const char *root_password; /* of the environment; NULL when not given */
+#define KAL_CONFIG_TEXT_MEMBER(member, key, option, env, by_default, help) const char *member;
+    KAL_CONFIG_TEXT_LIST(KAL_CONFIG_TEXT_MEMBER)
+#undef KAL_CONFIG_TEXT_MEMBER
+#define KAL_CONFIG_NUMBER_MEMBER(member, key, option, env, least, most, by_default, help)          \
+    int64_t member;
+    KAL_CONFIG_NUMBER_LIST(KAL_CONFIG_NUMBER_MEMBER)
+#undef KAL_CONFIG_NUMBER_MEMBER
+} kal_config;
+
+/* Looks up an environment variable: getenv, or a test's. */
+typedef const char *(*kal_config_env)(const char *name);
+
+/* Texts live in the arena. The file is --config, or server.toml in the working directory if there
+ * is one. KAL_INVALID with the option, variable, or file and line. */
+KAL_MUST_CHECK kal_status kal_config_read(int argc, char **argv, kal_config_env env,
+                                          const kal_files *files, kal_arena *arena,
+                                          kal_config *config_out, kal_error *err);
+/* Reads one file's text over what is set; name is for messages. */
+KAL_MUST_CHECK kal_status kal_config_parse_toml(kal_bytes text, const char *name, kal_arena *arena,
+                                                kal_config *config, kal_error *err);
+void kal_config_help(kal_buf *out);
+
+#endif

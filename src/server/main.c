@@ -1,0 +1,151 @@
+/*
+ * main.c: kalamdb-server: reads the configuration, opens the database, serves until told to stop.
+ */
+#include "base/log.h"
+#include "exec/exec.h"
+#include "server/config.h"
+#include "server/http_server.h"
+#include "server/routes.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BODY_BYTES_MAX = 10 * 1024 * 1024, MIB = 1024 * 1024 };
+
+static kal_http_server *_Atomic running;
+
+/* The first signal drains; a second one ends the process as it would have without a handler. */
+static void on_signal(int signal_number)
+{
+    kal_http_server *server = running;
+    signal(signal_number, SIG_DFL);
+    if (server != NULL)
+        kal_http_server_stop(server);
+}
+
+static void handle_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int fail(const kal_error *err)
+{
+    fprintf(stderr, "kalamdb-server: %s\n", err->message);
+    if (err->hint[0] != '\0')
+        fprintf(stderr, "  %s\n", err->hint);
+    return 1;
+}
+
+static void announce(const kal_config *config, kal_exec *exec, const kal_http_server *server)
+{
+    const char *token_path = kal_auth_setup_token_path(kal_exec_auth(exec));
+
+    kal_log_info("server", "KalamDB %s serves on http://%s:%u, data in %s", KAL_VERSION,
+                 config->host, kal_http_server_port(server), config->data_dir);
+    if (token_path != NULL)
+        kal_log_warn("server",
+                     "not set up yet: run `kalam setup`; the one-time set-up token is in %s",
+                     token_path);
+}
+
+static kal_status serve(const kal_config *config, kal_exec *exec, kal_error *err)
+{
+    kal_http_server_options options = KAL_HTTP_SERVER_OPTIONS_DEFAULT;
+    kal_http_server *server = NULL; /* owned */
+    kal_routes *routes = NULL;      /* owned */
+
+    KAL_TRY(kal_routes_open(exec, &routes, err));
+    options.host = config->host;
+    options.port = (uint16_t)config->port;
+    options.loops = (unsigned)config->loops;
+    options.connections_max = (unsigned)config->connections_max;
+    options.idle_timeout_ms = (unsigned)config->idle_timeout_ms;
+    options.limits.body_bytes = BODY_BYTES_MAX;
+    options.handler = kal_routes_handle;
+    options.context = routes;
+    kal_status status = kal_http_server_open(&options, &server, err);
+    if (status == KAL_OK) {
+        running = server;
+        announce(config, exec, server);
+        status = kal_http_server_run(server, err);
+        running = NULL;
+    }
+    kal_routes_close(routes);
+    kal_http_server_close(server);
+    return status;
+}
+
+static kal_status run(const kal_config *config, kal_error *err)
+{
+    kal_exec *exec = NULL; /* owned */
+    kal_exec_options options = {
+        .data_dir = config->data_dir,
+        .duckdb_library =
+            config->duckdb_library[0] != '\0' ? config->duckdb_library : KAL_DUCKDB_LIBRARY,
+        .files = kal_files_system(),
+        .clock = kal_clock_system(),
+        .pool_threads = (unsigned)config->query_threads,
+        .memory_limit_bytes = (size_t)config->memory_limit_mb * MIB,
+        .statement_limit_bytes = (size_t)config->statement_limit_mb * MIB,
+        .timeout_ms = (uint64_t)config->timeout_ms,
+        .node_id = (uint32_t)config->node_id,
+        .sync_commits = strcmp(config->durability, "commit") == 0,
+        .root_password = config->root_password,
+    };
+    KAL_TRY(kal_exec_open(&options, &exec, err));
+    kal_status status = serve(config, exec, err);
+    kal_exec_close(exec);
+    if (status == KAL_OK)
+        kal_log_info("server", "stopped");
+    return status;
+}
+
+static void print_help(void)
+{
+    kal_buf text; /* owned */
+    kal_buf_init(&text, NULL);
+    kal_config_help(&text);
+    fwrite(text.ptr, 1, text.len, stdout);
+    kal_buf_release(&text);
+}
+
+static void configure_log(const kal_config *config)
+{
+    kal_log_level level = KAL_LOG_INFO;
+    bool known = kal_log_level_parse(config->log_level, &level);
+    (void)known; /* the configuration was checked */
+    kal_log_configure(level, strcmp(config->log_format, "json") == 0, STDERR_FILENO,
+                      kal_clock_system());
+}
+
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
+
+int main(int argc, char **argv)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_arena arena;
+    kal_config config;
+
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        kal_config_read(argc, argv, environment, kal_files_system(), &arena, &config, &err);
+    if (status == KAL_OK && config.action == KAL_CONFIG_SERVE) {
+        handle_signals();
+        configure_log(&config);
+        status = run(&config, &err);
+    } else if (status == KAL_OK && config.action == KAL_CONFIG_HELP) {
+        print_help();
+    } else if (status == KAL_OK) {
+        printf("kalamdb-server %s\n", KAL_VERSION);
+    }
+    kal_arena_release(&arena);
+    return status == KAL_OK ? 0 : fail(&err);
+}
