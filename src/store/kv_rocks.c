@@ -16,6 +16,16 @@
  *   5. an iterator takes the range tombstones of the file before twice, and frees them twice
  *      (fixed upstream in 2024, pull request 12805)
  *
+ * Deleted ranges. An iterator of 7.8 that looks for range tombstones forgets that one of its files
+ * could not be read when it passes a deleted row or the end of a file at that moment; it then walks
+ * on without the rows of that file. So:
+ *   6. a walk whose range meets no deleted range ignores tombstones altogether. Ranges deleted
+ * since the opening are kept in a list; those in the files at opening are not known
+ *   7. a walk in the cache alone, which meets blocks that cannot be read all the time, ignores them
+ *      always; where its range may meet a deleted one it looks up each row instead
+ *   8. other walks over deleted ranges look for tombstones as usual: they go wrong only on a disk
+ *      that cannot be read, and looking up each row would cost them ten times their work
+ *
  * The log. Recovery tolerates a torn tail, what a crash in mid-write leaves, and refuses a record
  * whose checksum is wrong; RocksDB's default would cut the log there and go on without a word. A
  * directory that has data files but lost its CURRENT file is refused as well, since RocksDB would
@@ -39,6 +49,8 @@ enum {
     BACKGROUND_JOBS_MAX = 2,
     INFO_LOG_WARN_LEVEL = 2,
     INFO_LOG_FILES = 4,
+    DELETED_RANGES_MAX = 128, /* remembered per family; beyond it any row may be a deleted one */
+    DELETED_ROWS_MAX = 256,   /* passed by one walk in the cache, which is an event loop's */
     INFO_LOG_BYTES_MAX = 4 << 20,
     READ_TIER_BLOCK_CACHE = 1,
     /* One family may fill its write buffer a few times while others idle. */
@@ -50,6 +62,19 @@ enum {
 
 /* RocksDB's families are ours after its obligatory "default", which stays empty. */
 enum { DEFAULT_FAMILY = KAL_KV_FAMILY_COUNT, HANDLE_COUNT };
+
+typedef struct deleted_range {
+    uint8_t *bytes; /* owned, free: lower, then upper */
+    size_t lower_len;
+    size_t upper_len;
+} deleted_range;
+
+/* What invariants 6 to 8 need to know of one family. */
+typedef struct deleted_ranges {
+    bool anywhere; /* also ranges that are not in the list */
+    size_t len;
+    deleted_range items[DELETED_RANGES_MAX];
+} deleted_ranges;
 
 typedef struct rocks_kv {
     kal_kv base;
@@ -63,6 +88,8 @@ typedef struct rocks_kv {
     rocksdb_readoptions_t *read_cached;                     /* owned */
     rocksdb_writeoptions_t *write;                          /* owned */
     rocksdb_writeoptions_t *write_synced;                   /* owned */
+    pthread_mutex_t deleted_mutex;
+    deleted_ranges deleted[KAL_KV_FAMILY_COUNT]; /* under deleted_mutex */
 } rocks_kv;
 
 typedef struct rocks_snapshot {
@@ -70,6 +97,7 @@ typedef struct rocks_snapshot {
     const rocksdb_snapshot_t *snapshot; /* owned, rocksdb_release_snapshot */
     rocksdb_readoptions_t *read;        /* owned */
     rocksdb_readoptions_t *read_cached; /* owned */
+    _Atomic unsigned references;        /* its own and those of iterators that look up rows */
 } rocks_snapshot;
 
 typedef struct rocks_batch {
@@ -83,6 +111,9 @@ typedef struct rocks_iter {
     rocksdb_readoptions_t *read; /* owned */
     uint8_t *lower;              /* owned, free: both bounds in one piece */
     size_t lower_len;
+    kal_kv_family family;
+    rocks_snapshot *check; /* owned: one reference; where to look up each row, NULL = nowhere */
+    unsigned passed;       /* deleted rows */
     bool started;
     bool reverse;
 } rocks_iter;
@@ -261,6 +292,30 @@ static char *open_database(rocks_kv *kv)
     return rocks_error;
 }
 
+/* Tombstones that are in the files already: how many is known, where is not. */
+static bool files_hold_deleted_ranges(rocks_kv *kv, int family)
+{
+    static const char label[] = "# range deletions=";
+    char *properties = rocksdb_property_value_cf(kv->db, kv->families[family], /* owned */
+                                                 "rocksdb.aggregated-table-properties");
+    const char *count = properties == NULL ? NULL : strstr(properties, label);
+    bool none = count != NULL && count[sizeof label - 1] == '0';
+    rocksdb_free(properties);
+    return !none;
+}
+
+static void init_deleted_ranges(rocks_kv *kv)
+{
+    for (int i = 0; i < KAL_KV_FAMILY_COUNT; i++)
+        kv->deleted[i].anywhere = files_hold_deleted_ranges(kv, i);
+}
+
+static void forget_deleted_ranges(deleted_ranges *deleted)
+{
+    while (deleted->len > 0)
+        free(deleted->items[--deleted->len].bytes);
+}
+
 /* Frees whatever has been made so far: also the way out of a failed open. */
 static void release(rocks_kv *kv)
 {
@@ -276,6 +331,9 @@ static void release(rocks_kv *kv)
     rocksdb_options_destroy(kv->rows_options);
     rocksdb_options_destroy(kv->options);
     rocksdb_cache_destroy(kv->cache);
+    for (int i = 0; i < KAL_KV_FAMILY_COUNT; i++)
+        forget_deleted_ranges(&kv->deleted[i]);
+    pthread_mutex_destroy(&kv->deleted_mutex);
     free(kv->path);
     free(kv);
 }
@@ -298,6 +356,12 @@ static void rocks_close(kal_kv *kv)
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
+
+static kal_status not_in_memory(const rocks_kv *rocks, kal_error *err)
+{
+    return kal_error_set(err, KAL_BUSY, "cannot read data directory '%s': not in memory",
+                         rocks->path);
+}
 
 static kal_status rocks_get(kal_kv *kv, const kal_kv_snapshot *snapshot, kal_kv_family family,
                             kal_bytes key, bool cached_only, kal_arena *arena, kal_bytes *value_out,
@@ -323,8 +387,7 @@ static kal_status rocks_get(kal_kv *kv, const kal_kv_snapshot *snapshot, kal_kv_
     const char *value = rocksdb_pinnableslice_value(pinned, &len);
     kal_status status = KAL_OK;
     if (cached_only && len == 0) /* invariant 4 */
-        status = kal_error_set(err, KAL_BUSY, "cannot read data directory '%s': not in memory",
-                               rocks->path);
+        status = not_in_memory(rocks, err);
     else if (!kal_arena_try_copy(arena, kal_bytes_of(value, len), value_out))
         status =
             kal_error_set(err, KAL_LIMIT, "a value of %zu bytes exceeds the memory limit", len);
@@ -332,26 +395,94 @@ static kal_status rocks_get(kal_kv *kv, const kal_kv_snapshot *snapshot, kal_kv_
     return status;
 }
 
-static kal_kv_snapshot *rocks_snapshot_take(kal_kv *kv)
+/* --- deleted ranges --------------------------------------------------------------------------- */
+
+static kal_bytes deleted_lower(const deleted_range *range)
 {
-    rocks_kv *rocks = rocks_of(kv);
+    return kal_bytes_of(range->bytes, range->lower_len);
+}
+
+static kal_bytes deleted_upper(const deleted_range *range)
+{
+    return kal_bytes_of(range->bytes + range->lower_len, range->upper_len);
+}
+
+static void remember_deleted_range(deleted_ranges *deleted, kal_bytes lower, kal_bytes upper)
+{
+    for (size_t i = 0; i < deleted->len; i++) {
+        if (kal_bytes_compare(deleted_lower(&deleted->items[i]), lower) <= 0 &&
+            kal_bytes_compare(deleted_upper(&deleted->items[i]), upper) >= 0)
+            return;
+    }
+    if (deleted->len == DELETED_RANGES_MAX) {
+        deleted->anywhere = true;
+        forget_deleted_ranges(deleted);
+        return;
+    }
+    deleted_range *added = &deleted->items[deleted->len++];
+    *added = (deleted_range){.lower_len = lower.len, .upper_len = upper.len};
+    added->bytes = kal_kv_alloc(lower.len + upper.len);
+    if (lower.len > 0)
+        memcpy(added->bytes, lower.ptr, lower.len);
+    memcpy(added->bytes + lower.len, upper.ptr, upper.len);
+}
+
+/* Before the write, so that no walk sees a deletion which is not in the list. A batch that is not
+ * written leaves an entry that does no harm. */
+static void note_deleted_range(rocks_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper)
+{
+    pthread_mutex_lock(&kv->deleted_mutex);
+    if (!kv->deleted[family].anywhere)
+        remember_deleted_range(&kv->deleted[family], lower, upper);
+    pthread_mutex_unlock(&kv->deleted_mutex);
+}
+
+static bool may_meet_deleted_range(rocks_kv *kv, const kal_kv_range *range)
+{
+    pthread_mutex_lock(&kv->deleted_mutex);
+    const deleted_ranges *deleted = &kv->deleted[range->family];
+    bool meets = deleted->anywhere;
+    for (size_t i = 0; i < deleted->len && !meets; i++)
+        meets = kal_bytes_compare(range->lower, deleted_upper(&deleted->items[i])) < 0 &&
+                (range->upper.len == 0 ||
+                 kal_bytes_compare(deleted_lower(&deleted->items[i]), range->upper) < 0);
+    pthread_mutex_unlock(&kv->deleted_mutex);
+    return meets;
+}
+
+/* --- snapshots and walks ---------------------------------------------------------------------- */
+
+static rocks_snapshot *take_snapshot(rocks_kv *rocks)
+{
     rocks_snapshot *taken = kal_kv_alloc(sizeof *taken);
+    atomic_store(&taken->references, 1);
     taken->snapshot = rocksdb_create_snapshot(rocks->db);
     taken->read = rocksdb_readoptions_create();
     taken->read_cached = rocksdb_readoptions_create();
     rocksdb_readoptions_set_snapshot(taken->read, taken->snapshot);
     rocksdb_readoptions_set_snapshot(taken->read_cached, taken->snapshot);
     rocksdb_readoptions_set_read_tier(taken->read_cached, READ_TIER_BLOCK_CACHE);
-    return &taken->base;
+    return taken;
+}
+
+static void drop_snapshot(rocks_kv *rocks, rocks_snapshot *taken)
+{
+    if (atomic_fetch_sub(&taken->references, 1) > 1)
+        return;
+    rocksdb_readoptions_destroy(taken->read_cached);
+    rocksdb_readoptions_destroy(taken->read);
+    rocksdb_release_snapshot(rocks->db, taken->snapshot);
+    free(taken);
+}
+
+static kal_kv_snapshot *rocks_snapshot_take(kal_kv *kv)
+{
+    return &take_snapshot(rocks_of(kv))->base;
 }
 
 static void rocks_snapshot_release(kal_kv *kv, kal_kv_snapshot *snapshot)
 {
-    rocks_snapshot *taken = (rocks_snapshot *)snapshot;
-    rocksdb_readoptions_destroy(taken->read_cached);
-    rocksdb_readoptions_destroy(taken->read);
-    rocksdb_release_snapshot(rocks_of(kv)->db, taken->snapshot);
-    free(taken);
+    drop_snapshot(rocks_of(kv), (rocks_snapshot *)snapshot);
 }
 
 /* True when every key of the range starts with the first 14 bytes of `lower`, so that the prefix
@@ -371,13 +502,25 @@ static bool range_has_one_prefix(const kal_kv_range *range)
            upper[len - 1] == lower[len - 1] + 1;
 }
 
+/* Where a walk that looks up each row does so: the caller's snapshot, or one of its own. The
+ * snapshot may be released before the walk ends, so it is counted. */
+static rocks_snapshot *snapshot_to_check(rocks_kv *rocks, const kal_kv_snapshot *snapshot)
+{
+    rocks_snapshot *at = (rocks_snapshot *)(uintptr_t)snapshot;
+    if (at == NULL)
+        return take_snapshot(rocks);
+    atomic_fetch_add(&at->references, 1);
+    return at;
+}
+
 static rocksdb_readoptions_t *iter_read_options(const rocks_iter *iter,
                                                 const kal_kv_snapshot *snapshot,
-                                                const kal_kv_range *range)
+                                                const kal_kv_range *range, bool ignore_tombstones)
 {
     rocksdb_readoptions_t *read = rocksdb_readoptions_create();
     if (snapshot != NULL)
         rocksdb_readoptions_set_snapshot(read, ((const rocks_snapshot *)snapshot)->snapshot);
+    rocksdb_readoptions_set_ignore_range_deletions(read, ignore_tombstones);
     if (range->cached_only)
         rocksdb_readoptions_set_read_tier(read, READ_TIER_BLOCK_CACHE);
     /* RocksDB keeps pointers to the bounds, so they live in the iterator. */
@@ -407,7 +550,13 @@ static kal_status rocks_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
         memcpy(iter->lower, range->lower.ptr, range->lower.len);
     if (range->upper.len > 0)
         memcpy(iter->lower + range->lower.len, range->upper.ptr, range->upper.len);
-    iter->read = iter_read_options(iter, snapshot, range);
+    iter->family = range->family;
+    bool meets_deleted = may_meet_deleted_range(rocks, range);
+    if (meets_deleted && range->cached_only) {
+        iter->check = snapshot_to_check(rocks, snapshot);
+        snapshot = &iter->check->base;
+    }
+    iter->read = iter_read_options(iter, snapshot, range, !meets_deleted || range->cached_only);
     iter->iter = rocksdb_create_iterator_cf(rocks->db, iter->read, rocks->families[range->family]);
     *iter_out = &iter->base;
     return KAL_OK;
@@ -431,18 +580,50 @@ static void iter_step(rocks_iter *iter)
         rocksdb_iter_seek(iter->iter, (const char *)iter->lower, iter->lower_len);
 }
 
+/* KAL_OK when the row the walk stands on was not deleted by a range (invariant 7), KAL_NOT_FOUND,
+ * or why that is not known. */
+static kal_status check_row(rocks_kv *rocks, rocks_iter *iter, kal_error *err)
+{
+    size_t len = 0;
+    const char *key = rocksdb_iter_key(iter->iter, &len);
+    char *rocks_error = NULL;
+    rocksdb_pinnableslice_t *pinned = /* owned */
+        rocksdb_get_pinned_cf(rocks->db, iter->check->read_cached, rocks->families[iter->family],
+                              key, len, &rocks_error);
+    if (rocks_error != NULL)
+        return take_error("read", rocks->path, rocks_error, err);
+    if (pinned == NULL) {
+        bool too_many = ++iter->passed > DELETED_ROWS_MAX;
+        return too_many ? not_in_memory(rocks, err) : KAL_NOT_FOUND;
+    }
+    (void)rocksdb_pinnableslice_value(pinned, &len);
+    rocksdb_pinnableslice_destroy(pinned);
+    return len == 0 ? not_in_memory(rocks, err) : KAL_OK; /* invariant 4 */
+}
+
+/* To the next row that is there. */
+static kal_status advance(rocks_kv *rocks, rocks_iter *iter, kal_error *err)
+{
+    kal_status status;
+    do {
+        iter_step(iter);
+        if (!rocksdb_iter_valid(iter->iter)) {
+            char *rocks_error = NULL;
+            rocksdb_iter_get_error(iter->iter, &rocks_error);
+            if (rocks_error == NULL)
+                return KAL_END;
+            return take_error("read", rocks->path, rocks_error, err);
+        }
+        status = iter->check == NULL ? KAL_OK : check_row(rocks, iter, err);
+    } while (status == KAL_NOT_FOUND);
+    return status;
+}
+
 static kal_status rocks_iter_next(kal_kv_iter *base, kal_bytes *key_out, kal_bytes *value_out,
                                   kal_error *err)
 {
     rocks_iter *iter = (rocks_iter *)base;
-    iter_step(iter);
-    if (!rocksdb_iter_valid(iter->iter)) {
-        char *rocks_error = NULL;
-        rocksdb_iter_get_error(iter->iter, &rocks_error);
-        if (rocks_error == NULL)
-            return KAL_END;
-        return take_error("read", rocks_of(base->kv)->path, rocks_error, err);
-    }
+    KAL_TRY(advance(rocks_of(base->kv), iter, err));
     size_t len = 0;
     const char *key = rocksdb_iter_key(iter->iter, &len);
     *key_out = kal_bytes_of(key, len);
@@ -456,6 +637,8 @@ static void rocks_iter_close(kal_kv_iter *base)
     rocks_iter *iter = (rocks_iter *)base;
     rocksdb_iter_destroy(iter->iter);
     rocksdb_readoptions_destroy(iter->read);
+    if (iter->check != NULL)
+        drop_snapshot(rocks_of(base->kv), iter->check);
     free(iter->lower);
     free(iter);
 }
@@ -507,6 +690,7 @@ static void rocks_batch_delete(kal_kv_batch *batch, kal_kv_family family, kal_by
 static void rocks_batch_delete_range(kal_kv_batch *batch, kal_kv_family family, kal_bytes lower,
                                      kal_bytes upper)
 {
+    note_deleted_range(rocks_of(batch->kv), family, lower, upper);
     rocksdb_writebatch_delete_range_cf(batch_of(batch), family_of(batch, family),
                                        (const char *)lower.ptr, lower.len, (const char *)upper.ptr,
                                        upper.len);
@@ -585,6 +769,7 @@ kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options, ka
     kv->path = strdup(path);
     if (kv->path == NULL)
         kal_die("out of memory");
+    pthread_mutex_init(&kv->deleted_mutex, NULL);
     make_options(kv, options);
     char *rocks_error = open_database(kv);
     if (rocks_error != NULL) {
@@ -593,6 +778,7 @@ kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options, ka
         release(kv);
         return status;
     }
+    init_deleted_ranges(kv);
     kal_kv_init(&kv->base, &ROCKS_OPS, NULL);
     *kv_out = &kv->base;
     return KAL_OK;

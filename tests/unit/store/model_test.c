@@ -11,7 +11,8 @@
 #include "base/vec.h"
 
 enum {
-    STEPS = 3000,
+    STEPS = 2000,
+    SEEDS = 3,
     KEY_BYTES = 18,
     VALUE_BYTES = 600,
     VIEWS_MAX = 4,
@@ -466,9 +467,9 @@ static void random_step(run *r)
         step_restart(r);
 }
 
-static void run_model(backend kind)
+static void run_model_once(backend kind, uint64_t seed)
 {
-    run r = {.backend = kind, .seed = testing_seed()};
+    run r = {.backend = kind, .seed = seed};
     kal_rng_seed(&r.rng, r.seed);
     if (kind == BACKEND_ROCKS) {
         r.dir = testing_dir_make();
@@ -493,6 +494,12 @@ static void run_model(backend kind)
         kal_vec_release(&r.views[i].model);
     for (size_t i = 0; i < WALKS_MAX; i++)
         kal_vec_release(&r.walks[i].expected);
+}
+
+static void run_model(backend kind)
+{
+    for (uint64_t i = 0; i < SEEDS; i++)
+        run_model_once(kind, testing_seed() + i);
 }
 
 static void mem_is_the_model(void **state)
