@@ -11,7 +11,7 @@
 #include "base/vec.h"
 
 enum {
-    STEPS = 2000,
+    STEPS = 1400,
     SEEDS = 3,
     KEY_BYTES = 18,
     VALUE_BYTES = 600,
