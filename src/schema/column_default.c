@@ -130,10 +130,23 @@ kal_status kal_column_default_validate(const kal_column_default *def, kal_type c
     return kal_error_set(err, KAL_CORRUPT, "unknown kind %d of DEFAULT", (int)def->kind);
 }
 
+/* A type with arguments before a string reads as a call, so an embedding is a bare string here: the
+ * column says what it is. */
+static void literal_to_sql(const kal_value *literal, kal_buf *out)
+{
+    if (literal->type.tag != KAL_TYPE_EMBEDDING) {
+        kal_value_to_sql(literal, out);
+        return;
+    }
+    kal_buf_append_byte(out, '\'');
+    kal_value_to_text(literal, out);
+    kal_buf_append_byte(out, '\'');
+}
+
 void kal_column_default_to_sql(const kal_column_default *def, kal_buf *out)
 {
     if (def->kind == KAL_DEFAULT_LITERAL)
-        kal_value_to_sql(&def->literal, out);
+        literal_to_sql(&def->literal, out);
     if (def->kind != KAL_DEFAULT_FUNCTION)
         return;
     kal_buf_append_cstr(out, FUNCTIONS[def->function].name);

@@ -87,6 +87,8 @@ static void test_literal_texts(void **state)
         {kal_value_decimal(kal_type_decimal(10, 2), -150), "{\"Literal\":\"-1.50\"}", "-1.50"},
         {kal_value_bytes(kal_type_of(KAL_TYPE_BYTES), KAL_STR("\x00\xFF")), "{\"Literal\":[0,255]}",
          NULL},
+        {kal_value_bytes(kal_type_embedding(2), KAL_STR("\0\0\0\x3F\0\0\x80\xBF")),
+         "{\"Literal\":[0.5,-1]}", "'[0.5, -1.0]'"},
         {kal_value_bytes(kal_type_of(KAL_TYPE_JSON), KAL_STR("{\"a\":[1]}")),
          "{\"Literal\":\"{\\\"a\\\":[1]}\"}", NULL},
     };
