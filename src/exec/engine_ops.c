@@ -161,13 +161,25 @@ static void ops_close(kal_engine_cursor *cursor)
 static bool ops_session_value(void *statement, kal_bytes function, kal_value *value_out)
 {
     kal_run *run = statement;
-    if (kal_bytes_equal_nocase(function, KAL_STR("current_user"))) {
-        *value_out = kal_value_text(run->session.user_id);
-        return true;
-    }
-    if (kal_bytes_equal_nocase(function, KAL_STR("current_role"))) {
-        *value_out = kal_value_text(run->session.role);
-        return true;
+    const struct {
+        kal_bytes name;
+        kal_bytes value;
+    } values[] = {
+        {KAL_STR("current_user"), run->session.user_id},
+        {KAL_STR("session_user"), run->session.user_id},
+        {KAL_STR("user"), run->session.user_id},
+        {KAL_STR("current_user_id"), run->session.user_id},
+        {KAL_STR("current_role"), run->session.role},
+        {KAL_STR("current_schema"), run->default_namespace},
+        {KAL_STR("current_namespace"), run->default_namespace},
+        {KAL_STR("current_catalog"), KAL_STR("kalam")},
+        {KAL_STR("current_database"), KAL_STR("kalam")},
+    };
+    for (size_t i = 0; i < KAL_ARRAY_LEN(values); i++) {
+        if (kal_bytes_equal_nocase(function, values[i].name)) {
+            *value_out = kal_value_text(values[i].value);
+            return true;
+        }
     }
     return false;
 }

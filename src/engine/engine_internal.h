@@ -1,0 +1,145 @@
+/*
+ * engine_internal.h: the parts of an open engine, for the files of this folder only.
+ *
+ * One DuckDB instance; a fixed number of connections, each in a slot. A statement holds a slot from
+ * start to end, so whatever DuckDB calls on behalf of a connection (kal_scan, session functions)
+ * finds its statement in the slot.
+ *
+ * Locks, in the order they are taken: engine->lock, slot->lock. None is held while DuckDB runs.
+ */
+#ifndef KAL_ENGINE_ENGINE_INTERNAL_H
+#define KAL_ENGINE_ENGINE_INTERNAL_H
+
+#include "base/thread.h"
+#include "engine/allow_list.h"
+#include "engine/duckdb_api.h"
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+
+#define KAL_ENGINE_SLOTS_MAX 64
+
+/* A table reference of the running statement. */
+typedef struct kal_scan_table {
+    kal_engine_table table; /* borrowed from the statement */
+    bool shows_hidden;      /* the statement names hidden columns that may be this table's */
+} kal_scan_table;
+
+typedef struct kal_slot {
+    kal_engine *engine;
+    duckdb_connection connection;        /* owned */
+    duckdb_prepared_statement serialize; /* owned: SELECT json_serialize_sql($1, ...) */
+    idx_t connection_id;
+    bool busy; /* under engine->lock */
+
+    /* The statement; set by its thread while DuckDB does not run, read by DuckDB's threads. */
+    void *statement;
+    const kal_scan_table *tables; /* arena of the query; kal_scan(i) is tables[i] */
+    size_t table_count;
+
+    pthread_mutex_t lock;
+    kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */
+
+    /* Watchdog, under engine->lock except stop. */
+    bool watched;
+    uint64_t deadline_mono_ns;     /* 0 = none */
+    const _Atomic bool *cancelled; /* NULL = cannot be */
+    _Atomic int stop;              /* kal_status: why it was interrupted; KAL_OK = it was not */
+} kal_slot;
+
+struct kal_engine {
+    const kal_engine_ops *ops; /* borrowed */
+    const kal_clock *clock;    /* borrowed */
+    char *library_path;        /* owned */
+    size_t memory_limit_bytes;
+    unsigned threads;
+    unsigned slot_count;
+    kal_duckdb api; /* valid once opened */
+
+    pthread_mutex_t lock; /* protects the rest */
+    pthread_cond_t slot_free;
+    bool opened;
+    unsigned busy_count;
+    duckdb_database database;             /* owned */
+    kal_slot slots[KAL_ENGINE_SLOTS_MAX]; /* connected while opened */
+
+    pthread_t watchdog; /* runs from the first query on */
+    pthread_cond_t watch_changed;
+    bool watchdog_started;
+    bool closing;
+};
+
+/* ---- instance.c ---- */
+
+/* Opens DuckDB if it is not, and takes a free slot; waits for one until the deadline. KAL_IO,
+ * KAL_TIMEOUT, KAL_CANCELLED. */
+KAL_MUST_CHECK kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_query_args *query,
+                                           kal_slot **slot_out, kal_error *err);
+void kal_slot_release(kal_slot *slot);
+/* The slot whose connection that is, or NULL. Takes ownership of the context. */
+kal_slot *kal_slot_of(kal_engine *engine, duckdb_client_context context);
+/* Keeps the first failure of a callback, which then becomes the statement's result. */
+void kal_slot_fail(kal_slot *slot, const kal_error *failure);
+
+/* ---- watchdog.c ---- */
+
+KAL_MUST_CHECK kal_status kal_watchdog_start(kal_engine *engine, kal_error *err);
+void kal_watchdog_stop(kal_engine *engine);
+void kal_watch_begin(kal_slot *slot, const kal_engine_query_args *query);
+void kal_watch_end(kal_slot *slot); /* no interrupt is sent after it returns */
+/* KAL_TIMEOUT or KAL_CANCELLED with a message when the statement was stopped. */
+KAL_MUST_CHECK kal_status kal_watch_check(const kal_slot *slot, kal_error *err);
+
+/* ---- scan.c, functions.c: what DuckDB calls ---- */
+
+KAL_MUST_CHECK kal_status kal_scan_register(kal_engine *engine, duckdb_connection connection,
+                                            kal_error *err);
+KAL_MUST_CHECK kal_status kal_functions_register(kal_engine *engine, duckdb_connection connection,
+                                                 kal_error *err);
+
+/* ---- types_map.c ---- */
+
+/* Owned by the caller. */
+duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type);
+/* Owned by the caller; bytes are copied. */
+duckdb_value kal_duckdb_value(const kal_duckdb *api, const kal_value *value);
+/* Writes value i into a vector of its type. */
+void kal_duckdb_store(const kal_duckdb *api, duckdb_vector vector, idx_t row,
+                      const kal_value *value);
+
+/* ---- rewrite.c ---- */
+
+/* What was replaced, so that places in the new text can be told in the old one. */
+typedef struct kal_edit {
+    size_t start; /* in the old text */
+    size_t end;
+    kal_bytes text;
+} kal_edit;
+
+typedef struct kal_rewrite {
+    KAL_VEC(kal_edit) edits; /* arena; sorted by start */
+    kal_scan_table *tables;  /* arena; one per reference of the plan */
+    size_t table_count;
+} kal_rewrite;
+
+/* Resolves the plan's tables and decides the edits. */
+KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement, kal_bytes text,
+                                           const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
+                                           kal_error *err);
+void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
+/* A place of the new text in the old one. */
+size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
+
+/* ---- errors.c ---- */
+
+/* Turns DuckDB's error (JSON) into ours. */
+kal_status kal_engine_error(const char *json, const kal_rewrite *rewrite, kal_error *err);
+
+/* ---- result.c ---- */
+
+/* Fetches everything and hands it to the sink. */
+KAL_MUST_CHECK kal_status kal_result_deliver(kal_slot *slot, duckdb_result *result,
+                                             const kal_engine_query_args *query,
+                                             const kal_engine_sink *sink, kal_error *err);
+
+#endif

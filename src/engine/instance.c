@@ -1,0 +1,279 @@
+/*
+ * instance.c: the DuckDB instance: opened by the first query, locked down, with its connections.
+ *
+ * Order matters: extensions off, functions registered, connections made and set up, then external
+ * access is switched off and the configuration locked; nothing can be set after that.
+ */
+#include "base/assert.h"
+#include "engine/engine_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MEMORY_LIMIT_MIN = 64 * 1024 * 1024, WAIT_NS = 20 * 1000 * 1000 };
+
+kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_ops *ops,
+                           kal_engine **engine_out, kal_error *err)
+{
+    kal_engine *engine = calloc(1, sizeof *engine);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    (void)err;
+    if (engine == NULL)
+        kal_die("out of memory: engine");
+    engine->ops = ops;
+    engine->clock = options->clock;
+    engine->library_path = strdup(options->library_path);
+    if (engine->library_path == NULL)
+        kal_die("out of memory: engine");
+    engine->memory_limit_bytes = options->memory_limit_bytes < MEMORY_LIMIT_MIN
+                                     ? MEMORY_LIMIT_MIN
+                                     : options->memory_limit_bytes;
+    engine->threads = options->threads == 0 ? 1 : options->threads;
+    engine->slot_count = options->concurrent_max;
+    if (engine->slot_count == 0)
+        engine->slot_count = cores > 2 ? (unsigned)cores - 1 : 1;
+    if (engine->slot_count > KAL_ENGINE_SLOTS_MAX)
+        engine->slot_count = KAL_ENGINE_SLOTS_MAX;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->slot_free, NULL);
+    pthread_cond_init(&engine->watch_changed, NULL);
+    *engine_out = engine;
+    return KAL_OK;
+}
+
+/* ---- opening DuckDB ---- */
+
+static kal_status run(kal_engine *engine, duckdb_connection connection, const char *sql,
+                      kal_error *err)
+{
+    duckdb_result result;
+    kal_status status = KAL_OK;
+    if (engine->api.query(connection, sql, &result) != DuckDBSuccess)
+        status = kal_error_set(err, KAL_INTERNAL, "DuckDB refuses '%s': %s", sql,
+                               engine->api.result_error(&result));
+    engine->api.destroy_result(&result);
+    return status;
+}
+
+static kal_status configure(kal_engine *engine, duckdb_config config, kal_error *err)
+{
+    char threads[16];
+    char memory[32];
+    const char *const settings[][2] = {
+        {"autoinstall_known_extensions", "false"},
+        {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},
+        {"temp_directory", ""},
+        {"threads", threads},
+        {"memory_limit", memory},
+    };
+
+    snprintf(threads, sizeof threads, "%u", engine->threads);
+    snprintf(memory, sizeof memory, "%zuMB", engine->memory_limit_bytes / 1000000);
+    for (size_t i = 0; i < KAL_ARRAY_LEN(settings); i++) {
+        if (engine->api.set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess)
+            return kal_error_set(err, KAL_INTERNAL, "DuckDB does not know the setting '%s'",
+                                 settings[i][0]);
+    }
+    return KAL_OK;
+}
+
+static kal_status open_database(kal_engine *engine, kal_error *err)
+{
+    duckdb_config config = NULL;
+    char *message = NULL;
+
+    if (engine->api.create_config(&config) != DuckDBSuccess)
+        return kal_error_set(err, KAL_INTERNAL, "DuckDB cannot be configured");
+    kal_status status = configure(engine, config, err);
+    if (status == KAL_OK &&
+        engine->api.open_ext(NULL, &engine->database, config, &message) != DuckDBSuccess)
+        status = kal_error_set(err, KAL_INTERNAL, "DuckDB does not open: %s",
+                               message == NULL ? "" : message);
+    engine->api.free(message);
+    engine->api.destroy_config(&config);
+    return status;
+}
+
+static kal_status prepare_serialize(kal_slot *slot, kal_error *err)
+{
+    static const char SQL[] = "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, "
+                              "skip_empty := true, skip_default := true)";
+    const kal_duckdb *api = &slot->engine->api;
+    if (api->prepare(slot->connection, SQL, &slot->serialize) == DuckDBSuccess)
+        return KAL_OK;
+    return kal_error_set(err, KAL_INTERNAL, "DuckDB cannot serialise: %s",
+                         api->prepare_error(slot->serialize));
+}
+
+static kal_status connect_slot(kal_engine *engine, kal_slot *slot, kal_error *err)
+{
+    duckdb_client_context context = NULL;
+
+    slot->engine = engine;
+    if (engine->api.connect(engine->database, &slot->connection) != DuckDBSuccess)
+        return kal_error_set(err, KAL_INTERNAL, "DuckDB does not connect");
+    engine->api.connection_get_client_context(slot->connection, &context);
+    slot->connection_id = engine->api.client_context_get_connection_id(context);
+    engine->api.destroy_client_context(&context);
+    pthread_mutex_init(&slot->lock, NULL);
+    KAL_TRY(run(engine, slot->connection, "SET TimeZone = 'UTC'", err));
+    KAL_TRY(run(engine, slot->connection, "SET errors_as_json = true", err));
+    return prepare_serialize(slot, err);
+}
+
+static kal_status lock_down(kal_engine *engine, kal_error *err)
+{
+    duckdb_connection connection = engine->slots[0].connection;
+    KAL_TRY(kal_scan_register(engine, connection, err));
+    KAL_TRY(kal_functions_register(engine, connection, err));
+    KAL_TRY(run(engine, connection, "SET enable_external_access = false", err));
+    return run(engine, connection, "SET lock_configuration = true", err);
+}
+
+static void close_database(kal_engine *engine)
+{
+    for (unsigned i = 0; i < engine->slot_count; i++) {
+        kal_slot *slot = &engine->slots[i];
+        if (slot->connection == NULL)
+            continue;
+        engine->api.destroy_prepare(&slot->serialize);
+        engine->api.disconnect(&slot->connection);
+        pthread_mutex_destroy(&slot->lock);
+    }
+    memset(engine->slots, 0, sizeof engine->slots);
+    if (engine->database != NULL)
+        engine->api.close(&engine->database);
+}
+
+/* engine->lock is held. */
+static kal_status open_once(kal_engine *engine, kal_error *err)
+{
+    if (engine->opened)
+        return KAL_OK;
+    KAL_TRY(kal_duckdb_load(engine->library_path, &engine->api, err));
+    kal_status status = open_database(engine, err);
+    for (unsigned i = 0; i < engine->slot_count && status == KAL_OK; i++)
+        status = connect_slot(engine, &engine->slots[i], err);
+    if (status == KAL_OK)
+        status = lock_down(engine, err);
+    if (status == KAL_OK)
+        status = kal_watchdog_start(engine, err);
+    if (status != KAL_OK)
+        close_database(engine);
+    engine->opened = status == KAL_OK;
+    return status;
+}
+
+void kal_engine_close(kal_engine *engine)
+{
+    if (engine == NULL)
+        return;
+    KAL_ASSERT(engine->busy_count == 0);
+    kal_watchdog_stop(engine);
+    if (engine->opened)
+        close_database(engine);
+    pthread_cond_destroy(&engine->watch_changed);
+    pthread_cond_destroy(&engine->slot_free);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine->library_path);
+    free(engine);
+}
+
+const char *kal_engine_library_version(kal_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    const char *version = engine->opened ? engine->api.library_version() : NULL;
+    pthread_mutex_unlock(&engine->lock);
+    return version;
+}
+
+/* ---- slots ---- */
+
+static kal_slot *take_free(kal_engine *engine)
+{
+    for (unsigned i = 0; i < engine->slot_count; i++) {
+        kal_slot *slot = &engine->slots[i];
+        if (!slot->busy) {
+            slot->busy = true;
+            engine->busy_count++;
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static kal_status still_wanted(kal_engine *engine, const kal_engine_query_args *query,
+                               kal_error *err)
+{
+    if (query->cancelled != NULL && atomic_load(query->cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
+    if (query->deadline_mono_ns != 0 && kal_clock_mono_ns(engine->clock) >= query->deadline_mono_ns)
+        return kal_error_set(err, KAL_TIMEOUT,
+                             "the statement waited too long for the query engine");
+    return KAL_OK;
+}
+
+/* Short waits, so that deadline and cancellation are seen. engine->lock is held. */
+static void wait_a_little(kal_engine *engine)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += WAIT_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&engine->slot_free, &engine->lock, &until);
+}
+
+kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_query_args *query,
+                            kal_slot **slot_out, kal_error *err)
+{
+    *slot_out = NULL;
+    pthread_mutex_lock(&engine->lock);
+    kal_status status = open_once(engine, err);
+    while (status == KAL_OK && (*slot_out = take_free(engine)) == NULL) {
+        wait_a_little(engine);
+        status = still_wanted(engine, query, err);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+void kal_slot_release(kal_slot *slot)
+{
+    kal_engine *engine = slot->engine;
+
+    slot->statement = NULL;
+    slot->tables = NULL;
+    slot->table_count = 0;
+    slot->failure = KAL_ERROR_INIT;
+    pthread_mutex_lock(&engine->lock);
+    slot->busy = false;
+    engine->busy_count--;
+    pthread_cond_signal(&engine->slot_free);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+kal_slot *kal_slot_of(kal_engine *engine, duckdb_client_context context)
+{
+    idx_t id = engine->api.client_context_get_connection_id(context);
+    engine->api.destroy_client_context(&context);
+    for (unsigned i = 0; i < engine->slot_count; i++) {
+        if (engine->slots[i].connection_id == id)
+            return &engine->slots[i];
+    }
+    return NULL;
+}
+
+void kal_slot_fail(kal_slot *slot, const kal_error *failure)
+{
+    pthread_mutex_lock(&slot->lock);
+    if (slot->failure.status == KAL_OK)
+        slot->failure = *failure;
+    pthread_mutex_unlock(&slot->lock);
+}

@@ -1,0 +1,198 @@
+/*
+ * query.c: one SELECT from text to rows: bound, parse (DuckDB's own parser), check against the
+ * allow-list, resolve and rewrite, prepare, run, deliver.
+ */
+#include "base/assert.h"
+#include "engine/ast.h"
+#include "engine/engine_internal.h"
+#include "engine/lex.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the syntax tree ---- */
+
+static kal_status serialized_text(kal_slot *slot, duckdb_result *result, kal_bytes text,
+                                  kal_arena *arena, kal_json **tree_out, kal_error *err)
+{
+    const kal_duckdb *api = &slot->engine->api;
+    const kal_rewrite none = {0};
+    duckdb_data_chunk chunk = NULL; /* owned */
+
+    (void)text;
+    if (api->result_error(result) != NULL)
+        return kal_engine_error(api->result_error(result), &none, err);
+    chunk = api->fetch_chunk(*result);
+    if (chunk == NULL)
+        return kal_error_set(err, KAL_INTERNAL, "the query engine gave no syntax tree");
+    duckdb_string_t *string = api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
+    uint32_t len = string->value.inlined.length;
+    kal_bytes json =
+        kal_bytes_of(len <= 12 ? string->value.inlined.inlined : string->value.pointer.ptr, len);
+    kal_bytes copy; /* the tree borrows from it */
+    kal_status status = kal_arena_try_copy(arena, json, &copy)
+                            ? kal_ast_parse(copy, arena, tree_out, err)
+                            : kal_error_set(err, KAL_LIMIT, "the statement is too large");
+    api->destroy_data_chunk(&chunk);
+    return status;
+}
+
+static kal_status parse(kal_slot *slot, kal_bytes text, kal_arena *arena, kal_json **tree_out,
+                        kal_error *err)
+{
+    const kal_duckdb *api = &slot->engine->api;
+    duckdb_result result;
+
+    api->bind_varchar_length(slot->serialize, 1, (const char *)text.ptr, text.len);
+    api->execute_prepared(slot->serialize, &result);
+    kal_status status = serialized_text(slot, &result, text, arena, tree_out, err);
+    api->destroy_result(&result);
+    return status;
+}
+
+static kal_status plan_text(kal_slot *slot, void *statement, kal_bytes text, bool is_admin,
+                            kal_arena *arena, kal_plan **plan_out, kal_rewrite *rewrite_out,
+                            kal_error *err)
+{
+    const kal_lex_caps caps = {
+        .text_bytes_max = is_admin ? KAL_ALLOW_TEXT_BYTES_ADMIN : KAL_ALLOW_TEXT_BYTES,
+        .depth_max = KAL_ALLOW_DEPTH_MAX,
+    };
+    kal_json *tree = NULL;
+
+    KAL_TRY(kal_lex_check(text, &caps, err));
+    KAL_TRY(parse(slot, text, arena, &tree, err));
+    KAL_TRY(kal_allow_check(text, tree, arena, plan_out, err));
+    return kal_rewrite_plan(slot->engine, statement, text, *plan_out, arena, rewrite_out, err);
+}
+
+/* ---- running ---- */
+
+typedef struct query_run {
+    kal_slot *slot;
+    const kal_engine_query_args *query;
+    const kal_engine_sink *sink;
+    kal_rewrite rewrite;
+    kal_buf text; /* owned: what DuckDB runs, NUL-terminated */
+    duckdb_prepared_statement prepared;
+    duckdb_pending_result pending;
+    duckdb_result result;
+} query_run;
+
+/* What really went wrong: a callback's failure, the watchdog, or DuckDB's own error. */
+static kal_status failure(query_run *q, const char *message, kal_error *err)
+{
+    kal_slot *slot = q->slot;
+    KAL_TRY(kal_watch_check(slot, err));
+    pthread_mutex_lock(&slot->lock);
+    kal_error first = slot->failure;
+    pthread_mutex_unlock(&slot->lock);
+    if (first.status != KAL_OK) {
+        if (err != NULL)
+            *err = first;
+        return first.status;
+    }
+    return kal_engine_error(message, &q->rewrite, err);
+}
+
+static kal_status bind_params(query_run *q, const kal_plan *plan, kal_error *err)
+{
+    const kal_duckdb *api = &q->slot->engine->api;
+
+    if (plan->param_max > q->query->param_count) {
+        kal_error_set(err, KAL_INVALID, "parameter $%u has no value", plan->param_max);
+        kal_error_code(err, "INVALID_PARAMETER");
+        return KAL_INVALID;
+    }
+    for (uint32_t n = 1; n <= plan->param_max; n++) {
+        char name[16];
+        idx_t index = 0;
+        snprintf(name, sizeof name, "%u", n);
+        if (!plan->params_used[n])
+            continue;
+        if (api->bind_parameter_index(q->prepared, &index, name) != DuckDBSuccess)
+            continue; /* it was in a part that DuckDB does not need */
+        duckdb_value value = kal_duckdb_value(api, &q->query->params[n - 1]); /* owned */
+        duckdb_state state = api->bind_value(q->prepared, index, value);
+        api->destroy_value(&value);
+        if (state != DuckDBSuccess)
+            return kal_error_set(err, KAL_INVALID, "parameter $%u cannot be used here", n);
+    }
+    return KAL_OK;
+}
+
+static kal_status execute(query_run *q, const kal_plan *plan, kal_error *err)
+{
+    const kal_duckdb *api = &q->slot->engine->api;
+
+    if (api->prepare(q->slot->connection, (const char *)q->text.ptr, &q->prepared) != DuckDBSuccess)
+        return failure(q, api->prepare_error(q->prepared), err);
+    if (api->prepared_statement_type(q->prepared) != DUCKDB_STATEMENT_TYPE_SELECT)
+        return kal_error_set(err, KAL_UNSUPPORTED, "only SELECT runs in the query engine");
+    KAL_TRY(bind_params(q, plan, err));
+    if (api->pending_prepared_streaming(q->prepared, &q->pending) != DuckDBSuccess)
+        return failure(q, api->pending_error(q->pending), err);
+    if (api->execute_pending(q->pending, &q->result) != DuckDBSuccess)
+        return failure(q, api->result_error(&q->result), err);
+    KAL_TRY(kal_result_deliver(q->slot, &q->result, q->query, q->sink, err));
+    const char *late = api->result_error(&q->result);
+    if (late != NULL && late[0] != '\0')
+        return failure(q, late, err);
+    return kal_watch_check(q->slot, err);
+}
+
+static kal_status run_planned(query_run *q, const kal_plan *plan, kal_error *err)
+{
+    const kal_duckdb *api = &q->slot->engine->api;
+
+    kal_buf_init(&q->text, NULL);
+    kal_rewrite_apply(&q->rewrite, q->query->sql, &q->text);
+    kal_buf_append_byte(&q->text, '\0');
+    kal_watch_begin(q->slot, q->query);
+    kal_status status = execute(q, plan, err);
+    kal_watch_end(q->slot);
+    api->destroy_result(&q->result);
+    api->destroy_pending(&q->pending);
+    api->destroy_prepare(&q->prepared);
+    kal_buf_release(&q->text);
+    return status;
+}
+
+kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engine_query_args *query,
+                            const kal_engine_sink *sink, kal_error *err)
+{
+    query_run q = {.query = query, .sink = sink};
+    kal_plan *plan = NULL;
+    kal_arena arena;
+
+    KAL_TRY(kal_slot_acquire(engine, query, &q.slot, err));
+    kal_arena_init(&arena, query->budget);
+    kal_status status =
+        plan_text(q.slot, statement, query->sql, query->is_admin, &arena, &plan, &q.rewrite, err);
+    if (status == KAL_OK) {
+        q.slot->statement = statement;
+        q.slot->tables = q.rewrite.tables;
+        q.slot->table_count = q.rewrite.table_count;
+        status = run_planned(&q, plan, err);
+    }
+    kal_slot_release(q.slot);
+    kal_arena_release(&arena);
+    return status;
+}
+
+kal_status kal_engine_check(kal_engine *engine, void *statement, kal_bytes sql,
+                            kal_bytes default_schema, kal_error *err)
+{
+    const kal_engine_query_args query = {.sql = sql, .default_schema = default_schema};
+    kal_rewrite rewrite;
+    kal_slot *slot = NULL;
+    kal_plan *plan = NULL;
+    kal_arena arena;
+
+    KAL_TRY(kal_slot_acquire(engine, &query, &slot, err));
+    kal_arena_init(&arena, NULL);
+    kal_status status = plan_text(slot, statement, sql, false, &arena, &plan, &rewrite, err);
+    kal_slot_release(slot);
+    kal_arena_release(&arena);
+    return status;
+}

@@ -1,0 +1,245 @@
+/*
+ * rewrite.c: from the user's text to the one DuckDB runs: each table becomes kal_scan(i) under the
+ * same name; everything else stays as it was written.
+ *
+ * Hidden columns (_seq, _deleted) are part of a table only when the statement names one where that
+ * table can be meant; then the stars of that SELECT leave them out explicitly.
+ */
+#include "engine/engine_internal.h"
+#include "engine/lex.h"
+
+#include <stdlib.h>
+
+typedef struct rewriting {
+    kal_engine *engine;
+    void *statement;
+    kal_bytes text;
+    const kal_plan *plan;
+    kal_arena *arena;
+    kal_rewrite *out;
+} rewriting;
+
+static kal_status too_large(kal_error *err)
+{
+    return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+}
+
+static kal_status add_edit(rewriting *r, size_t start, size_t end, kal_bytes text, kal_error *err)
+{
+    kal_edit edit = {start, end, text};
+    return kal_vec_try_push_in(r->arena, &r->out->edits, edit) ? KAL_OK : too_large(err);
+}
+
+/* ---- tables ---- */
+
+static kal_status resolve_tables(rewriting *r, kal_error *err)
+{
+    size_t count = r->plan->tables.len;
+    r->out->tables = kal_arena_try_array(r->arena, count + 1, sizeof *r->out->tables);
+    r->out->table_count = count;
+    if (r->out->tables == NULL)
+        return too_large(err);
+    for (size_t i = 0; i < count; i++) {
+        const kal_plan_table *t = &r->plan->tables.items[i];
+        kal_status status = r->engine->ops->resolve(r->statement, t->schema, t->name,
+                                                    &r->out->tables[i].table, err);
+        if (status != KAL_OK) {
+            kal_error_at(err, t->start);
+            return status;
+        }
+    }
+    return KAL_OK;
+}
+
+static kal_status edit_tables(rewriting *r, kal_error *err)
+{
+    for (size_t i = 0; i < r->plan->tables.len; i++) {
+        const kal_plan_table *t = &r->plan->tables.items[i];
+        kal_buf text; /* owned */
+        kal_bytes copy;
+        kal_buf_init(&text, NULL);
+        kal_buf_printf(&text, "kal_scan(%zu)", i);
+        if (t->alias.len == 0) {
+            kal_buf_append_cstr(&text, " AS ");
+            kal_lex_quote(&text, t->name);
+        }
+        bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &copy);
+        kal_buf_release(&text);
+        if (!kept)
+            return too_large(err);
+        KAL_TRY(add_edit(r, t->start, t->end, copy, err));
+    }
+    return KAL_OK;
+}
+
+/* ---- schema.table.column ---- */
+
+static bool names_table(const rewriting *r, const kal_plan_column *c)
+{
+    for (size_t i = 0; i < r->plan->tables.len; i++) {
+        const kal_plan_table *t = &r->plan->tables.items[i];
+        if (t->alias.len == 0 && kal_bytes_equal_nocase(t->name, c->table) &&
+            kal_bytes_equal_nocase(r->out->tables[i].table.schema, c->schema) &&
+            kal_plan_within(r->plan, c->scope, t->scope))
+            return true;
+    }
+    return false;
+}
+
+/* The schema goes: kal_scan has none. */
+static kal_status edit_columns(rewriting *r, kal_error *err)
+{
+    for (size_t i = 0; i < r->plan->columns.len; i++) {
+        const kal_plan_column *c = &r->plan->columns.items[i];
+        size_t position = c->end;
+        if (!names_table(r, c))
+            continue;
+        kal_lex_token dot = kal_lex_next(r->text, &position);
+        if (dot.kind == KAL_LEX_OTHER && r->text.ptr[dot.start] == '.')
+            KAL_TRY(add_edit(r, c->start, dot.end, (kal_bytes){0}, err));
+    }
+    return KAL_OK;
+}
+
+/* ---- hidden columns ---- */
+
+static bool is_hidden_of(const kal_engine_table *t, kal_bytes name)
+{
+    for (size_t i = t->column_count - t->hidden_count; i < t->column_count; i++) {
+        if (kal_bytes_equal_nocase(t->columns[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+static void find_hidden(rewriting *r)
+{
+    for (size_t n = 0; n < r->plan->names.len; n++) {
+        const kal_plan_name *name = &r->plan->names.items[n];
+        for (size_t i = 0; i < r->plan->tables.len; i++) {
+            if (is_hidden_of(&r->out->tables[i].table, name->name) &&
+                kal_plan_within(r->plan, name->scope, r->plan->tables.items[i].scope))
+                r->out->tables[i].shows_hidden = true;
+        }
+    }
+}
+
+static kal_bytes known_as(const kal_plan_table *t)
+{
+    return t->alias.len > 0 ? t->alias : t->name;
+}
+
+static const kal_scan_table *hidden_in_star(const rewriting *r, const kal_plan_star *star)
+{
+    for (size_t i = 0; i < r->plan->tables.len; i++) {
+        const kal_plan_table *t = &r->plan->tables.items[i];
+        if (r->out->tables[i].shows_hidden && t->scope == star->scope &&
+            (star->relation.len == 0 || kal_bytes_equal_nocase(star->relation, known_as(t))))
+            return &r->out->tables[i];
+    }
+    return NULL;
+}
+
+static kal_status no_hidden_here(size_t position, kal_error *err)
+{
+    kal_error_set(err, KAL_UNSUPPORTED,
+                  "hidden columns cannot be used together with this * or join");
+    kal_error_hint(err, "name the columns that are wanted");
+    kal_error_at(err, position);
+    return KAL_UNSUPPORTED;
+}
+
+static kal_status edit_star(rewriting *r, const kal_plan_star *star, kal_error *err)
+{
+    const kal_scan_table *table = hidden_in_star(r, star);
+    kal_buf text; /* owned */
+    kal_bytes copy;
+
+    if (table == NULL)
+        return KAL_OK;
+    if (star->end == 0 || !star->plain)
+        return no_hidden_here(star->position, err);
+    kal_buf_init(&text, NULL);
+    kal_buf_append_cstr(&text, " EXCLUDE (");
+    const kal_engine_table *t = &table->table;
+    for (size_t i = t->column_count - t->hidden_count; i < t->column_count; i++) {
+        if (i > t->column_count - t->hidden_count)
+            kal_buf_append_cstr(&text, ", ");
+        kal_lex_quote(&text, t->columns[i].name);
+    }
+    kal_buf_append_byte(&text, ')');
+    bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &copy);
+    kal_buf_release(&text);
+    return kept ? add_edit(r, star->end, star->end, copy, err) : too_large(err);
+}
+
+static kal_status edit_hidden(rewriting *r, kal_error *err)
+{
+    find_hidden(r);
+    for (size_t i = 0; i < r->plan->tables.len; i++) {
+        const kal_plan_table *t = &r->plan->tables.items[i];
+        if (r->out->tables[i].shows_hidden && r->plan->scopes.items[t->scope].merges)
+            return no_hidden_here(t->start, err);
+    }
+    for (size_t i = 0; i < r->plan->stars.len; i++)
+        KAL_TRY(edit_star(r, &r->plan->stars.items[i], err));
+    return KAL_OK;
+}
+
+/* ---- entry points ---- */
+
+static int compare_edits(const void *a, const void *b)
+{
+    const kal_edit *x = a;
+    const kal_edit *y = b;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+kal_status kal_rewrite_plan(kal_engine *engine, void *statement, kal_bytes text,
+                            const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
+                            kal_error *err)
+{
+    rewriting r = {engine, statement, text, plan, arena, out};
+
+    *out = (kal_rewrite){0};
+    KAL_TRY(resolve_tables(&r, err));
+    KAL_TRY(edit_tables(&r, err));
+    KAL_TRY(edit_columns(&r, err));
+    KAL_TRY(edit_hidden(&r, err));
+    if (out->edits.len > 1)
+        qsort(out->edits.items, out->edits.len, sizeof *out->edits.items, compare_edits);
+    return KAL_OK;
+}
+
+void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < rewrite->edits.len; i++) {
+        const kal_edit *edit = &rewrite->edits.items[i];
+        if (edit->start < at) /* the same place twice */
+            continue;
+        kal_buf_append(out, text.ptr + at, edit->start - at);
+        kal_buf_append_bytes(out, edit->text);
+        at = edit->end;
+    }
+    kal_buf_append(out, text.ptr + at, text.len - at);
+}
+
+size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position)
+{
+    size_t old_at = 0; /* end of the last edit, in both texts */
+    size_t new_at = 0;
+    for (size_t i = 0; i < rewrite->edits.len; i++) {
+        const kal_edit *edit = &rewrite->edits.items[i];
+        if (edit->start < old_at)
+            continue;
+        size_t new_start = new_at + (edit->start - old_at);
+        if (position < new_start)
+            break;
+        if (position < new_start + edit->text.len)
+            return edit->start;
+        new_at = new_start + edit->text.len;
+        old_at = edit->end;
+    }
+    return old_at + (position - new_at);
+}
