@@ -111,7 +111,7 @@
     X(create_uuid)                                                                                 \
     X(create_array_value)                                                                          \
     X(destroy_value)                                                                               \
-    X(get_uint64)                                                                                  \
+    X(get_int64)                                                                                   \
     X(create_table_function)                                                                       \
     X(destroy_table_function)                                                                      \
     X(table_function_set_name)                                                                     \

@@ -92,8 +92,10 @@ static void generated_value(duckdb_function_info info, duckdb_data_chunk input,
     kal_arena_release(&arena);
 }
 
-static kal_status register_name(kal_engine *engine, duckdb_connection connection, const char *name,
-                                duckdb_type result, duckdb_scalar_function_t fn, kal_error *err)
+/* `as` is the name in SQL, `name` the one our callbacks ask for. */
+static kal_status register_name(kal_engine *engine, duckdb_connection connection, const char *as,
+                                const char *name, duckdb_type result, duckdb_scalar_function_t fn,
+                                kal_error *err)
 {
     const kal_duckdb *api = &engine->api;
     duckdb_scalar_function function = api->create_scalar_function(); /* owned */
@@ -103,7 +105,7 @@ static kal_status register_name(kal_engine *engine, duckdb_connection connection
     if (extra == NULL)
         kal_die("out of memory: function");
     *extra = (bound_name){engine, name};
-    api->scalar_function_set_name(function, name);
+    api->scalar_function_set_name(function, as);
     api->scalar_function_set_return_type(function, type);
     api->destroy_logical_type(&type);
     api->scalar_function_set_volatile(function);
@@ -312,15 +314,44 @@ static kal_status register_cosine(kal_engine *engine, duckdb_connection connecti
     return kal_error_set(err, KAL_INTERNAL, "DuckDB refuses the function cosine_distance");
 }
 
+/*
+ * DuckDB has most of these names already, and refuses a second function of the name. So ours get
+ * names of their own, which no user's text may use, and a macro in the default catalog, which is
+ * looked at before DuckDB's own.
+ */
+static kal_status register_session(kal_engine *engine, duckdb_connection connection,
+                                   const char *name, kal_error *err)
+{
+    char own[64];
+    char macro[160];
+    duckdb_result result;
+    kal_status status = KAL_OK;
+
+    snprintf(own, sizeof own, "kal_%s", name);
+    KAL_TRY(register_name(engine, connection, own, name, DUCKDB_TYPE_VARCHAR, session_value, err));
+    snprintf(macro, sizeof macro, "CREATE MACRO \"%s\"() AS %s()", name, own);
+    if (engine->api.query(connection, macro, &result) != DuckDBSuccess)
+        status = kal_error_set(err, KAL_INTERNAL, "DuckDB refuses the macro %s: %s", name,
+                               engine->api.result_error(&result));
+    engine->api.destroy_result(&result);
+    return status;
+}
+
+static const struct {
+    const char *name;
+    duckdb_type result;
+} GENERATED[] = {
+    {"snowflake_id", DUCKDB_TYPE_BIGINT},
+    {"uuid_v7", DUCKDB_TYPE_VARCHAR},
+    {"ulid", DUCKDB_TYPE_VARCHAR},
+};
+
 kal_status kal_functions_register(kal_engine *engine, duckdb_connection connection, kal_error *err)
 {
     for (size_t i = 0; i < KAL_SESSION_COUNT; i++)
-        KAL_TRY(register_name(engine, connection, kal_session_names[i], DUCKDB_TYPE_VARCHAR,
-                              session_value, err));
-    KAL_TRY(register_name(engine, connection, "snowflake_id", DUCKDB_TYPE_BIGINT, generated_value,
-                          err));
-    KAL_TRY(
-        register_name(engine, connection, "uuid_v7", DUCKDB_TYPE_VARCHAR, generated_value, err));
-    KAL_TRY(register_name(engine, connection, "ulid", DUCKDB_TYPE_VARCHAR, generated_value, err));
+        KAL_TRY(register_session(engine, connection, kal_session_names[i], err));
+    for (size_t i = 0; i < KAL_ARRAY_LEN(GENERATED); i++)
+        KAL_TRY(register_name(engine, connection, GENERATED[i].name, GENERATED[i].name,
+                              GENERATED[i].result, generated_value, err));
     return register_cosine(engine, connection, err);
 }

@@ -32,7 +32,7 @@ typedef struct scan_state {
 static uint64_t index_of(const kal_duckdb *api, duckdb_bind_info info)
 {
     duckdb_value parameter = api->bind_get_parameter(info, 0); /* owned */
-    uint64_t index = api->get_uint64(parameter);
+    uint64_t index = (uint64_t)api->get_int64(parameter);
     api->destroy_value(&parameter);
     return index;
 }
@@ -164,7 +164,7 @@ kal_status kal_scan_register(kal_engine *engine, duckdb_connection connection, k
 {
     const kal_duckdb *api = &engine->api;
     duckdb_table_function function = api->create_table_function(); /* owned */
-    duckdb_logical_type number = api->create_logical_type(DUCKDB_TYPE_UBIGINT);
+    duckdb_logical_type number = api->create_logical_type(DUCKDB_TYPE_BIGINT);
 
     api->table_function_set_name(function, "kal_scan");
     api->table_function_add_parameter(function, number);

@@ -188,6 +188,7 @@ static kal_status integer_arithmetic(const kal_expr *e, context *c, int64_t a, i
             *out = kal_value_null(e->type);
             return KAL_OK;
         }
+        ok = b != -1 || a != low; /* as DuckDB, although 0 would do */
         r = b == -1 ? 0 : a % b;
         break;
     }

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { ROWS = 120, QUERIES = 1500, TAKEN_MIN_PERCENT = 40 };
+enum { ROWS = 120, QUERIES = 1500, ONE_SIDED_MAX_PERCENT = 2, TAKEN_MIN_PERCENT = 40 };
 
 typedef struct column_spec {
     const char *name;
@@ -332,6 +332,16 @@ static kal_bytes schema_text(test_reply *reply)
     return copy;
 }
 
+/*
+ * SQL leaves open which rows an expression is computed for: a LIMIT or the other side of an AND may
+ * spare one way the overflow that the other meets. Those are counted, and may be a few.
+ */
+static bool met_by_one_only(const test_reply *fast, const test_reply *engine)
+{
+    const char *code = fast->code != NULL ? fast->code : engine->code;
+    return (fast->code == NULL) != (engine->code == NULL) && strcmp(code, "INVALID_INPUT") == 0;
+}
+
 static bool same(test_reply *fast, test_reply *engine, bool ordered)
 {
     if (fast->code != NULL || engine->code != NULL)
@@ -340,14 +350,25 @@ static bool same(test_reply *fast, test_reply *engine, bool ordered)
            kal_bytes_equal(canonical(fast, ordered), canonical(engine, ordered));
 }
 
-/* True when the fast path took the query. */
-static bool compare_query(test_db *db, const char *sql, bool ordered)
+typedef struct tally {
+    unsigned taken;     /* by the fast path */
+    unsigned one_sided; /* an error on one way only */
+} tally;
+
+static void compare_query(test_db *db, const char *sql, bool ordered, tally *counts)
 {
     test_reply fast = test_db_query(db, &(test_query){.sql = sql, .path = KAL_PATH_FAST});
     bool taken = fast.code == NULL || strcmp(fast.code, "UNSUPPORTED") != 0;
     if (taken) {
         test_reply engine = test_db_query(db, &(test_query){.sql = sql, .path = KAL_PATH_ENGINE});
-        if (!same(&fast, &engine, ordered)) {
+        counts->taken++;
+        if (met_by_one_only(&fast, &engine)) {
+            counts->one_sided++;
+            if (getenv("KAL_TEST_VERBOSE") != NULL)
+                fprintf(stderr, "%s\n  %s%s\n", sql, fast.code != NULL ? "fast" : "engine",
+                        fast.code != NULL ? (const char *)fast.text.ptr
+                                          : (const char *)engine.text.ptr);
+        } else if (!same(&fast, &engine, ordered)) {
             fprintf(stderr, "%s\nfast:   %.3000s\nengine: %.3000s\n", sql,
                     (const char *)fast.text.ptr, (const char *)engine.text.ptr);
             fail_msg("the two ways disagree");
@@ -355,14 +376,13 @@ static bool compare_query(test_db *db, const char *sql, bool ordered)
         test_reply_release(&engine);
     }
     test_reply_release(&fast);
-    return taken;
 }
 
 static void both_ways_agree(void **state)
 {
     (void)state;
     generator g;
-    unsigned taken = 0;
+    tally counts = {0};
     test_db *db = test_db_open(false);
 
     kal_test_seed(&g.rng);
@@ -371,10 +391,12 @@ static void both_ways_agree(void **state)
     for (unsigned i = 0; i < QUERIES; i++) {
         bool ordered = false;
         make_query(&g, &ordered);
-        taken += compare_query(db, (const char *)g.sql.ptr, ordered);
+        compare_query(db, (const char *)g.sql.ptr, ordered, &counts);
     }
-    printf("%u of %d queries were for the fast path\n", taken, QUERIES);
-    assert_true(taken * 100 >= QUERIES * TAKEN_MIN_PERCENT);
+    printf("%u of %d queries were for the fast path, %u met an error on one way only\n",
+           counts.taken, QUERIES, counts.one_sided);
+    assert_true(counts.taken * 100 >= QUERIES * TAKEN_MIN_PERCENT);
+    assert_true(counts.one_sided * 100 <= QUERIES * ONE_SIDED_MAX_PERCENT);
     kal_buf_release(&g.sql);
     test_db_close(db);
 }
