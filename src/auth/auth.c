@@ -1,11 +1,9 @@
 /*
- * auth.c: the secret, logging in, and whom a token stands for.
+ * auth.c: logging in, and whom a token stands for.
  */
 #include "auth/auth.h"
 #include "auth/auth_internal.h"
 #include "base/assert.h"
-#include "base/log.h"
-#include "base/rng.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -37,34 +35,6 @@ static char *path_in(const char *dir, const char *name)
     return path;
 }
 
-static kal_status make_secret(kal_auth *auth, const char *path, kal_error *err)
-{
-    kal_random_bytes(auth->secret, sizeof auth->secret);
-    return kal_files_replace(auth->files, path, kal_bytes_of(auth->secret, sizeof auth->secret),
-                             0600, err);
-}
-
-static kal_status read_secret(kal_auth *auth, const char *path, kal_error *err)
-{
-    kal_buf content; /* owned */
-
-    kal_buf_init(&content, NULL);
-    kal_status status = kal_files_read(auth->files, path, &content, err);
-    if (status == KAL_NOT_FOUND)
-        status = make_secret(auth, path, err);
-    else if (status == KAL_OK && content.len != sizeof auth->secret)
-        status = kal_error_set(err, KAL_CORRUPT,
-                               "'%s' has %zu bytes instead of %zu; remove it to make a new one, "
-                               "which ends all logins",
-                               path, content.len, sizeof auth->secret);
-    else if (status == KAL_OK)
-        memcpy(auth->secret, content.ptr, sizeof auth->secret);
-    if (content.len > 0)
-        sodium_memzero(content.ptr, content.len);
-    kal_buf_release(&content);
-    return status;
-}
-
 kal_status kal_auth_open(kal_catalog *catalog, const kal_files *files, const char *data_dir,
                          const kal_clock *clock, const char *root_password, kal_auth **auth_out,
                          kal_error *err)
@@ -84,7 +54,7 @@ kal_status kal_auth_open(kal_catalog *catalog, const kal_files *files, const cha
     auth->setup_path = path_in(data_dir, "setup-token");
     pthread_mutex_init(&auth->setup_lock, NULL);
     char *secret_path = path_in(data_dir, "token-secret");
-    kal_status status = read_secret(auth, secret_path, err);
+    kal_status status = kal_secret_open(files, secret_path, auth->secret, err);
     free(secret_path);
     if (status == KAL_OK)
         status = kal_setup_open(auth, root_password, err);
@@ -105,11 +75,17 @@ void kal_auth_close(kal_auth *auth)
     kal_throttle_close(auth->addresses);
     pthread_mutex_destroy(&auth->setup_lock);
     sodium_memzero(auth->secret, sizeof auth->secret);
+    sodium_memzero(auth->setup_token, sizeof auth->setup_token);
     free(auth->setup_path);
     free(auth);
 }
 
 /* ---- logging in ---- */
+
+int64_t kal_auth_mono_us(const kal_auth *auth)
+{
+    return (int64_t)(kal_clock_mono_ns(auth->clock) / 1000);
+}
 
 static kal_principal principal_of(const kal_user *user)
 {
@@ -154,7 +130,7 @@ static kal_status throttled(kal_auth *auth, kal_bytes user, kal_bytes address, i
 kal_status kal_auth_login(kal_auth *auth, kal_bytes user, kal_bytes password, const char *peer,
                           kal_arena *arena, kal_login *login_out, kal_error *err)
 {
-    int64_t now_us = kal_clock_wall_us(auth->clock);
+    int64_t now_us = kal_auth_mono_us(auth);
     kal_bytes address = kal_cstr(peer);
     kal_user found = {0};
 

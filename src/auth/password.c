@@ -11,27 +11,6 @@
 
 enum { MEMORY_BYTES = 19 * 1024 * 1024, PASSES = 2 };
 
-/* The most used passwords of leaks that are long enough to pass otherwise. */
-static const char *const COMMON[] = {
-    "12345678",   "123456789", "1234567890", "password",   "password1",     "password123",
-    "passw0rd",   "qwertyui",  "qwerty123",  "qwertyuiop", "1q2w3e4r",      "1q2w3e4r5t",
-    "1qaz2wsx",   "iloveyou",  "sunshine",   "princess",   "football",      "baseball",
-    "welcome1",   "abcd1234",  "abc12345",   "admin123",   "administrator", "letmein1",
-    "trustno1",   "superman",  "11111111",   "00000000",   "88888888",      "87654321",
-    "987654321",  "asdfghjk",  "zxcvbnm1",   "changeme",   "computer",      "starwars",
-    "whatever",   "michelle",  "jennifer",   "11223344",   "qazwsxedc",     "kalamdb1",
-    "kalamdb123", "root1234",  "rootroot",   "changeme1",  "default1",      "internet",
-};
-
-static bool is_common(kal_bytes password)
-{
-    for (size_t i = 0; i < KAL_ARRAY_LEN(COMMON); i++) {
-        if (kal_bytes_equal_nocase(password, kal_cstr(COMMON[i])))
-            return true;
-    }
-    return false;
-}
-
 static kal_status weak(kal_error *err)
 {
     kal_error_code(err, "WEAK_PASSWORD");
@@ -45,7 +24,7 @@ kal_status kal_password_hash(kal_bytes password, kal_arena *arena, char **hash_o
                       KAL_PASSWORD_BYTES_MAX);
         return weak(err);
     }
-    if (is_common(password)) {
+    if (kal_password_is_common(password)) {
         kal_error_set(err, KAL_INVALID, "this password is among the first that anybody would try");
         return weak(err);
     }

@@ -76,17 +76,47 @@ static kal_status make_setup_token(kal_auth *auth, kal_error *err)
     memcpy(line, auth->setup_token, sizeof auth->setup_token);
     line[sizeof auth->setup_token - 1] = '\n';
     auth->needs_setup = true;
-    return kal_files_replace(auth->files, auth->setup_path,
-                             kal_bytes_of(line, sizeof auth->setup_token), 0600, err);
+    kal_status status = kal_files_replace(auth->files, auth->setup_path,
+                                          kal_bytes_of(line, sizeof auth->setup_token), 0600, err);
+    sodium_memzero(bytes, sizeof bytes);
+    sodium_memzero(line, sizeof line);
+    return status;
+}
+
+static kal_status root_has_password(kal_auth *auth, bool *has_out, kal_error *err)
+{
+    kal_user root;
+    kal_arena arena;
+
+    kal_arena_init(&arena, NULL);
+    kal_status status = kal_catalog_get_user(auth->catalog, KAL_STR("root"), &arena, &root, err);
+    if (status == KAL_NOT_FOUND)
+        status = kal_error_set(err, KAL_CORRUPT, "the catalog has no user 'root'");
+    *has_out = status == KAL_OK && root.password_hash.len > 0;
+    kal_arena_release(&arena);
+    return status;
+}
+
+static kal_status set_root_only(kal_auth *auth, const char *root_password, kal_error *err)
+{
+    kal_status status =
+        carry_out(auth, kal_cstr(root_password), (kal_bytes){0}, (kal_bytes){0}, err);
+    if (status == KAL_INVALID)
+        kal_error_hint(err, "this is about the password for root that was given at start");
+    return status;
 }
 
 kal_status kal_setup_open(kal_auth *auth, const char *root_password, kal_error *err)
 {
-    if (kal_catalog_any_password(auth->catalog))
-        return kal_files_remove(auth->files, auth->setup_path, err); /* of a crash meanwhile */
-    if (root_password == NULL || root_password[0] == '\0')
+    bool has_password = false;
+
+    KAL_TRY(root_has_password(auth, &has_password, err));
+    if (!has_password && root_password != NULL && root_password[0] != '\0')
+        KAL_TRY(set_root_only(auth, root_password, err));
+    if (!kal_catalog_any_password(auth->catalog))
         return make_setup_token(auth, err);
-    return carry_out(auth, kal_cstr(root_password), (kal_bytes){0}, (kal_bytes){0}, err);
+    finish_setup(auth); /* the file may be there of an earlier start */
+    return KAL_OK;
 }
 
 static kal_status refuse(const char *why, const char *code, kal_error *err)
@@ -117,7 +147,7 @@ static kal_status setup_locked(kal_auth *auth, kal_bytes token, kal_bytes root_p
 kal_status kal_auth_setup(kal_auth *auth, kal_bytes setup_token, kal_bytes root_password,
                           kal_bytes user, kal_bytes password, const char *peer, kal_error *err)
 {
-    int64_t now_us = kal_clock_wall_us(auth->clock);
+    int64_t now_us = kal_auth_mono_us(auth);
     kal_bytes address = kal_cstr(peer);
 
     if (!kal_throttle_may_try(auth->addresses, address, now_us))
@@ -132,10 +162,7 @@ kal_status kal_auth_setup(kal_auth *auth, kal_bytes setup_token, kal_bytes root_
 
 bool kal_auth_needs_setup(kal_auth *auth)
 {
-    pthread_mutex_lock(&auth->setup_lock);
-    bool needs = auth->needs_setup;
-    pthread_mutex_unlock(&auth->setup_lock);
-    return needs;
+    return auth->needs_setup;
 }
 
 const char *kal_auth_setup_token_path(kal_auth *auth)

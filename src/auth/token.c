@@ -127,6 +127,12 @@ static const kal_json *take_text(const kal_json *json, const char *key)
     return member != NULL && member->kind == KAL_JSON_STRING ? member : NULL;
 }
 
+static bool is_user_id(kal_bytes text)
+{
+    return text.len > 0 && text.len <= KAL_USER_ID_BYTES_MAX &&
+           memchr(text.ptr, 0, text.len) == NULL;
+}
+
 static bool read_claims(const kal_json *json, kal_token_claims *claims)
 {
     const kal_json *issuer = take_text(json, "iss");
@@ -143,7 +149,7 @@ static bool read_claims(const kal_json *json, kal_token_claims *claims)
         !take_number(json, "exp", &claims->expires_s))
         return false;
     if (!kal_bytes_equal(issuer->text, kal_cstr(ISSUER)) || user_no <= 0 || generation < 0 ||
-        generation > UINT32_MAX || user->text.len > KAL_USER_ID_BYTES_MAX ||
+        generation > UINT32_MAX || !is_user_id(user->text) ||
         !kal_role_parse(role->text, &claims->principal.role))
         return false;
     claims->is_refresh = kal_bytes_equal(type->text, KAL_STR("refresh"));

@@ -27,6 +27,8 @@ struct kal_files {
     kal_status (*read)(const kal_files *files, const char *path, kal_buf *out, kal_error *err);
     kal_status (*replace)(const kal_files *files, const char *path, kal_bytes content,
                           unsigned mode, kal_error *err);
+    kal_status (*mode)(const kal_files *files, const char *path, unsigned *mode_out,
+                       kal_error *err);
     kal_status (*remove)(const kal_files *files, const char *path, kal_error *err);
     kal_status (*make_dir)(const kal_files *files, const char *path, kal_error *err);
     kal_status (*lock)(const kal_files *files, const char *path, int *lock_out, kal_error *err);
@@ -162,6 +164,17 @@ static kal_status system_replace(const kal_files *files, const char *path, kal_b
     return error == 0 ? KAL_OK : io_error(err, "write", path, error);
 }
 
+static kal_status system_mode(const kal_files *files, const char *path, unsigned *mode_out,
+                              kal_error *err)
+{
+    struct stat info;
+    (void)files;
+    if (stat(path, &info) != 0)
+        return errno == ENOENT ? KAL_NOT_FOUND : io_error(err, "look at", path, errno);
+    *mode_out = info.st_mode & 07777u;
+    return KAL_OK;
+}
+
 static kal_status system_remove(const kal_files *files, const char *path, kal_error *err)
 {
     (void)files;
@@ -236,6 +249,7 @@ const kal_files *kal_files_system(void)
     static const kal_files SYSTEM = {
         .read = system_read,
         .replace = system_replace,
+        .mode = system_mode,
         .remove = system_remove,
         .make_dir = system_make_dir,
         .lock = system_lock,
@@ -248,6 +262,7 @@ const kal_files *kal_files_system(void)
 
 typedef struct memory_file {
     kal_buf content;
+    unsigned mode;
     bool is_dir;
 } memory_file;
 
@@ -283,13 +298,15 @@ static void free_file(memory_file *file)
     free(file);
 }
 
-static void memory_put(struct memory *m, const char *path, kal_bytes content, bool is_dir)
+static void memory_put(struct memory *m, const char *path, kal_bytes content, unsigned mode,
+                       bool is_dir)
 {
     memory_file *file = calloc(1, sizeof *file);
     if (file == NULL)
         kal_die("out of memory: file '%s'", path);
     kal_buf_init(&file->content, NULL);
     kal_buf_append_bytes(&file->content, content);
+    file->mode = mode;
     file->is_dir = is_dir;
     free_file(kal_map_put(&m->files, kal_cstr(path), file));
 }
@@ -321,7 +338,8 @@ static kal_status memory_read(const kal_files *files, const char *path, kal_buf 
 }
 
 /* One of the three states that a failed replace may leave. */
-static void leave_failed_replace(struct memory *m, const char *path, kal_bytes content)
+static void leave_failed_replace(struct memory *m, const char *path, kal_bytes content,
+                                 unsigned mode)
 {
     uint64_t outcome = kal_rng_below(&m->rng, 3);
     if (outcome == 0)
@@ -329,35 +347,46 @@ static void leave_failed_replace(struct memory *m, const char *path, kal_bytes c
     if (outcome == 1) {
         char *temporary = temporary_name(path); /* owned */
         size_t torn_len = (size_t)kal_rng_below(&m->rng, content.len + 1);
-        memory_put(m, temporary, kal_bytes_of(content.ptr, torn_len), false);
+        memory_put(m, temporary, kal_bytes_of(content.ptr, torn_len), mode, false);
         free(temporary);
         return;
     }
-    memory_put(m, path, content, false);
+    memory_put(m, path, content, mode, false);
 }
 
 static kal_status replace_locked(struct memory *m, const char *path, kal_bytes content,
-                                 kal_error *err)
+                                 unsigned mode, kal_error *err)
 {
     const memory_file *file = kal_map_find(&m->files, kal_cstr(path));
     if (file != NULL && file->is_dir)
         return io_error(err, "write", path, EISDIR);
     if (should_fail(m)) {
-        leave_failed_replace(m, path, content);
+        leave_failed_replace(m, path, content, mode);
         return injected(err, "write", path);
     }
-    memory_put(m, path, content, false);
+    memory_put(m, path, content, mode, false);
     return KAL_OK;
 }
 
 static kal_status memory_replace(const kal_files *files, const char *path, kal_bytes content,
                                  unsigned mode, kal_error *err)
 {
-    (void)mode; /* one user */
     pthread_mutex_lock(&files->memory->mutex);
-    kal_status status = replace_locked(files->memory, path, content, err);
+    kal_status status = replace_locked(files->memory, path, content, mode, err);
     pthread_mutex_unlock(&files->memory->mutex);
     return status;
+}
+
+static kal_status memory_mode(const kal_files *files, const char *path, unsigned *mode_out,
+                              kal_error *err)
+{
+    (void)err;
+    pthread_mutex_lock(&files->memory->mutex);
+    const memory_file *file = kal_map_find(&files->memory->files, kal_cstr(path));
+    if (file != NULL)
+        *mode_out = file->mode;
+    pthread_mutex_unlock(&files->memory->mutex);
+    return file == NULL ? KAL_NOT_FOUND : KAL_OK;
 }
 
 static kal_status remove_locked(struct memory *m, const char *path, kal_error *err)
@@ -389,7 +418,7 @@ static kal_status make_dir_locked(struct memory *m, const char *path, kal_error 
         return file->is_dir ? KAL_OK : io_error(err, "make directory", path, ENOTDIR);
     if (should_fail(m))
         return injected(err, "make directory", path);
-    memory_put(m, path, (kal_bytes){0}, true);
+    memory_put(m, path, (kal_bytes){0}, 0700, true);
     return KAL_OK;
 }
 
@@ -453,6 +482,7 @@ kal_files *kal_files_mem(uint64_t seed, unsigned fail_per_1000)
     *files = (kal_files){
         .read = memory_read,
         .replace = memory_replace,
+        .mode = memory_mode,
         .remove = memory_remove,
         .make_dir = memory_make_dir,
         .lock = memory_lock_file,
@@ -490,6 +520,13 @@ kal_status kal_files_replace(const kal_files *files, const char *path, kal_bytes
                              unsigned mode, kal_error *err)
 {
     return files->replace(files, path, content, mode, err);
+}
+
+kal_status kal_files_mode(const kal_files *files, const char *path, unsigned *mode_out,
+                          kal_error *err)
+{
+    *mode_out = 0;
+    return files->mode(files, path, mode_out, err);
 }
 
 kal_status kal_files_remove(const kal_files *files, const char *path, kal_error *err)

@@ -23,6 +23,9 @@ KAL_MUST_CHECK kal_status kal_files_read(const kal_files *files, const char *pat
  * directory. After a crash the file is the old one or the new one. mode as for open(2). */
 KAL_MUST_CHECK kal_status kal_files_replace(const kal_files *files, const char *path,
                                             kal_bytes content, unsigned mode, kal_error *err);
+/* The permission bits of a file (07777), for secrets that others must not read. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_files_mode(const kal_files *files, const char *path,
+                                         unsigned *mode_out, kal_error *err);
 /* Removing what is not there is KAL_OK. */
 KAL_MUST_CHECK kal_status kal_files_remove(const kal_files *files, const char *path,
                                            kal_error *err);

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static const char *const SYSTEM[] = {"system", "information_schema"};
+static const char *const SYSTEM[] = {KAL_SYSTEM_NAMESPACE, KAL_INFORMATION_NAMESPACE};
 /* Free in the store, refused as new names: other databases give them a meaning. */
 static const char *const RESERVED[] = {"sys", "root",  "kalamdb",  "kalam",      "main",
                                        "sql", "admin", "internal", "pg_catalog", "datafusion"};

@@ -10,6 +10,9 @@
 
 #include "schema/table_definition.h"
 
+#define KAL_SYSTEM_NAMESPACE      "system"
+#define KAL_INFORMATION_NAMESPACE "information_schema"
+
 /* X(table, column, name, type, nullable); N: may be NULL, R: never */
 #define KAL_USERS_COLUMNS(X)                                                                       \
     X(USERS, USER_ID, "user_id", TEXT, R)                                                          \
@@ -132,15 +135,15 @@
 /* table, namespace, name, who may read: everybody who is logged in, or dba and system. The order is
  * the table_id, so new ones go to the end. */
 #define KAL_SYSTEM_TABLE_LIST(X)                                                                   \
-    X(USERS, "system", "users", DBA)                                                               \
-    X(JOBS, "system", "jobs", DBA)                                                                 \
-    X(NAMESPACES, "system", "namespaces", DBA)                                                     \
-    X(STORAGES, "system", "storages", DBA)                                                         \
-    X(LIVE_QUERIES, "system", "live_queries", DBA)                                                 \
-    X(TABLES, "system", "tables", DBA)                                                             \
-    X(TABLE_SCHEMAS, "system", "table_schemas", DBA)                                               \
-    X(INFO_TABLES, "information_schema", "tables", USER)                                           \
-    X(INFO_COLUMNS, "information_schema", "columns", USER)
+    X(USERS, KAL_SYSTEM_NAMESPACE, "users", DBA)                                                   \
+    X(JOBS, KAL_SYSTEM_NAMESPACE, "jobs", DBA)                                                     \
+    X(NAMESPACES, KAL_SYSTEM_NAMESPACE, "namespaces", DBA)                                         \
+    X(STORAGES, KAL_SYSTEM_NAMESPACE, "storages", DBA)                                             \
+    X(LIVE_QUERIES, KAL_SYSTEM_NAMESPACE, "live_queries", DBA)                                     \
+    X(TABLES, KAL_SYSTEM_NAMESPACE, "tables", DBA)                                                 \
+    X(TABLE_SCHEMAS, KAL_SYSTEM_NAMESPACE, "table_schemas", DBA)                                   \
+    X(INFO_TABLES, KAL_INFORMATION_NAMESPACE, "tables", USER)                                      \
+    X(INFO_COLUMNS, KAL_INFORMATION_NAMESPACE, "columns", USER)
 
 typedef enum kal_system_table {
     KAL_SYSTEM_NONE, /* table_id of a system table is this enum */

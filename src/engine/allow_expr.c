@@ -4,6 +4,7 @@
 #include "engine/allow_internal.h"
 #include "engine/allow_names.h"
 #include "engine/lex.h"
+#include "types/duckdb_ids.h"
 
 enum { COPIES_MAX = 4, TYPE_DEPTH_MAX = 16, EMBEDDING_MAX = 8192 };
 
@@ -69,41 +70,6 @@ static kal_status refuse_type(allow_walk *w, kal_bytes id, const kal_json *info)
 
 static kal_status walk_type_at(allow_walk *w, const kal_json *type, unsigned depth)
 {
-    static const char *const IDS[] = {
-        "NULL",
-        "BOOLEAN",
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "UTINYINT",
-        "USMALLINT",
-        "UINTEGER",
-        "UBIGINT",
-        "HUGEINT",
-        "UHUGEINT",
-        "FLOAT",
-        "DOUBLE",
-        "DECIMAL",
-        "VARCHAR",
-        "BLOB",
-        "DATE",
-        "TIME",
-        "TIMESTAMP",
-        "TIMESTAMP_S",
-        "TIMESTAMP_MS",
-        "TIMESTAMP_NS",
-        "TIMESTAMP WITH TIME ZONE",
-        "TIME WITH TIME ZONE",
-        "INTERVAL",
-        "UUID",
-        "LIST",
-        "ARRAY",
-        "STRUCT",
-        "MAP",
-        "INTEGER_LITERAL",
-        "STRING_LITERAL",
-    };
     kal_bytes id = kal_ast_text(type, "id");
     const kal_json *info = kal_ast_get(type, "type_info");
     if (depth > TYPE_DEPTH_MAX)
@@ -115,11 +81,8 @@ static kal_status walk_type_at(allow_walk *w, const kal_json *type, unsigned dep
         return allow_limit(w, "an array type may have %d elements", EMBEDDING_MAX);
     if (kal_ast_text(info, "collation").len > 0 || kal_ast_text(info, "alias").len > 0)
         return refuse_type(w, id, info);
-    for (size_t i = 0; i < KAL_ARRAY_LEN(IDS); i++) {
-        if (kal_ast_equals(id, IDS[i]))
-            return walk_children_types(w, info, depth);
-    }
-    return refuse_type(w, id, info);
+    return kal_duckdb_id_is_known(id) ? walk_children_types(w, info, depth)
+                                      : refuse_type(w, id, info);
 }
 
 kal_status allow_type(allow_walk *w, const kal_json *type)
@@ -179,9 +142,7 @@ static bool integer_constant(const kal_json *node, int64_t *out)
             return false;
     }
     *out = negative ? -v : v;
-    return kal_ast_equals(id, "INTEGER") || kal_ast_equals(id, "BIGINT") ||
-           kal_ast_equals(id, "INTEGER_LITERAL") || kal_ast_equals(id, "TINYINT") ||
-           kal_ast_equals(id, "SMALLINT");
+    return kal_duckdb_id_is_integer(id);
 }
 
 static const kal_json *argument(const kal_json *call, size_t i)
@@ -504,8 +465,7 @@ static bool time_constant(const kal_json *node)
 {
     kal_bytes id = kal_ast_text(kal_ast_get(node, "cast_type"), "id");
     return kal_ast_is(node, "class", "CAST") &&
-           kal_ast_is(kal_ast_get(node, "child"), "class", "CONSTANT") &&
-           (kal_ast_equals(id, "DATE") || kal_bytes_starts_with(id, KAL_STR("TIMESTAMP")));
+           kal_ast_is(kal_ast_get(node, "child"), "class", "CONSTANT") && kal_duckdb_id_is_day(id);
 }
 
 /* Rows stream here and can be interrupted, so a span of time needs no count. */

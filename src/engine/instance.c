@@ -100,8 +100,10 @@ static kal_status open_database(kal_engine *engine, kal_error *err)
 
 static kal_status prepare_serialize(kal_slot *slot, kal_error *err)
 {
-    static const char SQL[] = "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, "
-                              "skip_empty := true, skip_default := true)";
+    static const char SQL[] =
+        "SELECT json_serialize_sql($1::VARCHAR, skip_null := true, " /* check: type-names (DuckDB)
+                                                                      */
+        "skip_empty := true, skip_default := true)";
     const kal_duckdb *api = &slot->engine->api;
     if (api->prepare(slot->connection, SQL, &slot->serialize) == DuckDBSuccess)
         return KAL_OK;

@@ -41,7 +41,8 @@
       0, 1048576, 0, "memory of all statements; 0: half of the machine's")                         \
     X(statement_limit_mb, "engine.statement_limit_mb", "--statement-limit-mb",                     \
       "KALAMDB_STATEMENT_LIMIT_MB", 16, 1048576, 256, "memory of one statement")                   \
-    X(node_id, "server.node_id", "--node-id", "KALAMDB_NODE_ID", 0, 1023, 0, "of SNOWFLAKE_ID()")
+    X(node_id, "server.node_id", /* check: system-columns (a setting) */                           \
+      "--node-id", "KALAMDB_NODE_ID", 0, 1023, 0, "of SNOWFLAKE_ID()")
 
 typedef enum kal_config_action {
     KAL_CONFIG_SERVE,

@@ -198,13 +198,19 @@ static kal_sql_token quoted_token(kal_sql_lexer *lexer, uint32_t start)
     return token_to(lexer, quote == '"' ? KAL_TOKEN_QUOTED : KAL_TOKEN_STRING, start, at);
 }
 
+static uint32_t skip_digits(const kal_sql_lexer *lexer, uint32_t at)
+{
+    while (is_digit(byte_at(lexer, at)))
+        at++;
+    return at;
+}
+
 /* Bytes of $tag$ at offset, both signs included; 0 when it is not one. */
 static uint32_t dollar_tag_bytes(const kal_sql_lexer *lexer, uint32_t offset)
 {
     uint32_t at = offset + 1;
-    if (is_word_start(byte_at(lexer, at)))
-        while (is_word_start(byte_at(lexer, at)) || is_digit(byte_at(lexer, at)))
-            at++;
+    while (is_word_start(byte_at(lexer, at)) && blank_bytes(lexer, at) == 0)
+        at = skip_digits(lexer, at + 1);
     return byte_at(lexer, at) == '$' ? at + 1 - offset : 0;
 }
 
@@ -243,13 +249,6 @@ static kal_sql_token dollar_token(kal_sql_lexer *lexer, uint32_t start)
     if (tag_bytes > 0)
         return dollar_string_token(lexer, start, tag_bytes);
     return token_to(lexer, KAL_TOKEN_OTHER, start, start + 1);
-}
-
-static uint32_t skip_digits(const kal_sql_lexer *lexer, uint32_t at)
-{
-    while (is_digit(byte_at(lexer, at)))
-        at++;
-    return at;
 }
 
 static kal_sql_token number_token(kal_sql_lexer *lexer, uint32_t start)

@@ -36,6 +36,21 @@ kal_bytes kal_sql_source(const kal_sql_statement *statement, uint32_t start, uin
     return kal_bytes_of(statement->text.ptr + (start - statement->position), end - start);
 }
 
+/* Bytes before the first character that is not valid UTF-8. */
+static size_t valid_prefix_bytes(kal_bytes text)
+{
+    size_t at = 0;
+    for (;;) {
+        size_t len = 1;
+        while (len <= 4 && at + len <= text.len &&
+               !kal_utf8_valid(kal_bytes_of(text.ptr + at, len)))
+            len++;
+        if (len > 4 || at + len > text.len)
+            return at;
+        at += len;
+    }
+}
+
 /* What the lexer relies on. */
 static kal_status check_text(kal_bytes text, kal_error *err)
 {
@@ -48,8 +63,11 @@ static kal_status check_text(kal_bytes text, kal_error *err)
         kal_error_at(err, (size_t)(nul - text.ptr));
         return status;
     }
-    if (!kal_utf8_valid(text))
-        return kal_error_set(err, KAL_SYNTAX, "SQL text is not valid UTF-8");
+    if (!kal_utf8_valid(text)) {
+        kal_status status = kal_error_set(err, KAL_SYNTAX, "SQL text is not valid UTF-8");
+        kal_error_at(err, valid_prefix_bytes(text));
+        return status;
+    }
     return KAL_OK;
 }
 
@@ -110,16 +128,23 @@ static const char *const FIRST_WORDS[] = {
     "SELECT",   "INSERT",   "UPDATE", "DELETE",  "CREATE",  "DROP",     "ALTER",
     "SHOW",     "DESCRIBE", "DESC",   "USE",     "BEGIN",   "START",    "COMMIT",
     "ROLLBACK", "WITH",     "VALUES", "FROM",    "EXPLAIN", "TRUNCATE", "SUBSCRIBE",
-    "KILL",     "FLUSH",    "BACKUP", "RESTORE", "COPY",    NULL};
+    "KILL",     "FLUSH",    "BACKUP", "RESTORE", "STORAGE", "EXECUTE",  NULL};
 
 static bool unknown_statement(kal_parser *p)
 {
     kal_bytes word = kal_bytes_of(p->lexer.text + p->token.start, p->token.end - p->token.start);
-    if (!kal_parser_at(p, KAL_TOKEN_WORD))
-        return kal_parser_expected(p, "a statement");
-    kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
-                    "unknown statement '%.*s'", KAL_PARSER_SHOWN(word));
-    kal_parser_hint_near(p, word, FIRST_WORDS);
+    if (p->status != KAL_OK)
+        return false;
+    if (kal_parser_at(p, KAL_TOKEN_WORD)) {
+        kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
+                        "unknown statement '%.*s'", KAL_PARSER_SHOWN(word));
+        kal_parser_hint_near(p, word, FIRST_WORDS);
+    } else {
+        kal_parser_expected(p, "a statement");
+    }
+    if (p->error.hint[0] == '\0')
+        kal_error_hint(&p->error, "a statement begins with SELECT, INSERT, UPDATE, DELETE, CREATE, "
+                                  "ALTER, DROP, SHOW, DESCRIBE, USE, BEGIN, COMMIT or ROLLBACK");
     return false;
 }
 
@@ -161,7 +186,7 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
     default:
         break;
     }
-    if (kal_parser_at_keyword(p, KAL_KW_SET) && kal_parser_peek(p).keyword == KAL_KW_NAMESPACE)
+    if (kal_parser_at_keyword(p, KAL_KW_SET) && p->next.keyword == KAL_KW_NAMESPACE)
         return kal_parse_use(p, statement);
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;

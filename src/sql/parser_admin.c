@@ -49,7 +49,7 @@ bool kal_parse_use(kal_parser *p, kal_sql_statement *statement)
     statement->kind = KAL_STMT_USE_NAMESPACE;
     kal_parser_advance(p);
     /* USE namespace, of a namespace with that name, has nothing behind the word */
-    if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && kal_parser_peek(p).kind != KAL_TOKEN_END)
+    if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && p->next.kind != KAL_TOKEN_END)
         kal_parser_advance(p);
     return kal_parser_name(p, "a namespace name", &statement->namespace_stmt.name) &&
            kal_parser_expect_end(p, NULL);
@@ -60,6 +60,10 @@ bool kal_parse_use(kal_parser *p, kal_sql_statement *statement)
 static bool parse_secret(kal_parser *p, const char *what, kal_sql_user_stmt *user)
 {
     user->secret_start = kal_parser_position(p, p->token.start);
+    /* what stands here without quotes may be the secret itself: it is not repeated */
+    if (!kal_parser_at(p, KAL_TOKEN_STRING) && !kal_parser_at(p, KAL_TOKEN_END))
+        return kal_parser_fail(p, KAL_SYNTAX, user->secret_start, "expected %s in single quotes",
+                               what);
     if (!kal_parser_string(p, what, &user->secret))
         return false;
     user->secret_end = kal_parser_position(p, p->last_end);
@@ -80,8 +84,9 @@ static bool parse_with_auth(kal_parser *p, kal_sql_user_stmt *user)
     }
     if (kal_parser_accept_keyword(p, KAL_KW_OAUTH)) {
         user->auth = KAL_SQL_AUTH_OAUTH;
-        return !kal_parser_at(p, KAL_TOKEN_STRING) ? p->status == KAL_OK
-                                                   : parse_secret(p, "a string", user);
+        return !kal_parser_at(p, KAL_TOKEN_STRING)
+                   ? p->status == KAL_OK
+                   : parse_secret(p, "the identity as a string", user);
     }
     if (kal_parser_accept_keyword(p, KAL_KW_INTERNAL)) {
         user->auth = KAL_SQL_AUTH_INTERNAL;
@@ -207,7 +212,8 @@ static bool parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_st
     statement->not_built = "ALTER TABLE";
     statement->table.table_type = type;
     kal_parser_advance(p);
-    return kal_parser_object(p, "a table name after ALTER TABLE", &statement->table.table) &&
+    return kal_parser_if_exists(p, &statement->table.if_exists) &&
+           kal_parser_object(p, "a table name after ALTER TABLE", &statement->table.table) &&
            kal_parser_skip_rest(p, false);
 }
 
@@ -233,7 +239,7 @@ static bool parse_show_tables(kal_parser *p, kal_sql_statement *statement)
     statement->kind = KAL_STMT_SHOW_TABLES;
     kal_parser_advance(p);
     if (kal_parser_accept_keyword(p, KAL_KW_IN) || kal_parser_accept_keyword(p, KAL_KW_FROM)) {
-        if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && kal_parser_peek(p).kind != KAL_TOKEN_END)
+        if (kal_parser_at_keyword(p, KAL_KW_NAMESPACE) && p->next.kind != KAL_TOKEN_END)
             kal_parser_advance(p);
         if (!kal_parser_name(p, "a namespace name", &statement->show_tables.namespace_name))
             return false;
@@ -316,7 +322,7 @@ static kal_sql_table_type accept_table_type(kal_parser *p)
                  {KAL_KW_SHARED, KAL_SQL_TABLE_SHARED},
                  {KAL_KW_STREAM, KAL_SQL_TABLE_STREAM}};
     for (size_t i = 0; i < KAL_ARRAY_LEN(TYPES); i++) {
-        bool before_table = kal_parser_peek(p).keyword == KAL_KW_TABLE;
+        bool before_table = p->next.keyword == KAL_KW_TABLE;
         if (!kal_parser_at_keyword(p, TYPES[i].keyword))
             continue;
         if (TYPES[i].keyword == KAL_KW_USER && !before_table)
@@ -432,11 +438,15 @@ static const char *const NOT_BUILT[] = {
     "STORAGE CHECK",
     "STORAGE FLUSH",
     "STORAGE COMPACT",
+    "STORAGE",
     "FLUSH TABLE",
-    "FLUSH ALL",
+    "FLUSH ALL TABLES",
+    "FLUSH",
     "KILL JOB",
     "KILL LIVE QUERY",
+    "KILL",
     "SUBSCRIBE TO",
+    "SUBSCRIBE",
     "BACKUP DATABASE",
     "BACKUP",
     "RESTORE DATABASE",
@@ -479,7 +489,7 @@ static const char *const NOT_BUILT[] = {
 /* The text's words from the current token on are those of `words`. */
 static bool begins_with(const kal_parser *p, const char *words)
 {
-    kal_sql_lexer ahead = p->lexer;
+    kal_sql_lexer ahead = kal_parser_look_ahead(p);
     kal_sql_token token = p->token;
     while (*words != '\0') {
         size_t len = strcspn(words, " ");

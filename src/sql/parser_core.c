@@ -10,12 +10,13 @@ void kal_parser_init(kal_parser *p, kal_bytes text, uint32_t base, kal_arena *ar
 {
     *p = (kal_parser){.base = base, .arena = arena, .error = KAL_ERROR_INIT};
     kal_sql_lexer_init(&p->lexer, text);
+    p->next = kal_sql_lexer_next(&p->lexer);
     kal_parser_advance(p);
 }
 
 kal_parser_mark kal_parser_mark_here(const kal_parser *p)
 {
-    return (kal_parser_mark){p->lexer, p->token, p->last_end, p->nesting, p->stack.len};
+    return (kal_parser_mark){p->lexer, p->token, p->next, p->last_end, p->nesting, p->stack.len};
 }
 
 bool kal_parser_failed_soft(const kal_parser *p)
@@ -29,6 +30,7 @@ void kal_parser_go_back(kal_parser *p, const kal_parser_mark *mark)
     KAL_ASSERT(p->stack.len >= mark->stack_len);
     p->lexer = mark->lexer;
     p->token = mark->token;
+    p->next = mark->next;
     p->last_end = mark->last_end;
     p->nesting = mark->nesting;
     p->stack.len = mark->stack_len;
@@ -53,6 +55,10 @@ bool kal_parser_fail(kal_parser *p, kal_status status, uint32_t position, const 
     int written = vsnprintf(message, sizeof message, format, args);
     va_end(args);
     KAL_ASSERT(written >= 0);
+    /* a message is one line, whatever the client's quoted name holds */
+    for (char *c = message; *c != '\0'; c++)
+        if ((uint8_t)*c < ' ' || *c == 0x7F)
+            *c = '?';
     p->status = kal_error_set(&p->error, status, "%s", message);
     p->hard = status != KAL_SYNTAX;
     kal_error_at(&p->error, position);
@@ -153,7 +159,8 @@ void kal_parser_leave(kal_parser *p)
 void kal_parser_advance(kal_parser *p)
 {
     p->last_end = p->token.end;
-    p->token = kal_sql_lexer_next(&p->lexer);
+    p->token = p->next;
+    p->next = kal_sql_lexer_next(&p->lexer);
     if (p->token.kind == KAL_TOKEN_PARAM && p->token.param > p->param_max)
         p->param_max = p->token.param;
     if (p->token.kind == KAL_TOKEN_ERROR) {
@@ -163,10 +170,9 @@ void kal_parser_advance(kal_parser *p)
     }
 }
 
-kal_sql_token kal_parser_peek(const kal_parser *p)
+kal_sql_lexer kal_parser_look_ahead(const kal_parser *p)
 {
-    kal_sql_lexer ahead = p->lexer;
-    return kal_sql_lexer_next(&ahead);
+    return (kal_sql_lexer){p->lexer.text, p->lexer.len, p->token.end};
 }
 
 bool kal_parser_accept(kal_parser *p, kal_sql_token_kind kind)
@@ -215,14 +221,18 @@ bool kal_parser_at_word(const kal_parser *p, const char *word)
 
 /*
  * How deep the text nests: brackets and CASE open a level; NOT and signs before an operand do so
- * too, until the operand is over. `levels` remembers how many of those each open bracket stands in.
+ * too, until the operand is over. Each open bracket remembers how many of those it stands in.
  */
 typedef struct depth_meter {
     unsigned depth;  /* all of them */
     unsigned prefix; /* NOTs and signs directly before the next operand */
     unsigned brackets;
-    uint8_t levels[KAL_SQL_NESTING_MAX + 1];
+    struct {
+        uint8_t prefix;
+        bool is_case; /* END closes it, and nothing else does */
+    } open[KAL_SQL_NESTING_MAX];
     bool operand_next; /* a sign here would be a prefix */
+    bool name_next;    /* after a dot or AS every word is a name */
 } depth_meter;
 
 static bool is_sign(kal_sql_token_kind kind)
@@ -230,53 +240,110 @@ static bool is_sign(kal_sql_token_kind kind)
     return kind == KAL_TOKEN_PLUS || kind == KAL_TOKEN_MINUS || kind == KAL_TOKEN_OTHER;
 }
 
-static void meter_open(depth_meter *meter)
+static bool meter_open(depth_meter *meter, bool is_case)
 {
-    if (meter->brackets < KAL_SQL_NESTING_MAX)
-        meter->levels[meter->brackets] = (uint8_t)meter->prefix;
+    if (meter->depth >= KAL_SQL_NESTING_MAX)
+        return false;
+    KAL_ASSERT(meter->brackets < KAL_SQL_NESTING_MAX);
+    meter->open[meter->brackets].prefix = (uint8_t)meter->prefix;
+    meter->open[meter->brackets].is_case = is_case;
     meter->brackets++;
     meter->depth++;
     meter->prefix = 0;
     meter->operand_next = true;
+    return true;
 }
 
-static void meter_close(depth_meter *meter)
+static void meter_end_prefix(depth_meter *meter)
 {
+    KAL_ASSERT(meter->depth >= meter->prefix);
     meter->depth -= meter->prefix;
     meter->prefix = 0;
+}
+
+/* What closes nothing closes nothing: it is a syntax error, which DuckDB will report. */
+static void meter_close(depth_meter *meter, bool is_case)
+{
+    meter_end_prefix(meter);
     meter->operand_next = false;
-    if (meter->brackets == 0)
-        return; /* a closing bracket too many: DuckDB will say so */
+    if (meter->brackets == 0 || meter->open[meter->brackets - 1].is_case != is_case)
+        return;
     meter->brackets--;
-    meter->depth -= 1u + meter->levels[meter->brackets];
+    meter->depth -= 1u + meter->open[meter->brackets].prefix;
+}
+
+static bool meter_prefix(depth_meter *meter)
+{
+    if (meter->depth >= KAL_SQL_NESTING_MAX)
+        return false;
+    meter->prefix++;
+    meter->depth++;
+    meter->operand_next = true;
+    return true;
 }
 
 /* False when the token takes the text deeper than allowed. */
 static bool meter_token(depth_meter *meter, const kal_sql_token *token, uint8_t first_byte)
 {
-    bool opens = token->kind == KAL_TOKEN_LEFT || token->kind == KAL_TOKEN_LEFT_BRACKET ||
-                 first_byte == '{' || token->keyword == KAL_KW_CASE;
-    bool closes = token->kind == KAL_TOKEN_RIGHT || token->kind == KAL_TOKEN_RIGHT_BRACKET ||
-                  first_byte == '}' || token->keyword == KAL_KW_END;
-    if (opens) {
-        meter_open(meter);
-    } else if (closes) {
-        meter_close(meter);
-    } else if (token->keyword == KAL_KW_NOT || (is_sign(token->kind) && meter->operand_next)) {
-        meter->prefix++;
-        meter->depth++;
-        meter->operand_next = true;
+    kal_sql_keyword keyword = meter->name_next ? KAL_KW_NONE : token->keyword;
+    meter->name_next = token->kind == KAL_TOKEN_DOT || keyword == KAL_KW_AS;
+    if (token->kind == KAL_TOKEN_LEFT || token->kind == KAL_TOKEN_LEFT_BRACKET || first_byte == '{')
+        return meter_open(meter, false);
+    if (keyword == KAL_KW_CASE)
+        return meter_open(meter, true);
+    if (keyword == KAL_KW_NOT || (is_sign(token->kind) && meter->operand_next))
+        return meter_prefix(meter);
+    if (token->kind == KAL_TOKEN_RIGHT || token->kind == KAL_TOKEN_RIGHT_BRACKET ||
+        first_byte == '}') {
+        meter_close(meter, false);
+    } else if (keyword == KAL_KW_END) {
+        meter_close(meter, true);
     } else {
-        bool is_operand = token->kind == KAL_TOKEN_WORD ? token->keyword == KAL_KW_NONE
-                                                        : token->kind <= KAL_TOKEN_PARAM;
-        meter->depth -= meter->prefix;
-        meter->prefix = 0;
+        bool is_operand =
+            token->kind == KAL_TOKEN_WORD ? keyword == KAL_KW_NONE : token->kind <= KAL_TOKEN_PARAM;
+        meter_end_prefix(meter);
         meter->operand_next = !is_operand;
     }
-    return meter->depth <= KAL_SQL_NESTING_MAX;
+    return true;
 }
 
-bool kal_parser_at_stop(const kal_parser *p, unsigned stops)
+/* Words that no expression holds outside of parentheses, but for DISTINCT FROM and WITHIN GROUP. */
+static bool begins_clause(kal_sql_keyword keyword)
+{
+    switch (keyword) {
+    case KAL_KW_EXCEPT:
+    case KAL_KW_FETCH:
+    case KAL_KW_FROM:
+    case KAL_KW_GROUP:
+    case KAL_KW_HAVING:
+    case KAL_KW_INTERSECT:
+    case KAL_KW_INTO:
+    case KAL_KW_LIMIT:
+    case KAL_KW_OFFSET:
+    case KAL_KW_ON:
+    case KAL_KW_ORDER:
+    case KAL_KW_QUALIFY:
+    case KAL_KW_RETURNING:
+    case KAL_KW_UNION:
+    case KAL_KW_USING:
+    case KAL_KW_WHERE:
+    case KAL_KW_WINDOW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ON CONFLICT, unless it is the condition of a join: ON conflict.id = ... */
+static bool at_on_conflict(const kal_parser *p)
+{
+    if (!kal_parser_at_keyword(p, KAL_KW_ON) || p->next.keyword != KAL_KW_CONFLICT)
+        return false;
+    kal_sql_lexer ahead = p->lexer;
+    return kal_sql_lexer_next(&ahead).kind != KAL_TOKEN_DOT;
+}
+
+bool kal_parser_at_stop(const kal_parser *p, kal_parser_stop stop)
 {
     switch (p->token.kind) {
     case KAL_TOKEN_END:
@@ -284,54 +351,53 @@ bool kal_parser_at_stop(const kal_parser *p, unsigned stops)
     case KAL_TOKEN_ERROR:
         return true;
     case KAL_TOKEN_COMMA:
-        return (stops & KAL_STOP_COMMA) != 0;
+        return stop == KAL_STOP_EXPR;
     case KAL_TOKEN_WORD:
-        break;
-    default:
-        return false;
-    }
-    switch (p->token.keyword) {
-    case KAL_KW_WHERE:
-        return (stops & KAL_STOP_WHERE) != 0;
-    case KAL_KW_RETURNING:
-        return (stops & KAL_STOP_RETURNING) != 0;
-    case KAL_KW_FROM:
-        return (stops & KAL_STOP_FROM) != 0;
-    case KAL_KW_ON:
-        return (stops & KAL_STOP_CONFLICT) != 0 && kal_parser_peek(p).keyword == KAL_KW_CONFLICT;
+        return stop == KAL_STOP_EXPR
+                   ? begins_clause(p->token.keyword)
+                   : kal_parser_at_keyword(p, KAL_KW_RETURNING) || at_on_conflict(p);
     default:
         return false;
     }
 }
 
-static bool skip(kal_parser *p, bool to_end, unsigned stops, bool semicolons_allowed)
+/* One token of what is skipped. */
+static bool skip_token(kal_parser *p, depth_meter *meter, bool semicolons_allowed)
 {
-    depth_meter meter = {.depth = p->nesting, .operand_next = true};
-    while (p->status == KAL_OK && !kal_parser_at(p, KAL_TOKEN_END)) {
-        if (!to_end && meter.brackets == 0 && kal_parser_at_stop(p, stops))
-            return true;
-        uint32_t position = kal_parser_position(p, p->token.start);
-        if (kal_parser_at(p, KAL_TOKEN_SEMICOLON) && !semicolons_allowed) {
-            kal_parser_fail(p, KAL_SYNTAX, position, "unexpected ';' inside a statement");
-            p->hard = true;
-            return false;
-        }
-        if (!meter_token(&meter, &p->token, p->lexer.text[p->token.start]))
-            return kal_parser_fail(p, KAL_LIMIT, position, "SQL nests deeper than %u levels",
-                                   KAL_SQL_NESTING_MAX);
-        kal_parser_advance(p);
+    uint32_t position = kal_parser_position(p, p->token.start);
+    if (kal_parser_at(p, KAL_TOKEN_SEMICOLON) && !semicolons_allowed) {
+        kal_parser_fail(p, KAL_SYNTAX, position, "unexpected ';' inside a statement");
+        p->hard = true;
+        return false;
     }
+    if (!meter_token(meter, &p->token, p->lexer.text[p->token.start]))
+        return kal_parser_fail(p, KAL_LIMIT, position, "SQL nests deeper than %u levels",
+                               KAL_SQL_NESTING_MAX);
+    kal_parser_advance(p);
     return p->status == KAL_OK;
 }
 
 bool kal_parser_skip_rest(kal_parser *p, bool semicolons_allowed)
 {
-    return skip(p, true, 0, semicolons_allowed);
+    depth_meter meter = {.depth = p->nesting, .operand_next = true};
+    while (p->status == KAL_OK && !kal_parser_at(p, KAL_TOKEN_END))
+        skip_token(p, &meter, semicolons_allowed);
+    return p->status == KAL_OK;
 }
 
-bool kal_parser_skip_until(kal_parser *p, unsigned stops)
+bool kal_parser_skip_until(kal_parser *p, kal_parser_stop stop)
 {
-    return skip(p, false, stops, false);
+    depth_meter meter = {.depth = p->nesting, .operand_next = true};
+    kal_sql_keyword before = KAL_KW_NONE;
+    while (p->status == KAL_OK && !kal_parser_at(p, KAL_TOKEN_END)) {
+        bool inside = meter.brackets > 0 || meter.name_next || before == KAL_KW_DISTINCT ||
+                      before == KAL_KW_WITHIN;
+        if (!inside && kal_parser_at_stop(p, stop))
+            break;
+        before = p->token.keyword;
+        skip_token(p, &meter, false);
+    }
+    return p->status == KAL_OK;
 }
 
 /* --- names and literals --- */
@@ -379,6 +445,9 @@ bool kal_parser_object(kal_parser *p, const char *what, kal_sql_object *object_o
     if (!kal_parser_accept(p, KAL_TOKEN_DOT))
         return p->status == KAL_OK;
     object_out->namespace_name = object_out->name;
+    /* after a dot every word is a name: information_schema.columns */
+    if (kal_parser_at(p, KAL_TOKEN_WORD))
+        p->token.keyword = KAL_KW_NONE;
     if (!kal_parser_name(p, what, &object_out->name))
         return false;
     if (kal_parser_at(p, KAL_TOKEN_DOT))
@@ -393,10 +462,12 @@ bool kal_parser_name_or_string(kal_parser *p, const char *what, kal_sql_name *na
         return false;
     if (!kal_parser_at(p, KAL_TOKEN_STRING))
         return kal_parser_name(p, what, name_out);
-    if (p->token.end - p->token.start <= 2)
-        return kal_parser_fail(p, KAL_SYNTAX, kal_parser_position(p, p->token.start),
+    if (!take_name(p, name_out))
+        return false;
+    if (name_out->text.len == 0)
+        return kal_parser_fail(p, KAL_SYNTAX, name_out->position,
                                "expected %s, got an empty string", what);
-    return take_name(p, name_out);
+    return true;
 }
 
 bool kal_parser_string(kal_parser *p, const char *what, kal_bytes *text_out)
@@ -430,7 +501,7 @@ bool kal_parser_name_list(kal_parser *p, const char *what, kal_sql_names *names_
 bool kal_parser_if_not_exists(kal_parser *p, bool *given_out)
 {
     /* a thing named `if` stays possible: only IF NOT is taken */
-    if (!kal_parser_at_keyword(p, KAL_KW_IF) || kal_parser_peek(p).keyword != KAL_KW_NOT)
+    if (!kal_parser_at_keyword(p, KAL_KW_IF) || p->next.keyword != KAL_KW_NOT)
         return p->status == KAL_OK;
     kal_parser_advance(p);
     kal_parser_advance(p);
@@ -440,7 +511,7 @@ bool kal_parser_if_not_exists(kal_parser *p, bool *given_out)
 
 bool kal_parser_if_exists(kal_parser *p, bool *given_out)
 {
-    if (!kal_parser_at_keyword(p, KAL_KW_IF) || kal_parser_peek(p).keyword != KAL_KW_EXISTS)
+    if (!kal_parser_at_keyword(p, KAL_KW_IF) || p->next.keyword != KAL_KW_EXISTS)
         return p->status == KAL_OK;
     kal_parser_advance(p);
     kal_parser_advance(p);

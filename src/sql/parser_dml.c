@@ -20,10 +20,10 @@ static bool parse_table_alias(kal_parser *p, kal_sql_name *alias_out)
     return p->status == KAL_OK;
 }
 
-static kal_sql_expr *parse_value(kal_parser *p, const char *what, unsigned stops)
+static kal_sql_expr *parse_value(kal_parser *p, const char *what)
 {
     if (!kal_parser_at_keyword(p, KAL_KW_DEFAULT))
-        return kal_parse_expr_or_raw(p, what, stops);
+        return kal_parse_expr_or_raw(p, what);
     kal_sql_expr *expr =
         kal_parser_new_expr(p, KAL_SQL_EXPR_DEFAULT, kal_parser_position(p, p->token.start));
     if (expr == NULL)
@@ -51,8 +51,7 @@ static bool parse_assignments(kal_parser *p, kal_sql_assignments *set_out)
         }
         if (!kal_parser_expect(p, KAL_TOKEN_EQ, "'=' after the column"))
             return false;
-        one.value = parse_value(p, "a value after '='",
-                                KAL_STOP_COMMA | KAL_STOP_WHERE | KAL_STOP_RETURNING);
+        one.value = parse_value(p, "a value after '='");
         if (one.value == NULL)
             return false;
         if (!kal_vec_try_push_in(p->arena, &set, one))
@@ -66,7 +65,7 @@ static bool parse_where(kal_parser *p, kal_sql_expr **where_out)
 {
     if (!kal_parser_accept_keyword(p, KAL_KW_WHERE))
         return p->status == KAL_OK;
-    *where_out = kal_parse_expr_or_raw(p, "a condition after WHERE", KAL_STOP_RETURNING);
+    *where_out = kal_parse_expr_or_raw(p, "a condition after WHERE");
     return *where_out != NULL;
 }
 
@@ -78,15 +77,14 @@ static bool parse_returning_item(kal_parser *p, kal_sql_item *item)
     if (item->expr != NULL && item->expr->kind != KAL_SQL_EXPR_STAR &&
         !kal_parse_item_alias(p, item))
         item->expr = NULL;
-    if (item->expr != NULL && kal_parser_at_stop(p, KAL_STOP_COMMA))
+    if (item->expr != NULL && kal_parser_at_stop(p, KAL_STOP_EXPR))
         return true;
     if (item->expr != NULL)
         kal_parser_expected(p, "',' or the end of the RETURNING list");
     if (!kal_parser_failed_soft(p))
         return false;
     kal_parser_go_back(p, &mark);
-    *item = (kal_sql_item){
-        .expr = kal_parse_expr_or_raw(p, "a column after RETURNING", KAL_STOP_COMMA)};
+    *item = (kal_sql_item){.expr = kal_parse_expr_or_raw(p, "a column after RETURNING")};
     return item->expr != NULL;
 }
 
@@ -116,7 +114,7 @@ static bool parse_row(kal_parser *p, kal_sql_row *row)
     if (!kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' before a row of values"))
         return false;
     do {
-        if (!kal_parser_list_push(p, parse_value(p, "a value", KAL_STOP_COMMA)))
+        if (!kal_parser_list_push(p, parse_value(p, "a value")))
             return false;
     } while (kal_parser_accept(p, KAL_TOKEN_COMMA));
     if (p->status != KAL_OK || !kal_parser_list_end(p, begin, &values, &row->count))
@@ -145,7 +143,7 @@ static bool parse_rows(kal_parser *p, kal_sql_insert *insert)
 static bool parse_insert_select(kal_parser *p, kal_sql_insert *insert)
 {
     uint32_t start = p->token.start;
-    if (!kal_parser_skip_until(p, KAL_STOP_CONFLICT | KAL_STOP_RETURNING))
+    if (!kal_parser_skip_until(p, KAL_STOP_SELECT))
         return false;
     kal_parser inner;
     kal_parser_init(&inner, kal_bytes_of(p->lexer.text + start, p->last_end - start),
@@ -204,7 +202,7 @@ static bool parse_conflict(kal_parser *p, kal_sql_insert *insert)
 
 static bool at_column_list(const kal_parser *p)
 {
-    kal_sql_token token = kal_parser_peek(p);
+    kal_sql_token token = p->next;
     return kal_parser_at(p, KAL_TOKEN_LEFT) && token.kind != KAL_TOKEN_LEFT &&
            token.keyword != KAL_KW_SELECT && token.keyword != KAL_KW_WITH &&
            token.keyword != KAL_KW_FROM && token.keyword != KAL_KW_TABLE;

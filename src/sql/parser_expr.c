@@ -128,7 +128,7 @@ enum { TYPE_WORDS_MAX = 4, TYPE_NAME_BYTES = 64 };
 /* Joins up to four words and tells how many of them make the longest known name (0: none). */
 static size_t read_type_words(kal_parser *p, char name[static TYPE_NAME_BYTES], size_t *len_out)
 {
-    kal_sql_lexer ahead = p->lexer;
+    kal_sql_lexer ahead = kal_parser_look_ahead(p);
     kal_sql_token token = p->token;
     size_t len = 0;
     size_t known_words = 0;
@@ -182,10 +182,16 @@ static bool parse_type_args(kal_parser *p, kal_sql_type *type)
 static bool resolve_type(kal_parser *p, kal_sql_type *type)
 {
     kal_error error = KAL_ERROR_INIT;
+    if (kal_type_from_sql(type->name, type->args, type->arg_count, &type->type, &type->serial,
+                          NULL) == KAL_OK)
+        return true;
+    /* Inside an expression the type is DuckDB's to know, a million times if the client likes; the
+     * list of ours and the search for a near name are for columns. */
+    if (!p->column_type)
+        return kal_parser_fail(p, KAL_SYNTAX, type->position, "unsupported type '%.*s'",
+                               KAL_PARSER_SHOWN(type->name));
     kal_status status = kal_type_from_sql(type->name, type->args, type->arg_count, &type->type,
                                           &type->serial, &error);
-    if (status == KAL_OK)
-        return true;
     kal_parser_fail(p, status, type->position, "%s", error.message);
     if (error.hint[0] != '\0')
         kal_error_hint(&p->error, "%s", error.hint);
@@ -387,7 +393,7 @@ static bool parse_call_args(kal_parser *p, kal_sql_expr *expr)
     if (!kal_parser_enter(p, expr->position))
         return false;
     kal_parser_advance(p);
-    if (kal_parser_at(p, KAL_TOKEN_STAR) && kal_parser_peek(p).kind == KAL_TOKEN_RIGHT) {
+    if (kal_parser_at(p, KAL_TOKEN_STAR) && p->next.kind == KAL_TOKEN_RIGHT) {
         expr->call.star = true;
         kal_parser_advance(p);
     } else if (!kal_parser_at(p, KAL_TOKEN_RIGHT)) {
@@ -524,7 +530,7 @@ static kal_sql_expr *parse_word(kal_parser *p)
     default:
         break;
     }
-    if (kal_parser_peek(p).kind == KAL_TOKEN_STRING)
+    if (p->next.kind == KAL_TOKEN_STRING)
         return parse_typed(p);
     return parse_named(p, false);
 }
@@ -632,7 +638,7 @@ static infix word_infix(const kal_parser *p)
 {
     kal_sql_keyword keyword = p->token.keyword;
     if (keyword == KAL_KW_NOT)
-        keyword = kal_parser_peek(p).keyword;
+        keyword = p->next.keyword;
     else if (keyword == KAL_KW_OR)
         return (infix){.level = LEVEL_OR};
     else if (keyword == KAL_KW_AND)
@@ -768,8 +774,9 @@ static kal_sql_expr *parse_is(kal_parser *p, kal_sql_expr *left, bool *open_out)
 static kal_sql_expr *parse_in(kal_parser *p, kal_sql_expr *left)
 {
     kal_sql_expr *expr = kal_parser_new_expr(p, KAL_SQL_EXPR_IN, left->start);
+    uint32_t parenthesis = kal_parser_position(p, p->token.start);
     if (expr == NULL || !kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' after IN") ||
-        !kal_parser_enter(p, left->start) || !parse_list(p, &expr->in.list))
+        !kal_parser_enter(p, parenthesis) || !parse_list(p, &expr->in.list))
         return NULL;
     kal_parser_leave(p);
     if (!kal_parser_expect(p, KAL_TOKEN_RIGHT, "',' or ')' in the list of IN") ||
@@ -917,7 +924,7 @@ kal_sql_expr *kal_parse_item_expr(kal_parser *p)
         kal_parser_advance(p);
         return finish(p, star);
     }
-    if (kal_parser_at_name(p) && kal_parser_peek(p).kind == KAL_TOKEN_DOT) {
+    if (kal_parser_at_name(p) && p->next.kind == KAL_TOKEN_DOT) {
         kal_parser_mark mark = kal_parser_mark_here(p);
         kal_sql_expr *expr = parse_named(p, true);
         if (expr != NULL && expr->kind == KAL_SQL_EXPR_STAR)
@@ -930,7 +937,7 @@ kal_sql_expr *kal_parse_item_expr(kal_parser *p)
 }
 
 /* Goes back to mark and keeps the text up to a stop; the soft failure becomes the reason. */
-static kal_sql_expr *keep_raw(kal_parser *p, const kal_parser_mark *mark, unsigned stops)
+static kal_sql_expr *keep_raw(kal_parser *p, const kal_parser_mark *mark)
 {
     kal_error why = p->error;
     kal_bytes reason = {0};
@@ -940,7 +947,7 @@ static kal_sql_expr *keep_raw(kal_parser *p, const kal_parser_mark *mark, unsign
         kal_parser_fail_memory(p);
         return NULL;
     }
-    if (!kal_parser_skip_until(p, stops))
+    if (!kal_parser_skip_until(p, KAL_STOP_EXPR))
         return NULL;
     kal_sql_expr *expr = kal_parser_new_expr(p, KAL_SQL_EXPR_RAW, start);
     if (expr == NULL)
@@ -950,23 +957,23 @@ static kal_sql_expr *keep_raw(kal_parser *p, const kal_parser_mark *mark, unsign
     return expr;
 }
 
-kal_sql_expr *kal_parse_expr_or_raw(kal_parser *p, const char *what, unsigned stops)
+kal_sql_expr *kal_parse_expr_or_raw(kal_parser *p, const char *what)
 {
     kal_parser_mark mark = kal_parser_mark_here(p);
     if (p->status != KAL_OK)
         return NULL;
-    if (kal_parser_at_stop(p, stops)) {
+    if (kal_parser_at_stop(p, KAL_STOP_EXPR)) {
         kal_parser_expected(p, what);
         return NULL;
     }
     kal_sql_expr *expr = kal_parse_expr(p);
-    if (expr != NULL && kal_parser_at_stop(p, stops | KAL_STOP_FROM))
+    if (expr != NULL && kal_parser_at_stop(p, KAL_STOP_EXPR))
         return expr;
     if (expr != NULL)
         kal_parser_expected(p, "an operator or the end of the expression");
     if (!kal_parser_failed_soft(p))
         return NULL;
-    return keep_raw(p, &mark, stops);
+    return keep_raw(p, &mark);
 }
 
 static bool is_literal(const kal_sql_expr *expr)
@@ -1000,6 +1007,8 @@ kal_sql_expr *kal_parse_default(kal_parser *p, const kal_sql_name *column)
         kal_bytes text = expr->cast.operand->text;
         const kal_sql_type *type = expr->cast.type;
         expr->kind = KAL_SQL_EXPR_TYPED;
+        expr->height = 1;
+        expr->position = expr->start;
         expr->typed.type = type;
         expr->typed.text = text;
     }

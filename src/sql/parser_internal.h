@@ -1,5 +1,5 @@
 /*
- * parser_internal.h: what the parser's files share: one token of look-ahead, failure, lists.
+ * parser_internal.h: what the parser's files share: tokens, failure, names, lists.
  *
  * Recursive descent. A function that parses returns false (or NULL) after it has set the parser's
  * status; nobody reports twice. Failures are of two kinds: a *soft* one (KAL_SYNTAX) says that this
@@ -20,8 +20,9 @@
 #include "sql/parser.h"
 
 typedef struct kal_parser {
-    kal_sql_lexer lexer; /* behind `token` */
+    kal_sql_lexer lexer; /* behind `next` */
     kal_sql_token token; /* the one being looked at */
+    kal_sql_token next;  /* the one after it: kept, so that looking ahead costs nothing */
     uint32_t last_end;   /* where the token before it ended, in the text */
     uint32_t base;       /* the text's position in the request */
     kal_arena *arena;
@@ -29,6 +30,7 @@ typedef struct kal_parser {
     kal_status status;
     bool hard; /* the failure may not be answered by keeping text */
     unsigned nesting;
+    bool column_type; /* the type being read is a column's: its error helps */
     uint32_t param_max;
     KAL_VEC(void *) stack; /* lists being collected, innermost on top; arena */
 } kal_parser;
@@ -37,6 +39,7 @@ typedef struct kal_parser {
 typedef struct kal_parser_mark {
     kal_sql_lexer lexer;
     kal_sql_token token;
+    kal_sql_token next;
     uint32_t last_end;
     unsigned nesting;
     size_t stack_len;
@@ -51,8 +54,8 @@ bool kal_parser_failed_soft(const kal_parser *p);
 /* --- tokens --- */
 
 void kal_parser_advance(kal_parser *p);
-/* The token after the one being looked at. */
-kal_sql_token kal_parser_peek(const kal_parser *p);
+/* A lexer that stands behind `token`, to look further ahead. */
+kal_sql_lexer kal_parser_look_ahead(const kal_parser *p);
 uint32_t kal_parser_position(const kal_parser *p, uint32_t offset);
 static inline bool kal_parser_at(const kal_parser *p, kal_sql_token_kind kind)
 {
@@ -75,17 +78,15 @@ bool kal_parser_at_word(const kal_parser *p, const char *word);
 
 /* Skips to the end of the text, checking that it can be delimited and does not nest too deeply. */
 bool kal_parser_skip_rest(kal_parser *p, bool semicolons_allowed);
-/* Skips an expression: up to, outside of parentheses, a closing one, the end, or what is in
- * `stops`. */
-enum {
-    KAL_STOP_COMMA = 1,
-    KAL_STOP_WHERE = 2,
-    KAL_STOP_RETURNING = 4,
-    KAL_STOP_CONFLICT = 8, /* ON CONFLICT */
-    KAL_STOP_FROM = 16
-};
-bool kal_parser_skip_until(kal_parser *p, unsigned stops);
-bool kal_parser_at_stop(const kal_parser *p, unsigned stops);
+/* Where an expression or a SELECT inside a statement is over. */
+typedef enum kal_parser_stop {
+    KAL_STOP_EXPR,  /* a comma or a word that begins the next clause (FROM, WHERE, ORDER, ...) */
+    KAL_STOP_SELECT /* of INSERT: RETURNING or ON CONFLICT */
+} kal_parser_stop;
+/* Also true at a closing parenthesis and at the end. */
+bool kal_parser_at_stop(const kal_parser *p, kal_parser_stop stop);
+/* Skips up to the stop, not looking into parentheses, brackets and CASE. */
+bool kal_parser_skip_until(kal_parser *p, kal_parser_stop stop);
 
 /* --- failure: each returns false --- */
 
@@ -133,8 +134,8 @@ bool kal_parser_list_end(kal_parser *p, size_t begin, void ***items_out, size_t 
 /* --- expressions (parser_expr.c) --- */
 
 kal_sql_expr *kal_parse_expr(kal_parser *p);
-/* As kal_parse_expr(), but what is not understood up to a stop comes back as RAW. */
-kal_sql_expr *kal_parse_expr_or_raw(kal_parser *p, const char *what, unsigned stops);
+/* As kal_parse_expr(), but what is not understood up to KAL_STOP_EXPR comes back as RAW. */
+kal_sql_expr *kal_parse_expr_or_raw(kal_parser *p, const char *what);
 /* A literal, an array of literals or a function of literals: what DEFAULT takes. */
 kal_sql_expr *kal_parse_default(kal_parser *p, const kal_sql_name *column);
 /* * or t.* or an expression */

@@ -171,7 +171,10 @@ static bool parse_column(kal_parser *p, kal_sql_column_def *column)
                  KAL_PARSER_SHOWN(column->name.text));
         return kal_parser_expected(p, what);
     }
-    if (!kal_parse_type(p, &column->type))
+    p->column_type = true;
+    bool has_type = kal_parse_type(p, &column->type);
+    p->column_type = false;
+    if (!has_type)
         return false;
     while (more)
         if (!parse_column_constraint(p, column, &more))

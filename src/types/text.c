@@ -20,7 +20,7 @@
 
 /* --- errors --- */
 
-/* The beginning of a text, on one line, for a message. */
+/* The beginning of a text, on one line, for a message; what is not UTF-8 by question marks. */
 static void shorten(kal_bytes text, char out[QUOTED_BYTES_MAX + 4])
 {
     size_t len = text.len <= QUOTED_BYTES_MAX ? text.len : QUOTED_BYTES_MAX;
@@ -28,8 +28,11 @@ static void shorten(kal_bytes text, char out[QUOTED_BYTES_MAX + 4])
     /* Cut before a character, not inside it. */
     while (len < text.len && len > 0 && (text.ptr[len] & 0xC0) == 0x80)
         len--;
-    for (size_t i = 0; i < len; i++)
-        out[i] = text.ptr[i] < 0x20 || text.ptr[i] == 0x7F ? '?' : (char)text.ptr[i];
+    bool is_utf8 = kal_utf8_valid(kal_bytes_of(text.ptr, len));
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = text.ptr[i];
+        out[i] = c < 0x20 || c == 0x7F || (c >= 0x80 && !is_utf8) ? '?' : (char)c;
+    }
     snprintf(out + len, 4, "%s", len < text.len ? "..." : "");
 }
 

@@ -1,0 +1,1 @@
+SELECT t.*, a AS "A", -b * (c - -1) % 2 / 1e3 || d, count(*), CASE a WHEN 1 THEN 'x' ELSE NULL END, CAST(a AS VARCHAR(10)), a::int, [1, 2], ARRAY[], cosine_distance(v, $1), CURRENT_TIMESTAMP, j -> 'a' FROM ns.t AS q WHERE a <= 1 OR b ->> 'x' != 'y' ORDER BY 1 DESC NULLS FIRST, lower(a) LIMIT 10 OFFSET $2

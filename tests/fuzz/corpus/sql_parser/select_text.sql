@@ -1,0 +1,1 @@
+WITH RECURSIVE r(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM r WHERE n < 10) SELECT DISTINCT r.n, sum(x) OVER (PARTITION BY n ORDER BY n) AS end FROM r JOIN s USING (n) GROUP BY ALL HAVING count(*) > 1; FROM t SELECT a.b.c.d, t.end, {'k': [x for x in l if x > 1]}, INTERVAL 3 DAY, TRY_CAST(a AS HUGEINT), a[1:2] QUALIFY row_number() OVER () = 1

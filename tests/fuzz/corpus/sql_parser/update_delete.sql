@@ -1,0 +1,1 @@
+UPDATE t u SET a = a + 1, b = (SELECT 1), c = x'00' WHERE u.id IN (1, 2, $3) AND NOT (b IS NULL OR c NOT LIKE 'a%' ESCAPE '\') RETURNING a z; DELETE FROM ns.t AS d WHERE d.a BETWEEN 1 AND 2 AND b IS DISTINCT FROM 3 AND regexp_matches(b, $$x$$) IS TRUE RETURNING *
