@@ -234,7 +234,7 @@ static void note_names(const import *in)
 {
     for (size_t i = 0; i < in->column_count; i++) {
         const import_column *column = &in->columns[i];
-        if (!kal_bytes_equal(column->file_name, column->table_name))
+        if (!kal_bytes_equal_nocase(column->file_name, column->table_name))
             note(in, "column '%.*s' is %.*s", KAL_FMT(column->file_name),
                  KAL_FMT(column->table_name));
     }

@@ -23,6 +23,8 @@
 typedef struct kal_scan_table {
     kal_engine_table table; /* borrowed from the statement */
     bool shows_hidden;      /* the statement names hidden columns that may be this table's */
+    kal_bytes written;      /* how the text names it: schema.table or table */
+    bool has_alias;
 } kal_scan_table;
 
 typedef struct kal_slot {
@@ -127,6 +129,10 @@ KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement, 
                                            const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
                                            kal_error *err);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
+/* DuckDB names a column without a name by its text: puts the names of tables back into it. False:
+ * there is nothing to put back, and out is untouched. */
+bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char *name,
+                         kal_buf *out);
 /* A place of the new text in the old one. */
 size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
 

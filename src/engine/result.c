@@ -138,7 +138,7 @@ static kal_bytes string_at(const void *data, idx_t row)
 static kal_i128 i128_at(const void *data, idx_t row)
 {
     duckdb_hugeint v = ((const duckdb_hugeint *)data)[row];
-    return (kal_i128)v.upper << 64 | v.lower;
+    return (kal_i128)((kal_u128)(uint64_t)v.upper << 64 | v.lower);
 }
 
 static kal_bytes keep_text(reader *r, const kal_buf *text)
@@ -559,6 +559,19 @@ typedef struct delivery {
     kal_error *err;
 } delivery;
 
+/* In the arena of names, or DuckDB's own. */
+static kal_bytes column_name(delivery *d, const char *name)
+{
+    kal_bytes restored = kal_cstr(name);
+    kal_buf text; /* owned */
+
+    kal_buf_init(&text, NULL);
+    if (kal_rewrite_restore(d->slot->tables, d->slot->table_count, name, &text))
+        restored = kal_arena_copy(&d->arena, kal_buf_bytes(&text));
+    kal_buf_release(&text);
+    return restored;
+}
+
 static kal_status open_columns(delivery *d)
 {
     const kal_duckdb *api = &d->slot->engine->api;
@@ -570,7 +583,7 @@ static kal_status open_columns(delivery *d)
     for (size_t i = 0; i < d->column_count; i++) {
         kal_status one =
             column_open(api, api->column_logical_type(d->result, i), false, &d->columns[i], d->err);
-        columns[i].name = kal_cstr(api->column_name(d->result, i));
+        columns[i].name = column_name(d, api->column_name(d->result, i));
         columns[i].type = d->columns[i].type;
         if (status == KAL_OK)
             status = one;

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define SCAN "kal_scan("
+
 typedef struct rewriting {
     kal_engine *engine;
     void *statement;
@@ -57,8 +59,10 @@ static kal_status edit_tables(rewriting *r, kal_error *err)
         const kal_plan_table *t = &r->plan->tables.items[i];
         kal_buf text; /* owned */
         kal_bytes copy;
+        r->out->tables[i].written = kal_bytes_of(r->text.ptr + t->start, t->end - t->start);
+        r->out->tables[i].has_alias = t->alias.len > 0;
         kal_buf_init(&text, NULL);
-        kal_buf_printf(&text, "kal_scan(%zu)", i);
+        kal_buf_printf(&text, SCAN "%zu)", i);
         if (t->alias.len == 0) {
             kal_buf_append_cstr(&text, " AS ");
             kal_lex_quote(&text, t->name);
@@ -223,6 +227,49 @@ void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out)
         at = edit->end;
     }
     kal_buf_append(out, text.ptr + at, text.len - at);
+}
+
+/* Behind `SCAN number )` at the start of text, or NULL. */
+static const char *read_scan(const char *text, size_t count, size_t *index_out)
+{
+    char *end = NULL;
+    unsigned long index = strtoul(text + strlen(SCAN), &end, 10);
+    *index_out = index;
+    return *end == ')' && index < count ? end + 1 : NULL;
+}
+
+/* Behind " AS name" at the start of text; text when that is not there. */
+static const char *skip_alias(const char *text)
+{
+    static const char AS[] = " AS ";
+    const char *at = text + strlen(AS);
+    if (strncmp(text, AS, strlen(AS)) != 0)
+        return text;
+    if (*at != '"')
+        return at + strcspn(at, " ,);");
+    at++;
+    while (*at != '\0' && (*at != '"' || at[1] == '"'))
+        at += *at == '"' ? 2 : 1;
+    return *at == '"' ? at + 1 : at;
+}
+
+bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char *name, kal_buf *out)
+{
+    const char *found = strstr(name, SCAN);
+    if (found == NULL)
+        return false;
+    while (found != NULL) {
+        size_t i = 0;
+        const char *rest = read_scan(found, count, &i);
+        if (rest == NULL)
+            break;
+        kal_buf_append(out, name, (size_t)(found - name));
+        kal_buf_append_bytes(out, tables[i].written);
+        name = tables[i].has_alias ? rest : skip_alias(rest);
+        found = strstr(name, SCAN);
+    }
+    kal_buf_append_cstr(out, name);
+    return true;
 }
 
 size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position)

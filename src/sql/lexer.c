@@ -187,7 +187,7 @@ static kal_sql_token quoted_token(kal_sql_lexer *lexer, uint32_t start)
             at < lexer->len ? memchr(lexer->text + at, quote, lexer->len - at) : NULL;
         if (found == NULL)
             return error_at(lexer, start,
-                            quote == '"' ? "quoted name does not end" : "string does not end");
+                            quote == '"' ? "unterminated quoted name" : "unterminated string");
         at = (uint32_t)(found - lexer->text) + 1;
         if (byte_at(lexer, at) != quote)
             break;
@@ -220,7 +220,7 @@ static kal_sql_token dollar_string_token(kal_sql_lexer *lexer, uint32_t start, u
     const uint8_t *found =
         memmem(lexer->text + from, lexer->len - from, lexer->text + start, tag_bytes);
     if (found == NULL)
-        return error_at(lexer, start, "dollar-quoted string does not end");
+        return error_at(lexer, start, "unterminated dollar-quoted string");
     return token_to(lexer, KAL_TOKEN_STRING, start, (uint32_t)(found - lexer->text) + tag_bytes);
 }
 
@@ -370,7 +370,7 @@ kal_sql_token kal_sql_lexer_next(kal_sql_lexer *lexer)
 {
     KAL_ASSERT(lexer->next <= lexer->len);
     if (!skip_blanks(lexer))
-        return error_at(lexer, lexer->next, "comment does not end");
+        return error_at(lexer, lexer->next, "unterminated comment");
     uint32_t start = lexer->next;
     if (start == lexer->len)
         return token_to(lexer, KAL_TOKEN_END, start, start);

@@ -165,7 +165,7 @@ kal_parse kal_base16_parse(kal_bytes digits, kal_arena *arena, kal_bytes *out)
 {
     uint8_t *bytes;
 
-    if (digits.len == 0 || digits.len % 2 != 0)
+    if (digits.len % 2 != 0)
         return KAL_PARSE_FORMAT;
     for (size_t i = 0; i < digits.len; i++)
         if (kal_hex_digit(digits.ptr[i]) < 0)

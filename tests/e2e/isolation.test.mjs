@@ -56,7 +56,7 @@ async function outcome(client, statement, table) {
     const text = statement.replaceAll("app.T", `app.${table}`);
     try {
         const { schema, rows, row_count, message } = await client.sql(text);
-        return { schema, rows, row_count, message };
+        return JSON.parse(JSON.stringify({ schema, rows, row_count, message }).replaceAll(table, "T"));
     } catch (error) {
         return JSON.parse(JSON.stringify({ ...error, details: undefined, position: undefined, message: error.message })
             .replaceAll(table, "T"));
