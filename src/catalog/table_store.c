@@ -95,7 +95,7 @@ kal_status kal_table_store_record(kal_catalog *c, const kal_kv_snapshot *snapsho
     kal_entity_key key;
     kal_entity entity;
     kal_arena arena;
-    kal_bytes shard;
+    kal_bytes shard = {0};
 
     kal_arena_init(&arena, NULL);
     table_key(c, table_id, &key);

@@ -164,7 +164,7 @@ static const struct {
     {"\\dn", "", "list namespaces", list_namespaces},
     {"\\use", "NAMESPACE", "look names up there", use_namespace},
     {"\\import", "FILE INTO ns.t [CREATE]", "load a CSV or JSON file", import},
-    {"\\i", "FILE", "run a file", include},
+    {"\\i", "PATH", "run a file", include},
     {"\\format", "table|csv|json", "how results are shown", set_format},
     {"\\x", "", "tables with one line a value, on and off", toggle_expanded},
     {"\\timing", "", "show the server's time, on and off", toggle_timing},

@@ -907,16 +907,15 @@ void kal_http_head_write(const kal_http_head *head, kal_buf *out)
 
 void kal_http_date(int64_t unix_seconds, char out[KAL_HTTP_DATE_BYTES])
 {
-    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)unix_seconds;
     struct tm utc = {0};
     if (gmtime_r(&seconds, &utc) == NULL || utc.tm_year < -1900 || utc.tm_year > 9999 - 1900)
         utc = (struct tm){.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
     /* The remainders change nothing; they show the compiler that the text fits. */
-    snprintf(out, KAL_HTTP_DATE_BYTES, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-             days[(unsigned)utc.tm_wday % 7], (unsigned)utc.tm_mday % 100,
-             months[(unsigned)utc.tm_mon % 12], (unsigned)(utc.tm_year + 1900) % 10000,
+    snprintf(out, KAL_HTTP_DATE_BYTES, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
+             days + 3 * ((unsigned)utc.tm_wday % 7), (unsigned)utc.tm_mday % 100,
+             months + 3 * ((unsigned)utc.tm_mon % 12), (unsigned)(utc.tm_year + 1900) % 10000,
              (unsigned)utc.tm_hour % 100, (unsigned)utc.tm_min % 100, (unsigned)utc.tm_sec % 100);
 }
