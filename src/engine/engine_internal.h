@@ -129,8 +129,8 @@ KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement, 
                                            const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
                                            kal_error *err);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
-/* DuckDB names a column without a name by its text: puts the names of tables back into it. False:
- * there is nothing to put back, and out is untouched. */
+/* DuckDB names a column without a name by its text: puts back what the user wrote for tables and
+ * count(*). False: there is nothing to put back, and out is untouched. */
 bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char *name,
                          kal_buf *out);
 /* A place of the new text in the old one. */

@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define SCAN "kal_scan("
+#define SCAN       "kal_scan("
+#define COUNT_STAR "count_star()" /* DuckDB's own name of count(*) */
 
 typedef struct rewriting {
     kal_engine *engine;
@@ -253,20 +254,33 @@ static const char *skip_alias(const char *text)
     return *at == '"' ? at + 1 : at;
 }
 
+/* The first of the two texts that we put something else for; NULL when there is none. */
+static const char *find_foreign(const char *name)
+{
+    const char *scan = strstr(name, SCAN);
+    const char *star = strstr(name, COUNT_STAR);
+    return scan == NULL || (star != NULL && star < scan) ? star : scan;
+}
+
 bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char *name, kal_buf *out)
 {
-    const char *found = strstr(name, SCAN);
+    const char *found = find_foreign(name);
     if (found == NULL)
         return false;
     while (found != NULL) {
         size_t i = 0;
-        const char *rest = read_scan(found, count, &i);
-        if (rest == NULL)
-            break;
         kal_buf_append(out, name, (size_t)(found - name));
-        kal_buf_append_bytes(out, tables[i].written);
-        name = tables[i].has_alias ? rest : skip_alias(rest);
-        found = strstr(name, SCAN);
+        if (strncmp(found, COUNT_STAR, strlen(COUNT_STAR)) == 0) {
+            kal_buf_append_cstr(out, "count(*)");
+            name = found + strlen(COUNT_STAR);
+        } else if ((name = read_scan(found, count, &i)) != NULL) {
+            kal_buf_append_bytes(out, tables[i].written);
+            name = tables[i].has_alias ? name : skip_alias(name);
+        } else {
+            kal_buf_append_cstr(out, SCAN);
+            name = found + strlen(SCAN);
+        }
+        found = find_foreign(name);
     }
     kal_buf_append_cstr(out, name);
     return true;
