@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     if (duckdb_open(NULL, &database) != DuckDBSuccess ||
         duckdb_connect(database, &connection) != DuckDBSuccess)
         fail("open", "");
-    snprintf(set, sizeof set, "SET threads = %d", atoi(argv[1]));
+    snprintf(set, sizeof set, "SET threads = %s", argv[1]);
     run(connection, set);
     run(connection, argv[2]);
     puts("ready");

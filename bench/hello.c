@@ -8,7 +8,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static kal_http_server *server;
 
@@ -38,8 +37,16 @@ int main(int argc, char **argv)
     kal_http_server_options options = KAL_HTTP_SERVER_OPTIONS_DEFAULT;
     kal_error err = KAL_ERROR_INIT;
 
-    options.port = (uint16_t)(argc > 1 ? atoi(argv[1]) : 8081);
-    options.loops = (unsigned)(argc > 2 ? atoi(argv[2]) : 0);
+    int64_t port = 0;
+    int64_t loops = 0;
+    if (argc != 3 || !kal_parse_i64(kal_cstr(argv[1]), &port) ||
+        !kal_parse_i64(kal_cstr(argv[2]), &loops) || port < 0 || port > UINT16_MAX || loops < 0 ||
+        loops > 64) {
+        fputs("usage: bench_hello PORT LOOPS\n", stderr);
+        return 2;
+    }
+    options.port = (uint16_t)port;
+    options.loops = (unsigned)loops;
     options.handler = hello;
     if (kal_http_server_open(&options, &server, &err) != KAL_OK) {
         fprintf(stderr, "%s\n", err.message);
