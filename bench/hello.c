@@ -4,6 +4,7 @@
  *
  *   bench_hello PORT LOOPS
  */
+#include "base/json_writer.h"
 #include "server/http_server.h"
 
 #include <signal.h>
