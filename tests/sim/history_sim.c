@@ -284,14 +284,19 @@ static void keep_view(world *w)
         kal_view_open(&kept->views[u], w->tables, partition_of(w, u), NULL);
 }
 
+static void check_kept_at(world *w, size_t at)
+{
+    for (size_t u = 0; u < partitions(w); u++)
+        check_partition(&w->kept[at].views[u], w->kept[at].table, w->kept[at].model,
+                        partition_of(w, u));
+}
+
 static void check_kept(world *w)
 {
     if (w->kept_count == 0)
         return;
     size_t at = (size_t)kal_rng_below(&w->rng, w->kept_count);
-    for (size_t u = 0; u < partitions(w); u++)
-        check_partition(&w->kept[at].views[u], w->kept[at].table, w->kept[at].model,
-                        partition_of(w, u));
+    check_kept_at(w, at);
     if (kal_rng_chance(&w->rng, 1, 2))
         drop_kept(w, at);
 }
@@ -699,9 +704,11 @@ static void run_history(world *w, uint64_t number)
         check_now(w);
     }
     check_versions(w);
-    while (w->kept_count > 0)
-        drop_kept(w, 0);
     drop_table(w);
+    while (w->kept_count > 0) { /* what is gone now is still there in them */
+        check_kept_at(w, 0);
+        drop_kept(w, 0);
+    }
     kal_arena_release(&w->arena);
 }
 
