@@ -279,7 +279,7 @@ kal_bytes kal_table_definition_near(const kal_table_definition *def, kal_bytes c
     size_t least = column_name.len / 3 + 2;
     for (uint32_t i = 0; i < def->column_count; i++) {
         size_t distance = kal_edit_distance(def->columns[i].name, column_name);
-        if (distance < least) {
+        if (distance < least && distance < column_name.len) { /* something of it must be the same */
             least = distance;
             best = def->columns[i].name;
         }
