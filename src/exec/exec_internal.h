@@ -20,7 +20,8 @@
 
 #include <pthread.h>
 
-typedef struct kal_pool kal_pool; /* pool.c */
+typedef struct kal_pool kal_pool;   /* pool.c */
+typedef struct kal_stats kal_stats; /* stats.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -34,6 +35,7 @@ struct kal_exec {
     kal_auth *auth;
     kal_engine *engine;
     kal_pool *pool;
+    kal_stats *stats;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
