@@ -205,6 +205,7 @@ KAL_MUST_CHECK kal_status kal_run_drop_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
 
 /* ---- threads ---- */

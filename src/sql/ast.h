@@ -313,6 +313,7 @@ typedef struct kal_sql_assignments {
     X(DROP_TABLE, "DROP TABLE")                                                                    \
     X(SHOW_TABLES, "SHOW TABLES")                                                                  \
     X(SHOW_CREATE_TABLE, "SHOW CREATE TABLE")                                                      \
+    X(SHOW_STATS, "SHOW STATS")                                                                    \
     X(DESCRIBE_TABLE, "DESCRIBE TABLE")                                                            \
     X(INSERT, "INSERT")                                                                            \
     X(UPDATE, "UPDATE")                                                                            \
@@ -377,7 +378,7 @@ typedef struct kal_sql_create_table {
     size_t option_count;
 } kal_sql_create_table;
 
-/* DROP, ALTER, DESCRIBE, SHOW CREATE TABLE */
+/* DROP, ALTER, DESCRIBE, SHOW CREATE TABLE, SHOW STATS FOR TABLE */
 typedef struct kal_sql_table_stmt {
     kal_sql_object table;
     kal_sql_table_type table_type; /* DROP USER TABLE ... */
