@@ -73,7 +73,7 @@ static kal_status read_descriptors(kal_process_info *info, kal_error *err)
     if (directory == NULL)
         return cannot_read(PATH, err);
     while ((entry = readdir(directory)) != NULL) {
-        int fd = atoi(entry->d_name);
+        int fd = (int)strtol(entry->d_name, NULL, 10);
         bool is_own = entry->d_name[0] == '.' || fd == dirfd(directory);
         if (!is_own && fstat(fd, &file) == 0)
             count_descriptor(info, &file);

@@ -1,5 +1,5 @@
-// One truth: for every table there is, DESCRIBE, information_schema.columns and the columns of
-// SELECT * say the same; and the seven system tables can be read and joined.
+// One truth: for every table there is, DESCRIBE, information_schema.columns, system.columns, system.describe and
+// the columns of SELECT * say the same; and the system tables can be read and joined.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { Server } from "./server.mjs";
@@ -16,7 +16,8 @@ before(async () => {
 });
 after(() => server.close());
 
-const SYSTEM = ["users", "jobs", "namespaces", "storages", "live_queries", "tables", "table_schemas"];
+const SYSTEM = ["users", "jobs", "namespaces", "storages", "live_queries", "tables", "table_schemas", "stats", "settings",
+    "datatypes", "columns", "describe"];
 
 const object = (result) => result.rows.map((row) => Object.fromEntries(row.map((v, i) => [result.schema[i].name, v])));
 
@@ -47,6 +48,16 @@ test("DESCRIBE = information_schema.columns = SELECT *", async () => {
             c.is_partition_key, c.column_default, c.column_comment, c.column_id, c.schema_version]),
         described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key,
             d.is_partition_key, d.default_value, d.column_comment, d.column_id, d.schema_version]), name);
+        const own = object(await root.sql("SELECT * FROM system.columns WHERE namespace_id = $1 AND table_name = $2 ORDER BY ordinal", [schema, table]));
+        assert.deepEqual(own.map((c) => [c.column_name, c.ordinal, c.data_type, c.nullable, c.primary_key, c.default_value, c.comment, c.column_id, c.version]),
+            described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key, d.default_value,
+                d.column_comment, d.column_id, d.schema_version]), name);
+        assert.deepEqual(own.map((c) => c.primary_key), own.map((c) => c.primary_key_pos !== null), name);
+        const view = object(await root.sql("SELECT * FROM system.describe WHERE namespace_id = $1 AND table_name = $2 ORDER BY ordinal_position", [schema, table]));
+        assert.deepEqual(view.map((c) => [c.column_name, c.ordinal_position, c.data_type, c.is_nullable, c.is_primary_key, c.column_default,
+            c.column_comment, c.column_id, c.schema_version]),
+        described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key, d.default_value,
+            d.column_comment, d.column_id, d.schema_version]), name);
     }
 });
 
@@ -86,6 +97,16 @@ test("system tables tell the truth and can be joined", async () => {
     assert.equal(users.length, 1);
     assert.equal(users[0].user_id, "root");
     assert.doesNotMatch(JSON.stringify(users), /argon2/);
+});
+
+test("the views of columns have the original's columns in its order, and know the key's", async () => {
+    assert.deepEqual((await root.sql("SELECT * FROM system.columns LIMIT 0")).schema.map((c) => c.name), ["namespace_id", "table_name",
+        "version", "column_id", "column_name", "comment", "data_type", "default_value", "ordinal", "nullable", "primary_key", "primary_key_pos"]);
+    assert.deepEqual((await root.sql("SELECT * FROM system.describe LIMIT 0")).schema.map((c) => c.name), ["column_name", "ordinal_position",
+        "column_id", "data_type", "is_nullable", "is_primary_key", "column_default", "column_comment", "schema_version", "namespace_id", "table_name"]);
+    // PRIMARY KEY (a, b) of a table whose first column is b
+    assert.deepEqual(await root.rows("SELECT column_name, primary_key_pos FROM system.columns WHERE table_name = 'one' ORDER BY ordinal"),
+        [["b", 2], ["a", 1], ["c", null], ["d", null]]);
 });
 
 test("SHOW CREATE TABLE makes an identical table", async () => {
