@@ -119,8 +119,8 @@ test("memory, threads and open files are those of /proc", async () => {
     assert.equal(s.memory_rss_bytes, s.memory_usage_bytes);
     assert.equal(Number(s.memory_usage_mb), Math.floor(Number(s.memory_usage_bytes) / MIB));
     between(Number(s.thread_count), ...range("threads", 0), "thread_count");
-    // The request reads /proc/self/status, which is closed again, and no other file.
-    between(Number(s.open_files_total), ...range("files", 0), "open_files_total");
+    // RocksDB may open a file and close it again meanwhile.
+    between(Number(s.open_files_total), ...range("files", 2), "open_files_total");
     assert.equal(Number(s.open_files_total), ["regular", "directories", "sockets", "other"]
         .reduce((sum, kind) => sum + Number(s[`open_files_${kind}`]), 0));
     const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${server.process.pid}/limits`, "utf8"))[1];
