@@ -40,6 +40,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock)
     c->table_names = store_of(kv, "table name", KIND_TABLE_NAME);
     c->tables = store_of(kv, "table", KIND_TABLE);
     c->versions = store_of(kv, "table version", KIND_VERSION);
+    c->versions.format = KAL_SCHEMA_VERSION_FORMAT;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
     c->cache = kal_schema_cache_open(KAL_SCHEMA_CACHE_TABLES_MAX);

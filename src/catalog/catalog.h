@@ -23,7 +23,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "catalog/role.h"
-#include "schema/table_definition.h"
+#include "schema/table_alter.h"
 #include "store/kv.h"
 #include "types/row.h"
 
@@ -35,14 +35,27 @@ typedef struct kal_catalog_change kal_catalog_change; /* opaque: kal_catalog_end
 
 #define KAL_SHARD_COUNT 1024u
 
-/* A published version of a table. Immutable but for the counters at the end. */
+/* What became of a published version. */
+typedef enum kal_table_fate {
+    KAL_TABLE_CURRENT,
+    KAL_TABLE_REPLACED, /* by a later version, or under another name */
+    KAL_TABLE_DROPPED,
+} kal_table_fate;
+
+/* A published version of a table. Immutable but for what stands at the end. */
 typedef struct kal_table {
     const kal_table_definition *def;
     kal_row_layout layout; /* of def->columns */
     uint32_t hot_id;       /* names the table's current hot key space; 0 for SYSTEM */
     uint16_t shard;        /* SHARED: where its rows live */
-    kal_arena arena;       /* owns all of the above */
-    _Atomic bool retired;  /* dropped or replaced by a newer version; set when published */
+    /* Columns (ids) that take no NULL although the definition lets them: SET NOT NULL is being
+     * checked against the rows that exist (kal_catalog_enforce_not_null). */
+    const uint32_t *enforced_ids;
+    uint32_t enforced_count;
+    kal_arena arena;                                 /* owns all of the above */
+    kal_catalog *catalog;                            /* borrowed */
+    _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
+    _Atomic(kal_table_fate) fate;                    /* set when published */
     _Atomic uint32_t refs;
     /* the schema cache's, under its locks */
     struct kal_schema_cache *cache; /* NULL: not known there yet */
@@ -53,6 +66,14 @@ typedef struct kal_table {
 
 kal_table *kal_table_retain(kal_table *table);
 void kal_table_release(kal_table *table); /* NULL is allowed */
+
+/* Opens a stored row of this or an older version of the table as the columns of this one. snapshot
+ * (NULL: now): of the view that read the row. cached_only: KAL_BUSY when the definition that wrote
+ * the row has to be read from the store first, which happens once per version. KAL_CORRUPT, KAL_IO.
+ */
+KAL_MUST_CHECK kal_status kal_table_row_open(kal_table *table, const kal_kv_snapshot *snapshot,
+                                             kal_bytes bytes, bool cached_only, kal_row *row_out,
+                                             kal_error *err);
 
 /* ---- opening ---- */
 
@@ -85,6 +106,12 @@ typedef struct kal_cache_stats {
 } kal_cache_stats;
 kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog);
 
+/* One version of a table, as of snapshot (NULL: now); lives in the arena. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_catalog_table_version(kal_catalog *catalog,
+                                                    const kal_kv_snapshot *snapshot,
+                                                    uint32_t table_id, uint32_t version,
+                                                    kal_arena *arena,
+                                                    kal_table_definition **def_out, kal_error *err);
 /* History of a table, oldest first, as of snapshot (NULL: now). */
 KAL_MUST_CHECK kal_status kal_catalog_table_history(kal_catalog *catalog,
                                                     const kal_kv_snapshot *snapshot,
@@ -135,8 +162,11 @@ kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal 
 kal_catalog *kal_catalog_change_catalog(kal_catalog_change *change);
 /* The batch to be written, synced, by the caller; add nothing to it after publish. */
 kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change);
-/* Makes a durable change visible. */
+/* Makes a durable change visible. The change is empty then, and may go on to another one under the
+ * same DDL lock. */
 void kal_catalog_publish(kal_catalog_change *change);
+/* Takes back what the change has collected since it began or was published. */
+void kal_catalog_forget(kal_catalog_change *change);
 /* Writes and publishes: for changes that do not go through the write lane (set-up, opening). They
  * share no key with what a lane writes. */
 KAL_MUST_CHECK kal_status kal_catalog_commit(kal_catalog_change *change, kal_error *err);
@@ -158,6 +188,18 @@ KAL_MUST_CHECK kal_status kal_catalog_create_table(kal_catalog_change *change,
                                                    const kal_table_definition *def,
                                                    bool if_not_exists, bool *existed_out,
                                                    kal_error *err);
+/* The next version of a table: `current` is the published one (looked up since begin), altered what
+ * kal_table_alter() made of it, with at least one change. *next_out (may be NULL) is the object
+ * that publish will make known, borrowed until the change ends. KAL_EXISTS: the new name is taken.
+ */
+KAL_MUST_CHECK kal_status kal_catalog_alter_table(kal_catalog_change *change,
+                                                  const kal_table *current,
+                                                  const kal_altered *altered, kal_table **next_out,
+                                                  kal_error *err);
+/* From publish on, writes that would put NULL into these columns (ids) are refused; the definition
+ * stays what it is. Nothing is stored: a restart forgets it. count 0 takes it back. */
+void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *current,
+                                  const uint32_t *column_ids, uint32_t count);
 /* Also removes its rows: one DeleteRange over the hot space, in the change's batch. */
 KAL_MUST_CHECK kal_status kal_catalog_drop_table(kal_catalog_change *change, kal_bytes ns,
                                                  kal_bytes name, bool if_exists, bool *existed_out,

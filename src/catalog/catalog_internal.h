@@ -8,7 +8,7 @@
  *   03 namespace: name            -> i64 created_at_us
  *   04 table name: ns, name       -> u32 table_id
  *   05 table: u32 table_id        -> u32 current version, u32 hot_id, u16 shard
- *   06 version: u32 id, u32 v     -> step of the history, actor, definition
+ *   06 version: u32 id, u32 v     -> step of the history (with its actor), definition
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
  *
@@ -69,6 +69,7 @@ struct kal_catalog {
 
 typedef enum kal_change_kind {
     KAL_CHANGE_CREATE_TABLE,
+    KAL_CHANGE_REPLACE_TABLE, /* by a later version, perhaps under another name */
     KAL_CHANGE_DROP_TABLE,
     KAL_CHANGE_CREATE_NAMESPACE,
     KAL_CHANGE_DROP_NAMESPACE,
@@ -80,7 +81,7 @@ typedef struct kal_change_step {
     kal_change_kind kind;
     kal_bytes ns;
     kal_bytes name;
-    kal_table *table; /* CREATE_TABLE: owned */
+    kal_table *table; /* CREATE_TABLE, REPLACE_TABLE: owned */
     int64_t created_at_us;
     uint64_t user_no;
     kal_user_state user_state;
@@ -92,6 +93,7 @@ struct kal_catalog_change {
     kal_arena arena;
     kal_kv_batch *batch; /* owned */
     int64_t now_us;
+    uint64_t commit_seq;            /* of this change; 0: not needed yet */
     KAL_VEC(kal_change_step) steps; /* arena */
 };
 
@@ -104,6 +106,9 @@ kal_status kal_record_corrupt(const char *what, kal_error *err);
 /* The next number of a counter: into the batch, and to *number_out. */
 KAL_MUST_CHECK kal_status kal_counter_next(kal_catalog_change *change, const char *counter,
                                            uint64_t *number_out, kal_error *err);
+/* The change's place among all changes of the catalog, ascending. */
+KAL_MUST_CHECK kal_status kal_change_commit_seq(kal_catalog_change *change, uint64_t *seq_out,
+                                                kal_error *err);
 /* 1 to KAL_NAME_BYTES_MAX lower-case letters, digits, _, a letter first. what: "namespace". */
 KAL_MUST_CHECK kal_status kal_name_check(kal_bytes name, const char *what, kal_error *err);
 
@@ -117,7 +122,6 @@ typedef struct kal_table_record {
 
 typedef struct kal_version_record {
     kal_schema_version step;
-    kal_bytes actor;
     kal_table_definition *def;
 } kal_version_record;
 
@@ -135,10 +139,14 @@ KAL_MUST_CHECK kal_status kal_table_store_version(kal_catalog *c, const kal_kv_s
 /* Builds the table object of a name as of now, with one reference. */
 KAL_MUST_CHECK kal_status kal_table_store_load(kal_catalog *c, kal_bytes ns, kal_bytes name,
                                                kal_table **table_out, kal_error *err);
-KAL_MUST_CHECK kal_status kal_table_store_put(kal_catalog *c, kal_kv_batch *batch,
+/* A version of a table as the current one, by the change's actor. */
+KAL_MUST_CHECK kal_status kal_table_store_put(kal_catalog_change *change,
                                               const kal_table_definition *def,
-                                              const kal_table_record *record, kal_bytes changes,
-                                              kal_bytes actor, kal_error *err);
+                                              const kal_table_record *record,
+                                              const kal_schema_changes *changes, kal_error *err);
+/* The name alone: the table has another one. */
+KAL_MUST_CHECK kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_batch *batch,
+                                                      kal_bytes ns, kal_bytes name, kal_error *err);
 KAL_MUST_CHECK kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
                                                  const kal_table_definition *def, kal_error *err);
 
@@ -152,7 +160,10 @@ KAL_MUST_CHECK kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snap
 /* Writes the error: namespace or table, with a near name. */
 kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err);
 /* An object with one reference around a copy of def. */
-kal_table *kal_table_make(const kal_table_definition *def, uint32_t hot_id, uint16_t shard);
+kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint32_t hot_id,
+                          uint16_t shard);
+/* What kal_table_row_open() has collected (row_versions.c). */
+void kal_row_versions_free(kal_table *table);
 
 /* ---- users (users.c), storages, namespaces ---- */
 

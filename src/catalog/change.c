@@ -42,6 +42,14 @@ kal_status kal_counter_next(kal_catalog_change *change, const char *counter, uin
                           err);
 }
 
+kal_status kal_change_commit_seq(kal_catalog_change *change, uint64_t *seq_out, kal_error *err)
+{
+    if (change->commit_seq == 0)
+        KAL_TRY(kal_counter_next(change, "commit_seq", &change->commit_seq, err));
+    *seq_out = change->commit_seq;
+    return KAL_OK;
+}
+
 /* ---- life of a change ---- */
 
 kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor)
@@ -81,8 +89,13 @@ static void publish_step(kal_catalog *c, kal_change_step *step)
         kal_schema_cache_put(c->cache, step->table);
         step->table = NULL;
         return;
+    case KAL_CHANGE_REPLACE_TABLE:
+        kal_schema_cache_remove(c->cache, step->ns, step->name, KAL_TABLE_REPLACED);
+        kal_schema_cache_put(c->cache, step->table);
+        step->table = NULL;
+        return;
     case KAL_CHANGE_DROP_TABLE:
-        kal_schema_cache_remove(c->cache, step->ns, step->name);
+        kal_schema_cache_remove(c->cache, step->ns, step->name, KAL_TABLE_DROPPED);
         return;
     case KAL_CHANGE_CREATE_NAMESPACE:
     case KAL_CHANGE_DROP_NAMESPACE:
@@ -102,6 +115,16 @@ void kal_catalog_publish(kal_catalog_change *change)
         publish_step(c, &change->steps.items[i]);
     kal_schema_cache_next_generation(c->cache);
     pthread_rwlock_unlock(&c->publish_lock);
+    kal_catalog_forget(change);
+}
+
+void kal_catalog_forget(kal_catalog_change *change)
+{
+    for (size_t i = 0; i < change->steps.len; i++)
+        kal_table_release(change->steps.items[i].table); /* published ones are not there any more */
+    change->steps.len = 0;
+    change->commit_seq = 0;
+    kal_kv_batch_clear(change->batch);
 }
 
 kal_status kal_catalog_commit(kal_catalog_change *change, kal_error *err)
@@ -114,8 +137,7 @@ kal_status kal_catalog_commit(kal_catalog_change *change, kal_error *err)
 void kal_catalog_end(kal_catalog_change *change)
 {
     kal_catalog *c = change->catalog;
-    for (size_t i = 0; i < change->steps.len; i++)
-        kal_table_release(change->steps.items[i].table); /* of a change that was forgotten */
+    kal_catalog_forget(change);
     kal_kv_batch_close(change->batch);
     kal_arena_release(&change->arena);
     free(change);
@@ -183,18 +205,85 @@ kal_status kal_catalog_create_table(kal_catalog_change *change, const kal_table_
     *existed_out = status == KAL_OK;
     if (*existed_out)
         return if_not_exists ? KAL_OK : table_exists(def->namespace_id, def->table_name, err);
-    kal_table_definition *own = kal_table_definition_copy(def, &change->arena);
+    kal_table_definition *own = kal_table_definition_copy(def, 0, &change->arena);
     own->created_at_us = change->now_us;
     own->updated_at_us = change->now_us;
     KAL_TRY(new_numbers(change, own, &record, err));
     KAL_TRY(kal_table_definition_validate(own, err));
-    KAL_TRY(kal_table_store_put(c, change->batch, own, &record, KAL_STR(KAL_SCHEMA_INITIAL_CHANGES),
-                                kal_cstr(change->actor.user_id), err));
+    kal_schema_changes changes = kal_schema_changes_of(KAL_SCHEMA_INITIAL, &change->arena);
+    KAL_TRY(kal_table_store_put(change, own, &record, &changes, err));
     kal_change_add(change,
                    (kal_change_step){.kind = KAL_CHANGE_CREATE_TABLE,
-                                     .table = kal_table_make(own, record.hot_id, record.shard)});
+                                     .table = kal_table_make(c, own, record.hot_id, record.shard)});
     return KAL_OK;
 }
+
+/* ---- altering ---- */
+
+static kal_status check_new_name(kal_catalog_change *change, const kal_table *current,
+                                 const kal_table_definition *def, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    uint32_t existing = 0;
+
+    if (kal_bytes_equal(current->def->table_name, def->table_name))
+        return KAL_OK;
+    KAL_TRY(kal_name_check(def->table_name, "table", err));
+    kal_status status =
+        kal_table_store_id(c, NULL, def->namespace_id, def->table_name, &existing, err);
+    if (status == KAL_OK)
+        return table_exists(def->namespace_id, def->table_name, err);
+    if (status != KAL_NOT_FOUND)
+        return status;
+    return kal_table_store_delete_name(c, change->batch, def->namespace_id,
+                                       current->def->table_name, err);
+}
+
+static void add_replacement(kal_catalog_change *change, const kal_table *current, kal_table *next)
+{
+    const kal_table_definition *def = current->def;
+    kal_change_add(change,
+                   (kal_change_step){.kind = KAL_CHANGE_REPLACE_TABLE,
+                                     .ns = kal_arena_copy(&change->arena, def->namespace_id),
+                                     .name = kal_arena_copy(&change->arena, def->table_name),
+                                     .table = next});
+}
+
+kal_status kal_catalog_alter_table(kal_catalog_change *change, const kal_table *current,
+                                   const kal_altered *altered, kal_table **next_out, kal_error *err)
+{
+    const kal_table_definition *def = altered->def;
+    kal_table_record record = {
+        .version = def->schema_version, .hot_id = current->hot_id, .shard = current->shard};
+
+    KAL_ASSERT(altered->changes.len > 0);
+    KAL_ASSERT(def->table_id == current->def->table_id);
+    KAL_ASSERT(def->schema_version == current->def->schema_version + 1);
+    if (def->table_type == KAL_TABLE_SYSTEM)
+        return kal_error_set(err, KAL_DENIED, "system tables cannot be altered");
+    KAL_TRY(check_new_name(change, current, def, err));
+    KAL_TRY(kal_table_store_put(change, def, &record, &altered->changes, err));
+    kal_table *next = kal_table_make(change->catalog, def, record.hot_id, record.shard);
+    add_replacement(change, current, next);
+    if (next_out != NULL)
+        *next_out = next;
+    return KAL_OK;
+}
+
+void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *current,
+                                  const uint32_t *column_ids, uint32_t count)
+{
+    kal_table *next =
+        kal_table_make(change->catalog, current->def, current->hot_id, current->shard);
+    uint32_t *ids = kal_arena_alloc(&next->arena, (count + 1) * sizeof *ids);
+    if (count > 0)
+        memcpy(ids, column_ids, count * sizeof *ids);
+    next->enforced_ids = ids;
+    next->enforced_count = count;
+    add_replacement(change, current, next);
+}
+
+/* ---- dropping ---- */
 
 /* One range over all rows of the hot space. */
 static void delete_rows(kal_catalog_change *change, uint32_t hot_id)

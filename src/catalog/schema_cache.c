@@ -3,13 +3,14 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "catalog/catalog_internal.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 enum { SHARD_COUNT = 16, SLOT_COUNT = 128, KEY_BYTES_MAX = 2 * KAL_NAME_BYTES_MAX + 1 };
 
-/* Invariant: a table that is alive and not retired is in `live` of its shard. */
+/* Invariant: a table that is alive and current is in `live` of its shard. */
 typedef struct cache_shard {
     pthread_mutex_t lock; /* protects all of it, and cached and clock of its tables */
     kal_map live;         /* "ns.name" -> kal_table, without a reference */
@@ -119,6 +120,7 @@ kal_schema_cache *kal_schema_cache_open(size_t tables_max)
 
 static void free_table(kal_table *table)
 {
+    kal_row_versions_free(table);
     kal_arena_release(&table->arena);
     free(table);
 }
@@ -356,12 +358,12 @@ kal_table *kal_schema_cache_add(kal_schema_cache *cache, kal_catalog_worker *wor
 }
 
 /* Takes what is known by this name out; the shard is locked. Returns a table to free, or NULL. */
-static kal_table *retire(cache_shard *shard, const cache_key *key)
+static kal_table *retire(cache_shard *shard, const cache_key *key, kal_table_fate fate)
 {
     kal_table *old = kal_map_find(&shard->live, key_bytes(key));
     if (old == NULL)
         return NULL;
-    atomic_store(&old->retired, true);
+    atomic_store(&old->fate, fate);
     kal_map_remove(&shard->live, key_bytes(key));
     return old->is_cached ? uncache(shard, old) : NULL;
 }
@@ -383,7 +385,7 @@ void kal_schema_cache_put(kal_schema_cache *cache, kal_table *table)
     kal_table *known = kal_map_find(&shard->live, key_bytes(&key));
     /* A look-up between the durable write and here has loaded this very version. */
     if (known == NULL || !is_same_version(known, table)) {
-        old = retire(shard, &key);
+        old = retire(shard, &key, KAL_TABLE_REPLACED);
         table->cache = cache;
         kal_map_put(&shard->live, key_bytes(&key), table);
         evicted = cache_table(cache, shard, table);
@@ -396,7 +398,8 @@ void kal_schema_cache_put(kal_schema_cache *cache, kal_table *table)
         free_table(evicted);
 }
 
-void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes name)
+void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes name,
+                             kal_table_fate fate)
 {
     cache_key key;
 
@@ -404,7 +407,7 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
         return;
     cache_shard *shard = shard_of(cache, &key);
     pthread_mutex_lock(&shard->lock);
-    kal_table *old = retire(shard, &key);
+    kal_table *old = retire(shard, &key, fate);
     pthread_mutex_unlock(&shard->lock);
     if (old != NULL)
         free_table(old);

@@ -8,7 +8,7 @@
  * and a comparison of names. A change is put into the shards first, then the generation moves.
  *
  * There is one kal_table object per version of a table, however often it is looked up: one that was
- * evicted but is still in use is found again, so that marking it as retired reaches everybody.
+ * evicted but is still in use is found again, so that marking its fate reaches everybody.
  *
  * Threads: a worker by its own; the rest by any.
  */
@@ -39,8 +39,9 @@ kal_table *kal_schema_cache_add(kal_schema_cache *cache, kal_catalog_worker *wor
                                 kal_table *table);
 /* Replaces what is known under the table's name (publish); takes over the reference. */
 void kal_schema_cache_put(kal_schema_cache *cache, kal_table *table);
-/* Retires and forgets what is known under this name (publish). */
-void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes name);
+/* Forgets what is known under this name and marks it with its fate (publish). */
+void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes name,
+                             kal_table_fate fate);
 /* After put and remove, before anybody is told: no slot is valid any more. */
 void kal_schema_cache_next_generation(kal_schema_cache *cache);
 

@@ -269,13 +269,16 @@ static kal_status version_row(row_maker *m, const kal_version_record *version, k
 {
     const kal_table_definition *def = version->def;
     kal_bytes json;
+    kal_buf text;  /* owned */
     kal_buf arrow; /* owned */
 
+    kal_buf_init(&text, NULL);
+    kal_schema_version_text(&version->step, &text);
     set_bigint(m, KAL_TABLE_SCHEMAS_TABLE_ID, def->table_id);
     set_int(m, KAL_TABLE_SCHEMAS_SCHEMA_VERSION, version->step.version);
-    set_text(m, KAL_TABLE_SCHEMAS_CHANGES, version->step.changes);
+    set_text(m, KAL_TABLE_SCHEMAS_CHANGES, kal_buf_bytes(&text));
     set_time(m, KAL_TABLE_SCHEMAS_CREATED_AT, version->step.created_at_us);
-    set_text(m, KAL_TABLE_SCHEMAS_ACTOR, version->actor);
+    set_text(m, KAL_TABLE_SCHEMAS_ACTOR, version->step.actor);
     set_int(m, KAL_TABLE_SCHEMAS_COLUMN_COUNT, version->step.column_count);
     JSON_TEXT(arena, kal_table_definition_write_json(def, w), &json);
     set_optional(m, KAL_TABLE_SCHEMAS_TABLE_DEFINITION, KAL_TYPE_JSON, json);
@@ -284,6 +287,7 @@ static kal_status version_row(row_maker *m, const kal_version_record *version, k
     set_optional(m, KAL_TABLE_SCHEMAS_ARROW_SCHEMA_JSON, KAL_TYPE_JSON, kal_buf_bytes(&arrow));
     kal_status status = add_row(m, err);
     kal_buf_release(&arrow);
+    kal_buf_release(&text);
     return status;
 }
 

@@ -100,11 +100,11 @@ static bool same_definition(const kal_table_definition *a, const kal_table_defin
 }
 
 static kal_status put(kal_catalog_change *change, const kal_table_definition *def,
-                      const char *changes, kal_error *err)
+                      kal_schema_change_kind kind, kal_error *err)
 {
     kal_table_record record = {.version = def->schema_version};
-    return kal_table_store_put(change->catalog, change->batch, def, &record, kal_cstr(changes),
-                               kal_cstr(change->actor.user_id), err);
+    kal_schema_changes changes = kal_schema_changes_of(kind, &change->arena);
+    return kal_table_store_put(change, def, &record, &changes, err);
 }
 
 /* This build's definition as the next version when it differs from the stored one, which an older
@@ -123,7 +123,7 @@ static kal_status update_stored(kal_catalog_change *change, kal_table_definition
         return KAL_OK;
     def->schema_version = version + 1;
     def->updated_at_us = change->now_us;
-    return put(change, def, "Changed by an upgrade of the server", err);
+    return put(change, def, KAL_SCHEMA_UPGRADE, err);
 }
 
 kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err)
@@ -134,7 +134,7 @@ kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err)
         kal_table_record record;
         kal_status status = kal_table_store_record(change->catalog, NULL, id, &record, err);
         if (status == KAL_NOT_FOUND)
-            status = put(change, def, KAL_SCHEMA_INITIAL_CHANGES, err);
+            status = put(change, def, KAL_SCHEMA_INITIAL, err);
         else if (status == KAL_OK)
             status = update_stored(change, def, record.version, err);
         KAL_TRY(status);

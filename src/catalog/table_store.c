@@ -6,13 +6,6 @@
 
 #include <stdlib.h>
 
-static kal_status copy_text(kal_arena *arena, kal_bytes text, kal_bytes *out, kal_error *err)
-{
-    if (kal_arena_try_copy(arena, text, out))
-        return KAL_OK;
-    return kal_error_set(err, KAL_LIMIT, "the catalog's rows exceed the statement's memory");
-}
-
 /* ---- names ---- */
 
 static void name_key(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_entity_key *key)
@@ -120,14 +113,10 @@ static void version_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)
     kal_entity_key_u32(key, table_id);
 }
 
-static kal_status decode_version(kal_bytes record, kal_arena *arena, kal_version_record *out,
-                                 kal_error *err)
+static kal_status decode_version(kal_bytes record, uint8_t format, kal_arena *arena,
+                                 kal_version_record *out, kal_error *err)
 {
-    kal_bytes actor;
-    KAL_TRY(kal_schema_version_decode(&record, arena, &out->step, err));
-    if (!kal_bytes_take_text(&record, &actor))
-        return kal_record_corrupt("version of a table", err);
-    KAL_TRY(copy_text(arena, actor, &out->actor, err));
+    KAL_TRY(kal_schema_version_decode(&record, format, arena, &out->step, err));
     return kal_table_definition_decode(record, arena, &out->def, err);
 }
 
@@ -141,7 +130,17 @@ kal_status kal_table_store_version(kal_catalog *c, const kal_kv_snapshot *snapsh
     version_key(c, table_id, &key);
     kal_entity_key_u32(&key, version);
     KAL_TRY(kal_entity_get(&c->versions, snapshot, &key, arena, &entity, err));
-    return decode_version(entity.record, arena, out, err);
+    return decode_version(entity.record, entity.format, arena, out, err);
+}
+
+kal_status kal_catalog_table_version(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                     uint32_t table_id, uint32_t version, kal_arena *arena,
+                                     kal_table_definition **def_out, kal_error *err)
+{
+    kal_version_record record;
+    KAL_TRY(kal_table_store_version(c, snapshot, table_id, version, arena, &record, err));
+    *def_out = record.def;
+    return KAL_OK;
 }
 
 typedef struct history_scan {
@@ -157,8 +156,7 @@ static kal_status visit_version(void *context, kal_bytes parts, const kal_entity
     kal_schema_version step;
 
     (void)parts;
-    KAL_TRY(kal_schema_version_decode(&record, scan->arena, &step, err));
-    KAL_TRY(copy_text(scan->arena, step.changes, &step.changes, err));
+    KAL_TRY(kal_schema_version_decode(&record, entity->format, scan->arena, &step, err));
     if (!kal_vec_try_push_in(scan->arena, &scan->steps, step))
         return kal_error_set(err, KAL_LIMIT, "the history exceeds the statement's memory");
     return KAL_OK;
@@ -181,18 +179,20 @@ kal_status kal_catalog_table_history(kal_catalog *c, const kal_kv_snapshot *snap
 
 /* ---- table objects ---- */
 
-kal_table *kal_table_make(const kal_table_definition *def, uint32_t hot_id, uint16_t shard)
+kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint32_t hot_id,
+                          uint16_t shard)
 {
     kal_table *table = calloc(1, sizeof *table); /* owned by its references */
     if (table == NULL)
         kal_die("out of memory: table");
     kal_arena_init(&table->arena, NULL);
-    kal_table_definition *copy = kal_table_definition_copy(def, &table->arena);
+    kal_table_definition *copy = kal_table_definition_copy(def, 0, &table->arena);
     kal_type *types = kal_arena_alloc(&table->arena, (copy->column_count + 1) * sizeof *types);
     for (uint32_t i = 0; i < copy->column_count; i++)
         types[i] = copy->columns[i].type;
     kal_row_layout_init(&table->layout, types, copy->column_count, &table->arena);
     table->def = copy;
+    table->catalog = c;
     table->hot_id = hot_id;
     table->shard = shard;
     table->refs = 1;
@@ -213,7 +213,7 @@ static kal_status load(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_arena *
     if (status == KAL_NOT_FOUND) /* a name without its table */
         return kal_record_corrupt("table", err);
     KAL_TRY(status);
-    *table_out = kal_table_make(version.def, record.hot_id, record.shard);
+    *table_out = kal_table_make(c, version.def, record.hot_id, record.shard);
     return KAL_OK;
 }
 
@@ -229,46 +229,59 @@ kal_status kal_table_store_load(kal_catalog *c, kal_bytes ns, kal_bytes name, ka
 
 /* ---- writing ---- */
 
-static kal_status put_version(kal_catalog *c, kal_kv_batch *batch, const kal_table_definition *def,
-                              kal_bytes changes, kal_bytes actor, kal_error *err)
+static kal_status put_version(kal_catalog_change *change, const kal_table_definition *def,
+                              const kal_schema_changes *changes, kal_error *err)
 {
+    kal_catalog *c = change->catalog;
     kal_entity_key key;
     kal_buf record; /* owned */
     kal_schema_version step = {
         .version = def->schema_version,
         .created_at_us = def->updated_at_us,
-        .changes = changes,
+        .changes = *changes,
         .column_count = def->column_count,
+        .actor = kal_cstr(change->actor.user_id),
     };
 
+    KAL_TRY(kal_change_commit_seq(change, &step.commit_seq, err));
     kal_buf_init(&record, NULL);
     kal_schema_version_encode(&step, &record);
-    kal_record_put_text(&record, actor);
     kal_table_definition_encode(def, &record);
     version_key(c, def->table_id, &key);
     kal_entity_key_u32(&key, def->schema_version);
-    kal_status status = kal_entity_put(&c->versions, batch, &key, kal_buf_bytes(&record), err);
+    kal_status status =
+        kal_entity_put(&c->versions, change->batch, &key, kal_buf_bytes(&record), err);
     kal_buf_release(&record);
     return status;
 }
 
-kal_status kal_table_store_put(kal_catalog *c, kal_kv_batch *batch, const kal_table_definition *def,
-                               const kal_table_record *record, kal_bytes changes, kal_bytes actor,
+kal_status kal_table_store_put(kal_catalog_change *change, const kal_table_definition *def,
+                               const kal_table_record *record, const kal_schema_changes *changes,
                                kal_error *err)
 {
+    kal_catalog *c = change->catalog;
     kal_entity_key key;
     uint8_t id[4];
     uint8_t current[10];
 
     kal_store_le32(id, def->table_id);
     name_key(c, def->namespace_id, def->table_name, &key);
-    KAL_TRY(kal_entity_put(&c->table_names, batch, &key, kal_bytes_of(id, sizeof id), err));
+    KAL_TRY(kal_entity_put(&c->table_names, change->batch, &key, kal_bytes_of(id, sizeof id), err));
     kal_store_le32(current, def->schema_version);
     kal_store_le32(current + 4, record->hot_id);
     kal_store_le16(current + 8, record->shard);
     table_key(c, def->table_id, &key);
-    KAL_TRY(kal_entity_put(&c->tables, batch, &key, kal_bytes_of(current, sizeof current), err));
-    return put_version(c, batch, def, changes, actor, err);
+    KAL_TRY(kal_entity_put(&c->tables, change->batch, &key, kal_bytes_of(current, sizeof current),
+                           err));
+    return put_version(change, def, changes, err);
+}
+
+kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_batch *batch, kal_bytes ns,
+                                       kal_bytes name, kal_error *err)
+{
+    kal_entity_key key;
+    name_key(c, ns, name, &key);
+    return kal_entity_delete(&c->table_names, batch, &key, err);
 }
 
 kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
@@ -276,8 +289,7 @@ kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
 {
     kal_entity_key key;
 
-    name_key(c, def->namespace_id, def->table_name, &key);
-    KAL_TRY(kal_entity_delete(&c->table_names, batch, &key, err));
+    KAL_TRY(kal_table_store_delete_name(c, batch, def->namespace_id, def->table_name, err));
     table_key(c, def->table_id, &key);
     KAL_TRY(kal_entity_delete(&c->tables, batch, &key, err));
     version_key(c, def->table_id, &key);

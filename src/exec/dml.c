@@ -95,15 +95,25 @@ kal_status kal_dml_assign(const kal_column *column, const kal_value *value, kal_
     return status;
 }
 
-kal_status kal_dml_check_not_null(const kal_table_definition *def, const kal_value *values,
-                                  kal_error *err)
+/* NOT NULL is being added: the definition does not say so yet. */
+static bool is_enforced(const kal_table *table, uint32_t column_id)
 {
+    for (uint32_t i = 0; i < table->enforced_count; i++) {
+        if (table->enforced_ids[i] == column_id)
+            return true;
+    }
+    return false;
+}
+
+kal_status kal_dml_check_not_null(const kal_table *table, const kal_value *values, kal_error *err)
+{
+    const kal_table_definition *def = table->def;
     for (uint32_t i = 0; i < def->column_count; i++) {
-        if (!values[i].is_null || def->columns[i].is_nullable)
+        const kal_column *column = &def->columns[i];
+        if (!values[i].is_null || (column->is_nullable && !is_enforced(table, column->column_id)))
             continue;
         kal_error_set(err, KAL_INVALID, "column '%.*s' of table '%.*s.%.*s' cannot be NULL",
-                      KAL_FMT(def->columns[i].name), KAL_FMT(def->namespace_id),
-                      KAL_FMT(def->table_name));
+                      KAL_FMT(column->name), KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
         kal_error_code(err, "NOT_NULL_VIOLATION");
         return KAL_INVALID;
     }
@@ -312,7 +322,7 @@ kal_status kal_dml_apply_sets(const kal_dml_sets *sets, const kal_table *table,
     }
     for (size_t i = 0; i < sets->count; i++)
         values[sets->items[i].column] = fresh[i];
-    return kal_dml_check_not_null(table->def, values, err);
+    return kal_dml_check_not_null(table, values, err);
 }
 
 /* ---- RETURNING ---- */
@@ -410,7 +420,7 @@ static kal_status return_row(kal_run *run, const kal_dml *dml, kal_bytes bytes, 
                              kal_value *cells, const uint64_t *bits, kal_error *err)
 {
     kal_row row;
-    KAL_TRY(kal_row_open(&dml->table->layout, bytes, &row, err));
+    KAL_TRY(kal_table_row_open(dml->table, NULL, bytes, false, &row, err));
     kal_row_values(dml->table, &row, bits, values);
     for (size_t i = 0; i < dml->returning.count; i++)
         KAL_TRY(kal_expr_eval(dml->returning.items[i], values, &run->session, run->arena, &cells[i],

@@ -20,8 +20,8 @@ KAL_MUST_CHECK kal_status kal_dml_default(kal_run *run, const kal_column *column
 KAL_MUST_CHECK kal_status kal_dml_assign(const kal_column *column, const kal_value *value,
                                          kal_arena *arena, int64_t position, kal_value *value_out,
                                          kal_error *err);
-KAL_MUST_CHECK kal_status kal_dml_check_not_null(const kal_table_definition *def,
-                                                 const kal_value *values, kal_error *err);
+KAL_MUST_CHECK kal_status kal_dml_check_not_null(const kal_table *table, const kal_value *values,
+                                                 kal_error *err);
 /* Evaluates expressions without columns that the binder does not admit, by DuckDB. */
 KAL_MUST_CHECK kal_status kal_dml_engine_values(kal_run *run, const kal_sql_expr *const *exprs,
                                                 size_t count, kal_value *values, kal_error *err);

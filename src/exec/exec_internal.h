@@ -199,6 +199,7 @@ KAL_MUST_CHECK kal_status kal_run_create_namespace(kal_run *run, kal_error *err)
 KAL_MUST_CHECK kal_status kal_run_drop_namespace(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_alter_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_create_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_alter_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_user(kal_run *run, kal_error *err);
@@ -207,6 +208,7 @@ KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err);
 
 /* ---- threads ---- */
 

@@ -183,7 +183,7 @@ static kal_status add_row(kal_run *run, const insert_plan *plan, kal_value *valu
     if (row == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
     *row = (insert_row){plan, values};
-    KAL_TRY(kal_dml_check_not_null(plan->dml.table->def, values, err));
+    KAL_TRY(kal_dml_check_not_null(plan->dml.table, values, err));
     KAL_TRY(kal_dml_key(run, plan->dml.table, values, &op.key, err));
     return kal_write_add(write, &op, NULL, err);
 }

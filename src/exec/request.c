@@ -18,6 +18,7 @@ enum {
     INLINE_SQL_BYTES_MAX = 16 * 1024,
     INLINE_PARAM_ROWS_MAX = 64,
     DETAILS_BYTES_MAX = 1000,
+    ATTEMPTS_MAX = 5,
 };
 
 /* One statement on its way. */
@@ -260,8 +261,8 @@ static void statement_close(statement_run *s)
     kal_arena_release(&s->arena);
 }
 
-static kal_status run_statement(kal_exec_job *job, const kal_sql_statement *statement,
-                                kal_catalog_worker *worker, kal_error *err)
+static kal_status run_statement_once(kal_exec_job *job, const kal_sql_statement *statement,
+                                     kal_catalog_worker *worker, kal_error *err)
 {
     statement_run s;
 
@@ -272,6 +273,19 @@ static kal_status run_statement(kal_exec_job *job, const kal_sql_statement *stat
         status = kal_run_statement(&s.run, err);
     }
     statement_close(&s);
+    return status;
+}
+
+/* A table that was altered while the statement was on its way to the lane: nothing was written, so
+ * it starts over against the new definition. */
+static kal_status run_statement(kal_exec_job *job, const kal_sql_statement *statement,
+                                kal_catalog_worker *worker, kal_error *err)
+{
+    kal_status status = KAL_STALE;
+    for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++) {
+        *err = KAL_ERROR_INIT;
+        status = run_statement_once(job, statement, worker, err);
+    }
     return status;
 }
 
@@ -347,7 +361,7 @@ static bool may_be_in_transaction(kal_stmt_kind kind)
     return kind == KAL_STMT_SELECT || kind == KAL_STMT_INSERT || kind == KAL_STMT_UPDATE ||
            kind == KAL_STMT_DELETE || kind == KAL_STMT_SHOW_TABLES ||
            kind == KAL_STMT_SHOW_NAMESPACES || kind == KAL_STMT_SHOW_CREATE_TABLE ||
-           kind == KAL_STMT_DESCRIBE_TABLE;
+           kind == KAL_STMT_DESCRIBE_TABLE || kind == KAL_STMT_SHOW_SCHEMA_DIFF;
 }
 
 static kal_status run_one(kal_exec_job *job, const kal_sql_statement *statement,
@@ -419,6 +433,14 @@ static void run_on_pool(void *context, kal_catalog_worker *worker)
     finish(job, status, &err);
 }
 
+static void to_pool(kal_exec_job *job)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = kal_pool_submit(job->exec->pool, run_on_pool, job, &err);
+    if (status != KAL_OK)
+        finish(job, status, &err);
+}
+
 /* ---- here and now ---- */
 
 /* On the lane's thread, or here when there is nothing to write. */
@@ -428,7 +450,10 @@ static void finish_direct_write(kal_exec_job *job)
     kal_status status = kal_direct_write_finish(job->direct, &job->own.run, &err);
     kal_direct_write_close(job->direct);
     statement_close(&job->own);
-    finish(job, status, &err);
+    if (status == KAL_STALE) /* altered meanwhile: once more, where one may wait */
+        to_pool(job);
+    else
+        finish(job, status, &err);
 }
 
 static void on_write_done(kal_write *write, void *context)
@@ -493,13 +518,10 @@ static void start(kal_exec_job *job)
     }
     if (status == KAL_END)
         return;
-    if (status == KAL_BUSY) {
-        err = KAL_ERROR_INIT;
-        status = kal_pool_submit(job->exec->pool, run_on_pool, job, &err);
-        if (status == KAL_OK)
-            return;
-    }
-    finish(job, status, &err);
+    if (status == KAL_BUSY)
+        to_pool(job);
+    else
+        finish(job, status, &err);
 }
 
 /* ---- entry points ---- */

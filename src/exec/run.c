@@ -230,6 +230,8 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_drop_namespace(run, err);
     case KAL_STMT_CREATE_TABLE:
         return kal_run_create_table(run, err);
+    case KAL_STMT_ALTER_TABLE:
+        return kal_run_alter_table(run, err);
     case KAL_STMT_DROP_TABLE:
         return kal_run_drop_table(run, err);
     case KAL_STMT_CREATE_USER:
@@ -248,6 +250,8 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_show_stats(run, err);
     case KAL_STMT_DESCRIBE_TABLE:
         return kal_run_describe(run, err);
+    case KAL_STMT_SHOW_SCHEMA_DIFF:
+        return kal_run_show_schema_diff(run, err);
     default:
         return kal_error_set(err, KAL_UNSUPPORTED, "%s is not available here",
                              kal_stmt_name(s->kind));

@@ -1,11 +1,12 @@
 /*
  * table_ddl.c: CREATE TABLE, from what the statement says to a definition, and DROP TABLE.
  */
+#include "exec/ddl.h"
 #include "exec/dml.h"
 
 /* ---- type and options ---- */
 
-static kal_status option_value(const kal_sql_option *option, kal_value *out, kal_error *err)
+kal_status kal_ddl_option_value(const kal_sql_option *option, kal_value *out, kal_error *err)
 {
     switch (option->kind) {
     case KAL_SQL_OPTION_STRING:
@@ -80,7 +81,7 @@ static kal_status set_options(const kal_sql_create_table *s, kal_table_options *
         kal_value value;
         if (is_type_option(option))
             continue;
-        kal_status status = option_value(option, &value, err);
+        kal_status status = kal_ddl_option_value(option, &value, err);
         if (status == KAL_OK)
             status = kal_table_options_set(options, option->name, &value, err);
         if (status != KAL_OK) {
@@ -112,8 +113,8 @@ static kal_status default_call(const kal_sql_expr *call, kal_column_default *out
     return KAL_OK;
 }
 
-static kal_status default_literal(kal_run *run, const kal_column *column, const kal_sql_expr *e,
-                                  kal_column_default *out, kal_error *err)
+static kal_status default_literal(kal_run *run, const kal_sql_expr *e, kal_column_default *out,
+                                  kal_error *err)
 {
     kal_binder b = kal_run_binder(run, NULL, (kal_bytes){0});
     kal_expr *bound = NULL;
@@ -130,7 +131,19 @@ static kal_status default_literal(kal_run *run, const kal_column *column, const 
     if (value.is_null)
         return KAL_OK; /* DEFAULT NULL is no default */
     out->kind = KAL_DEFAULT_LITERAL;
-    return kal_dml_assign(column, &value, run->arena, -1, &out->literal, err);
+    out->literal = value;
+    return KAL_OK;
+}
+
+kal_status kal_ddl_default(kal_run *run, const kal_sql_expr *e, kal_column_default *out,
+                           kal_error *err)
+{
+    *out = (kal_column_default){0};
+    kal_status status = e->kind == KAL_SQL_EXPR_CALL ? default_call(e, out, err)
+                                                     : default_literal(run, e, out, err);
+    if (status != KAL_OK)
+        kal_error_at(err, e->position);
+    return status;
 }
 
 static kal_status column_default(kal_run *run, const kal_sql_column_def *def, kal_column *column,
@@ -144,16 +157,15 @@ static kal_status column_default(kal_run *run, const kal_sql_column_def *def, ka
         }
         return KAL_OK;
     }
-    kal_status status = def->default_value->kind == KAL_SQL_EXPR_CALL
-                            ? default_call(def->default_value, out, err)
-                            : default_literal(run, column, def->default_value, out, err);
-    if (status != KAL_OK)
-        kal_error_at(err, def->default_value->position);
-    return status;
+    KAL_TRY(kal_ddl_default(run, def->default_value, out, err));
+    if (out->kind != KAL_DEFAULT_LITERAL)
+        return KAL_OK;
+    kal_value written = out->literal;
+    return kal_dml_assign(column, &written, run->arena, def->default_value->position, &out->literal,
+                          err);
 }
 
-/* Names are free of what the server keeps for itself and of what cannot be typed unquoted. */
-static kal_status check_column_name(const kal_sql_name *name, kal_error *err)
+kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err)
 {
     bool valid = name->text.len > 0 && name->text.len <= KAL_NAME_BYTES_MAX;
     for (size_t i = 0; i < name->text.len && valid; i++) {
@@ -180,10 +192,10 @@ static kal_type column_type(const kal_sql_column_def *def)
     return def->type.type;
 }
 
-static kal_status make_column(kal_run *run, const kal_sql_column_def *def, uint32_t ordinal,
-                              kal_column *out, kal_error *err)
+kal_status kal_ddl_column(kal_run *run, const kal_sql_column_def *def, uint32_t ordinal,
+                          kal_column *out, kal_error *err)
 {
-    KAL_TRY(check_column_name(&def->name, err));
+    KAL_TRY(kal_ddl_check_column_name(&def->name, err));
     *out = (kal_column){
         .name = def->name.text,
         .ordinal_position = ordinal,
@@ -259,7 +271,7 @@ static kal_status plan_table(kal_run *run, table_plan *plan, kal_error *err)
     if (plan->columns == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
     for (size_t i = 0; i < s->column_count; i++)
-        KAL_TRY(make_column(run, &s->columns[i], (uint32_t)i + 1, &plan->columns[i], err));
+        KAL_TRY(kal_ddl_column(run, &s->columns[i], (uint32_t)i + 1, &plan->columns[i], err));
     return plan_key(run, plan, err);
 }
 
@@ -323,29 +335,35 @@ kal_status kal_run_create_table(kal_run *run, kal_error *err)
 
 /* ---- DROP TABLE ---- */
 
-/* DROP USER TABLE must name a USER table. */
-static kal_status check_kind(kal_run *run, const kal_sql_table_stmt *s, kal_error *err)
+kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word, uint32_t position,
+                              kal_error *err)
 {
     static const kal_table_type OF_WORD[] = {
         [KAL_SQL_TABLE_USER] = KAL_TABLE_USER,
         [KAL_SQL_TABLE_SHARED] = KAL_TABLE_SHARED,
         [KAL_SQL_TABLE_STREAM] = KAL_TABLE_STREAM,
     };
+    if (word == KAL_SQL_TABLE_UNSPECIFIED || table->def->table_type == OF_WORD[word])
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' is of type %s",
+                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name),
+                  kal_table_type_upper(table->def->table_type));
+    kal_error_at(err, position);
+    return KAL_INVALID;
+}
+
+/* A table that is missing is the catalog's to report, or not, by IF EXISTS. */
+static kal_status check_kind(kal_run *run, const kal_sql_table_stmt *s, kal_error *err)
+{
     kal_table *table = NULL;
 
     if (s->table_type == KAL_SQL_TABLE_UNSPECIFIED)
         return KAL_OK;
     kal_status status = kal_run_table(run, &s->table, &table, err);
     if (status == KAL_NOT_FOUND)
-        return KAL_OK; /* the catalog says so, or not, by IF EXISTS */
-    KAL_TRY(status);
-    if (table->def->table_type == OF_WORD[s->table_type])
         return KAL_OK;
-    kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' is of type %s",
-                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name),
-                  kal_table_type_upper(table->def->table_type));
-    kal_error_at(err, s->table.position);
-    return KAL_INVALID;
+    KAL_TRY(status);
+    return kal_ddl_check_kind(table, s->table_type, s->table.position, err);
 }
 
 kal_status kal_run_drop_table(kal_run *run, kal_error *err)

@@ -10,7 +10,8 @@ enum {
     FLAG_PRIMARY_KEY = 2,
     FLAG_PARTITION_KEY = 4,
     FLAG_COMMENT = 8,
-    FLAGS_ALL = 15,
+    FLAG_INITIAL = 16, /* format 2 of the definition and later */
+    FLAGS_ALL = 31,
 };
 
 /* Words that cannot be a bare name: classes R and F of sql/lexer.h, which lies below this folder
@@ -147,6 +148,23 @@ kal_status kal_name_validate(const char *what, kal_bytes name, kal_error *err)
     return KAL_OK;
 }
 
+/* The initial default travels in the form of a literal default. */
+static kal_column_default initial_as_default(const kal_column *column)
+{
+    return (kal_column_default){.kind = KAL_DEFAULT_LITERAL, .literal = *column->initial_default};
+}
+
+static kal_status initial_from_default(const kal_column_default *def, kal_arena *arena,
+                                       kal_column *out, kal_error *err)
+{
+    if (def->kind != KAL_DEFAULT_LITERAL)
+        return kal_error_set(err, KAL_INVALID, "the initial default of a column is a literal");
+    kal_value *initial = KAL_NEW(arena, kal_value);
+    *initial = def->literal;
+    out->initial_default = initial;
+    return KAL_OK;
+}
+
 kal_status kal_column_validate(const kal_column *column, kal_error *err)
 {
     char type_name[KAL_TYPE_NAME_BYTES];
@@ -169,7 +187,34 @@ kal_status kal_column_validate(const kal_column *column, kal_error *err)
     if (!kal_utf8_valid(column->comment))
         return kal_error_set(err, KAL_INVALID, "the comment of column '%.*s' is not valid UTF-8",
                              KAL_FMT(column->name));
+    if (column->initial_default != NULL) {
+        kal_column_default initial = initial_as_default(column);
+        KAL_TRY(kal_column_default_validate(&initial, column->type, column->name, err));
+    }
     return kal_column_default_validate(&column->default_value, column->type, column->name, err);
+}
+
+kal_status kal_column_copy(const kal_column *column, kal_arena *arena, kal_column *out,
+                           kal_error *err)
+{
+    const kal_column_default *def = &column->default_value;
+    kal_value *initial = NULL;
+
+    *out = *column;
+    out->name = kal_arena_copy(arena, column->name);
+    if (column->comment.ptr != NULL)
+        out->comment = kal_arena_copy(arena, column->comment);
+    bool copied = def->kind != KAL_DEFAULT_LITERAL ||
+                  kal_value_copy(&def->literal, arena, &out->default_value.literal);
+    if (copied && column->initial_default != NULL) {
+        initial = KAL_NEW(arena, kal_value);
+        copied = kal_value_copy(column->initial_default, arena, initial);
+    }
+    out->initial_default = initial;
+    if (copied)
+        return KAL_OK;
+    return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
+                         KAL_FMT(column->name));
 }
 
 void kal_column_write_json(const kal_column *column, kal_json_writer *w)
@@ -191,6 +236,11 @@ void kal_column_write_json(const kal_column *column, kal_json_writer *w)
     kal_json_bool(w, column->is_partition_key);
     kal_json_key(w, "default_value");
     kal_column_default_write_json(&column->default_value, w);
+    if (column->initial_default != NULL) {
+        kal_column_default initial = initial_as_default(column);
+        kal_json_key(w, "initial_default");
+        kal_column_default_write_json(&initial, w);
+    }
     kal_json_key(w, "column_comment");
     if (column->comment.ptr == NULL)
         kal_json_null(w);
@@ -239,6 +289,12 @@ kal_status kal_column_from_json(const kal_json *json, kal_arena *arena, kal_colu
     KAL_TRY(json_bool(json, "is_primary_key", &out->is_primary_key, err));
     KAL_TRY(json_bool(json, "is_partition_key", &out->is_partition_key, err));
     KAL_TRY(kal_column_default_from_json(def, out->type, arena, &out->default_value, err));
+    const kal_json *initial = kal_json_find(json, "initial_default");
+    if (initial != NULL) {
+        kal_column_default value;
+        KAL_TRY(kal_column_default_from_json(initial, out->type, arena, &value, err));
+        KAL_TRY(initial_from_default(&value, arena, out, err));
+    }
     if (comment != NULL && comment->kind != KAL_JSON_STRING && comment->kind != KAL_JSON_NULL)
         return kal_error_set(err, KAL_INVALID, "a column needs 'column_comment' as string or null");
     if (comment != NULL && comment->kind == KAL_JSON_STRING)
@@ -251,7 +307,8 @@ void kal_column_encode(const kal_column *column, kal_buf *out)
     uint8_t flags = (uint8_t)((column->is_nullable ? FLAG_NULLABLE : 0) |
                               (column->is_primary_key ? FLAG_PRIMARY_KEY : 0) |
                               (column->is_partition_key ? FLAG_PARTITION_KEY : 0) |
-                              (column->comment.ptr != NULL ? FLAG_COMMENT : 0));
+                              (column->comment.ptr != NULL ? FLAG_COMMENT : 0) |
+                              (column->initial_default != NULL ? FLAG_INITIAL : 0));
     kal_buf_append_le32(out, (uint32_t)column->name.len);
     kal_buf_append_bytes(out, column->name);
     kal_buf_append_le32(out, column->column_id);
@@ -259,6 +316,10 @@ void kal_column_encode(const kal_column *column, kal_buf *out)
     kal_type_encode(column->type, out);
     kal_buf_append_byte(out, flags);
     kal_column_default_encode(&column->default_value, out);
+    if (column->initial_default != NULL) {
+        kal_column_default initial = initial_as_default(column);
+        kal_column_default_encode(&initial, out);
+    }
     if (column->comment.ptr != NULL) {
         kal_buf_append_le32(out, (uint32_t)column->comment.len);
         kal_buf_append_bytes(out, column->comment);
@@ -283,6 +344,13 @@ kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out
     out->is_primary_key = (flags & FLAG_PRIMARY_KEY) != 0;
     out->is_partition_key = (flags & FLAG_PARTITION_KEY) != 0;
     KAL_TRY(kal_column_default_decode(input, arena, &out->default_value, err));
+    if ((flags & FLAG_INITIAL) != 0) {
+        kal_column_default initial;
+        KAL_TRY(kal_column_default_decode(input, arena, &initial, err));
+        if (initial_from_default(&initial, arena, out, NULL) != KAL_OK)
+            return kal_error_set(err, KAL_CORRUPT, "stored column '%.*s' is damaged",
+                                 KAL_FMT(name));
+    }
     if ((flags & FLAG_COMMENT) != 0) {
         if (!kal_bytes_take_text(input, &comment))
             return kal_error_set(err, KAL_CORRUPT, "stored column '%.*s' is damaged",

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { FORMAT = 1, FLAG_COMMENT = 1, FLAGS_ALL = 1 };
+enum { FORMAT = 2, FLAG_COMMENT = 1, FLAGS_ALL = 1 };
 
 /* ---- validation ---- */
 
@@ -135,27 +135,13 @@ static int by_ordinal(const void *a, const void *b)
            (x->ordinal_position < y->ordinal_position);
 }
 
-static bool copy_column(const kal_column *from, kal_arena *arena, kal_column *to)
-{
-    *to = *from;
-    to->name = kal_arena_copy(arena, from->name);
-    if (from->comment.ptr != NULL)
-        to->comment = kal_arena_copy(arena, from->comment);
-    if (from->default_value.kind != KAL_DEFAULT_LITERAL)
-        return true;
-    return kal_value_copy(&from->default_value.literal, arena, &to->default_value.literal);
-}
-
 static kal_status copy_columns(kal_table_definition *def, const kal_column *columns, size_t count,
                                kal_arena *arena, kal_error *err)
 {
     def->columns = kal_arena_alloc(arena, count * sizeof *columns);
     def->column_count = (uint32_t)count;
-    for (size_t i = 0; i < count; i++) {
-        if (!copy_column(&columns[i], arena, &def->columns[i]))
-            return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
-                                 KAL_FMT(columns[i].name));
-    }
+    for (size_t i = 0; i < count; i++)
+        KAL_TRY(kal_column_copy(&columns[i], arena, &def->columns[i], err));
     qsort(def->columns, count, sizeof *def->columns, by_ordinal);
     return KAL_OK;
 }
@@ -257,7 +243,8 @@ kal_status kal_table_definition_partition_by(kal_table_definition *def, const ka
     return KAL_OK;
 }
 
-kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, kal_arena *arena)
+kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, size_t room,
+                                                kal_arena *arena)
 {
     kal_table_definition *copy = KAL_NEW(arena, kal_table_definition);
     *copy = *def;
@@ -265,79 +252,14 @@ kal_table_definition *kal_table_definition_copy(const kal_table_definition *def,
     copy->table_name = kal_arena_copy(arena, def->table_name);
     if (def->comment.ptr != NULL)
         copy->comment = kal_arena_copy(arena, def->comment);
-    copy->columns = kal_arena_alloc(arena, (def->column_count + 1) * sizeof *def->columns);
+    copy->columns = kal_arena_alloc(arena, (def->column_count + room) * sizeof *def->columns);
     for (uint32_t i = 0; i < def->column_count; i++) {
-        bool copied = copy_column(&def->columns[i], arena, &copy->columns[i]);
-        KAL_ASSERT(copied); /* definitions live in arenas without a budget */
+        kal_status status = kal_column_copy(&def->columns[i], arena, &copy->columns[i], NULL);
+        KAL_ASSERT(status == KAL_OK); /* definitions live in arenas without a budget */
     }
-    copy->key_columns = kal_arena_alloc(arena, (def->column_count + 1) * sizeof(uint32_t));
+    copy->key_columns = kal_arena_alloc(arena, (def->key_column_count + 1) * sizeof(uint32_t));
     memcpy(copy->key_columns, def->key_columns, def->key_column_count * sizeof(uint32_t));
     return copy;
-}
-
-static kal_table_definition *next_version(const kal_table_definition *def, int64_t now_us,
-                                          kal_arena *arena)
-{
-    kal_table_definition *next = kal_table_definition_copy(def, arena);
-    next->schema_version++;
-    next->updated_at_us = now_us;
-    return next;
-}
-
-kal_status kal_table_definition_add_column(const kal_table_definition *def,
-                                           const kal_column *column, int64_t now_us,
-                                           kal_arena *arena, kal_table_definition **out,
-                                           kal_error *err)
-{
-    *out = NULL;
-    if (def->column_count >= KAL_COLUMNS_MAX)
-        return kal_error_set(err, KAL_INVALID, "table '%.*s' already has %d columns",
-                             KAL_FMT(def->table_name), KAL_COLUMNS_MAX);
-    kal_table_definition *next = next_version(def, now_us, arena);
-    kal_column *added = &next->columns[next->column_count];
-    if (!copy_column(column, arena, added))
-        return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
-                             KAL_FMT(column->name));
-    if (column->ordinal_position != 0 && column->ordinal_position != def->ordinal_max + 1)
-        return kal_error_set(err, KAL_INVALID,
-                             "column '%.*s' must take ordinal position %u, got %u",
-                             KAL_FMT(column->name), def->ordinal_max + 1, column->ordinal_position);
-    if (column->is_primary_key)
-        return kal_error_set(err, KAL_INVALID,
-                             "column '%.*s' cannot join the primary key of an existing table",
-                             KAL_FMT(column->name));
-    added->ordinal_position = ++next->ordinal_max;
-    added->column_id = ++next->column_id_max;
-    next->column_count++;
-    KAL_TRY(kal_table_definition_validate(next, err));
-    *out = next;
-    return KAL_OK;
-}
-
-kal_status kal_table_definition_drop_column(const kal_table_definition *def, kal_bytes name,
-                                            int64_t now_us, kal_arena *arena,
-                                            kal_table_definition **out, kal_error *err)
-{
-    int dropped = kal_table_definition_find(def, name);
-
-    *out = NULL;
-    if (dropped < 0)
-        return kal_error_set(err, KAL_NOT_FOUND, "column '%.*s' does not exist", KAL_FMT(name));
-    if (def->columns[dropped].is_primary_key)
-        return kal_error_set(err, KAL_INVALID, "key column '%.*s' cannot be dropped",
-                             KAL_FMT(name));
-    if (def->column_count == 1)
-        return kal_error_set(err, KAL_INVALID, "the last column '%.*s' cannot be dropped",
-                             KAL_FMT(name));
-    kal_table_definition *next = next_version(def, now_us, arena);
-    next->column_count--;
-    memmove(&next->columns[dropped], &next->columns[dropped + 1],
-            (next->column_count - (uint32_t)dropped) * sizeof *next->columns);
-    for (uint32_t k = 0; k < next->key_column_count; k++)
-        next->key_columns[k] -= next->key_columns[k] > (uint32_t)dropped;
-    KAL_TRY(kal_table_definition_validate(next, err));
-    *out = next;
-    return KAL_OK;
 }
 
 /* ---- asking ---- */
@@ -457,9 +379,9 @@ static kal_status numbers_from_json(const kal_json *json, kal_table_definition *
     int64_t column_id_max = 0;
 
     KAL_TRY(json_number(json, "format", 0, INT64_MAX, &format, err));
-    if (format != FORMAT)
+    if (format < 1 || format > FORMAT)
         return kal_error_set(err, KAL_UNSUPPORTED,
-                             "table definition of format %lld, this server reads %d",
+                             "table definition of format %lld, this server reads up to %d",
                              (long long)format, FORMAT);
     KAL_TRY(json_number(json, "table_id", 0, UINT32_MAX, &table_id, err));
     KAL_TRY(json_number(json, "schema_version", 1, UINT32_MAX, &version, err));

@@ -51,18 +51,9 @@ KAL_MUST_CHECK kal_status kal_table_definition_partition_by(kal_table_definition
                                                             const kal_bytes *names, size_t count,
                                                             kal_error *err);
 
-/* Later versions: a changed copy in `arena`, schema_version + 1. */
-KAL_MUST_CHECK kal_status kal_table_definition_add_column(const kal_table_definition *def,
-                                                          const kal_column *column, int64_t now_us,
-                                                          kal_arena *arena,
-                                                          kal_table_definition **out,
-                                                          kal_error *err);
-KAL_MUST_CHECK kal_status kal_table_definition_drop_column(const kal_table_definition *def,
-                                                           kal_bytes name, int64_t now_us,
-                                                           kal_arena *arena,
-                                                           kal_table_definition **out,
-                                                           kal_error *err);
-kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, kal_arena *arena);
+/* A deep copy with room for `room` more columns. Later versions: table_alter.h. */
+kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, size_t room,
+                                                kal_arena *arena);
 
 /* Rules for any version (gaps allowed). */
 KAL_MUST_CHECK kal_status kal_table_definition_validate(const kal_table_definition *def,
@@ -80,7 +71,8 @@ void kal_table_definition_write_json(const kal_table_definition *def, kal_json_w
 KAL_MUST_CHECK kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena,
                                                          kal_table_definition **out,
                                                          kal_error *err);
-/* Binary: u8 format (1), then the fields. A newer format is KAL_UNSUPPORTED, damage KAL_CORRUPT. */
+/* Binary: u8 format (2; 1 had no initial defaults), then the fields. A newer format is
+ * KAL_UNSUPPORTED, damage KAL_CORRUPT. */
 void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out);
 KAL_MUST_CHECK kal_status kal_table_definition_decode(kal_bytes input, kal_arena *arena,
                                                       kal_table_definition **out, kal_error *err);

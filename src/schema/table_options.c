@@ -605,28 +605,51 @@ static void flush_to_sql(const kal_flush_policy *p, kal_buf *out)
     kal_buf_append_byte(out, '\'');
 }
 
+size_t kal_table_options_field_count(void)
+{
+    return KAL_ARRAY_LEN(FIELDS);
+}
+
+bool kal_table_options_field_sql(const kal_table_options *o, size_t i, const char **name_out,
+                                 kal_buf *value_out)
+{
+    const option_field *f = &FIELDS[i];
+
+    KAL_ASSERT(i < KAL_ARRAY_LEN(FIELDS));
+    if ((f->kinds & KIND(o->table_type)) == 0)
+        return false;
+    *name_out = f->name;
+    if (f->form == FORM_BOOL)
+        kal_buf_append_cstr(value_out, field_value(o, f) != 0 ? "TRUE" : "FALSE");
+    else if (f->form == FORM_COUNT)
+        kal_buf_append_u64_text(value_out, field_value(o, f));
+    else if (f->form == FORM_NAME)
+        kal_buf_printf(value_out, "'%s'", f->names[field_value(o, f)]);
+    else if (f->form == FORM_STORAGE)
+        kal_buf_printf(value_out, "'%s'", o->storage_id);
+    else
+        flush_to_sql(&o->flush_policy, value_out);
+    return true;
+}
+
 void kal_table_options_to_sql(const kal_table_options *o, kal_buf *out)
 {
+    kal_buf value; /* owned */
+    const char *name = NULL;
+
+    kal_buf_init(&value, NULL);
     kal_buf_printf(out, "TYPE = '%s'", kal_table_type_upper(o->table_type));
     for (size_t i = 0; i < KAL_ARRAY_LEN(FIELDS); i++) {
-        const option_field *f = &FIELDS[i];
-        if ((f->kinds & KIND(o->table_type)) == 0)
+        kal_buf_clear(&value);
+        if (!kal_table_options_field_sql(o, i, &name, &value))
             continue;
         kal_buf_append_cstr(out, ", ");
-        for (const char *c = f->name; *c != '\0'; c++)
+        for (const char *c = name; *c != '\0'; c++)
             kal_buf_append_byte(out, (uint8_t)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c));
         kal_buf_append_cstr(out, " = ");
-        if (f->form == FORM_BOOL)
-            kal_buf_append_cstr(out, field_value(o, f) != 0 ? "TRUE" : "FALSE");
-        else if (f->form == FORM_COUNT)
-            kal_buf_append_u64_text(out, field_value(o, f));
-        else if (f->form == FORM_NAME)
-            kal_buf_printf(out, "'%s'", f->names[field_value(o, f)]);
-        else if (f->form == FORM_STORAGE)
-            kal_buf_printf(out, "'%s'", o->storage_id);
-        else
-            flush_to_sql(&o->flush_policy, out);
+        kal_buf_append_bytes(out, kal_buf_bytes(&value));
     }
+    kal_buf_release(&value);
 }
 
 /* u8 kind, u8 number of fields, then per field: u8 name length, name, u64 value (storage_id: u8

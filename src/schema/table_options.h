@@ -116,6 +116,11 @@ KAL_MUST_CHECK kal_status kal_table_options_from_json(const kal_json *json, kal_
                                                       kal_error *err);
 /* TYPE = 'USER', PARTITION_BY_USER = false, ... every field of the kind */
 void kal_table_options_to_sql(const kal_table_options *o, kal_buf *out);
+/* Walks the fields: field i's name and its value as SQL has it. False when the kind of table does
+ * not have it. */
+size_t kal_table_options_field_count(void);
+bool kal_table_options_field_sql(const kal_table_options *o, size_t i, const char **name_out,
+                                 kal_buf *value_out);
 void kal_table_options_encode(const kal_table_options *o, kal_buf *out);
 KAL_MUST_CHECK kal_status kal_table_options_decode(kal_bytes *input, kal_table_options *out,
                                                    kal_error *err);

@@ -309,12 +309,13 @@ typedef struct kal_sql_assignments {
     X(ALTER_USER, "ALTER USER")                                                                    \
     X(DROP_USER, "DROP USER")                                                                      \
     X(CREATE_TABLE, "CREATE TABLE")                                                                \
-    X(ALTER_TABLE, "ALTER TABLE") /* not built */                                                  \
+    X(ALTER_TABLE, "ALTER TABLE") /* and COMMENT ON */                                             \
     X(DROP_TABLE, "DROP TABLE")                                                                    \
     X(SHOW_TABLES, "SHOW TABLES")                                                                  \
     X(SHOW_CREATE_TABLE, "SHOW CREATE TABLE")                                                      \
     X(SHOW_STATS, "SHOW STATS")                                                                    \
     X(DESCRIBE_TABLE, "DESCRIBE TABLE")                                                            \
+    X(SHOW_SCHEMA_DIFF, "SHOW SCHEMA DIFF")                                                        \
     X(INSERT, "INSERT")                                                                            \
     X(UPDATE, "UPDATE")                                                                            \
     X(DELETE, "DELETE")                                                                            \
@@ -378,12 +379,59 @@ typedef struct kal_sql_create_table {
     size_t option_count;
 } kal_sql_create_table;
 
-/* DROP, ALTER, DESCRIBE, SHOW CREATE TABLE, SHOW STATS FOR TABLE */
+typedef enum kal_sql_alter_kind {
+    KAL_SQL_ALTER_ADD, /* def */
+    KAL_SQL_ALTER_DROP,
+    KAL_SQL_ALTER_RENAME_COLUMN, /* new_name */
+    KAL_SQL_ALTER_SET_TYPE,      /* type */
+    KAL_SQL_ALTER_SET_NOT_NULL,
+    KAL_SQL_ALTER_DROP_NOT_NULL,
+    KAL_SQL_ALTER_SET_DEFAULT,    /* default_value; NULL: DROP DEFAULT */
+    KAL_SQL_ALTER_COMMENT_COLUMN, /* comment; ptr NULL: none */
+    KAL_SQL_ALTER_COMMENT_TABLE,
+    KAL_SQL_ALTER_RENAME_TABLE, /* new_name */
+    KAL_SQL_ALTER_SET_OPTION    /* option */
+} kal_sql_alter_kind;
+
+/* One step of ALTER TABLE. MODIFY COLUMN becomes several. */
+typedef struct kal_sql_alter {
+    kal_sql_alter_kind kind;
+    uint32_t position;   /* of what it speaks of */
+    kal_sql_name column; /* of the kinds that have one, ADD included */
+    bool if_exists;      /* ADD: IF NOT EXISTS */
+    kal_sql_name new_name;
+    kal_sql_column_def def;
+    kal_sql_type type;
+    const kal_sql_expr *default_value;
+    kal_bytes comment;
+    kal_sql_option option;
+} kal_sql_alter;
+
+typedef struct kal_sql_alter_table {
+    kal_sql_object table;
+    kal_sql_table_type table_type; /* ALTER USER TABLE ... */
+    bool if_exists;
+    kal_sql_alter *steps; /* at least one */
+    size_t step_count;
+    bool dry_run;
+} kal_sql_alter_table;
+
+/* SHOW SCHEMA DIFF t FROM a TO b */
+typedef struct kal_sql_schema_diff {
+    kal_sql_object table;
+    int64_t from;
+    int64_t to;
+} kal_sql_schema_diff;
+
+/* DROP, DESCRIBE, SHOW CREATE TABLE, SHOW STATS FOR TABLE */
 typedef struct kal_sql_table_stmt {
     kal_sql_object table;
     kal_sql_table_type table_type; /* DROP USER TABLE ... */
     bool if_exists;
-    bool history; /* DESCRIBE ... HISTORY */
+    bool history;    /* DESCRIBE ... HISTORY */
+    bool at_version; /* DESCRIBE ... AT VERSION version */
+    int64_t version;
+    uint32_t version_position;
 } kal_sql_table_stmt;
 
 typedef struct kal_sql_show_tables {
@@ -450,6 +498,8 @@ typedef struct kal_sql_statement {
         kal_sql_namespace_stmt namespace_stmt;
         kal_sql_user_stmt user;
         kal_sql_create_table create_table;
+        kal_sql_alter_table alter_table;
+        kal_sql_schema_diff schema_diff;
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_insert insert;

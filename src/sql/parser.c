@@ -125,10 +125,10 @@ kal_status kal_sql_split(kal_bytes text, kal_arena *arena, kal_sql_pieces *piece
 /* --- parse --- */
 
 static const char *const FIRST_WORDS[] = {
-    "SELECT",   "INSERT",   "UPDATE", "DELETE",  "CREATE",  "DROP",     "ALTER",
-    "SHOW",     "DESCRIBE", "DESC",   "USE",     "BEGIN",   "START",    "COMMIT",
-    "ROLLBACK", "WITH",     "VALUES", "FROM",    "EXPLAIN", "TRUNCATE", "SUBSCRIBE",
-    "KILL",     "FLUSH",    "BACKUP", "RESTORE", "STORAGE", "EXECUTE",  NULL};
+    "SELECT",   "INSERT",  "UPDATE",  "DELETE",   "CREATE",    "DROP",   "ALTER",    "SHOW",
+    "DESCRIBE", "DESC",    "USE",     "BEGIN",    "START",     "COMMIT", "ROLLBACK", "WITH",
+    "VALUES",   "FROM",    "EXPLAIN", "TRUNCATE", "SUBSCRIBE", "KILL",   "FLUSH",    "BACKUP",
+    "RESTORE",  "STORAGE", "EXECUTE", "COMMENT",  NULL};
 
 static bool unknown_statement(kal_parser *p)
 {
@@ -165,6 +165,8 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
         return kal_parse_create(p, statement);
     case KAL_KW_ALTER:
         return kal_parse_alter(p, statement);
+    case KAL_KW_COMMENT:
+        return kal_parse_comment_on(p, statement);
     case KAL_KW_DROP:
         return kal_parse_drop(p, statement);
     case KAL_KW_SHOW:

@@ -3,6 +3,7 @@
  * dialect knows but this version does not run, which are recognised by their first words.
  */
 #include "base/assert.h"
+#include "base/json_writer.h"
 #include "sql/parser_internal.h"
 
 #include <stdio.h>
@@ -206,21 +207,21 @@ static bool parse_drop_table(kal_parser *p, kal_sql_table_type type, kal_sql_sta
     return kal_parser_expect_end(p, NULL);
 }
 
-static bool parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement)
+/* A whole number, the last thing that matters of a statement: limits are the executor's. */
+static bool parse_version(kal_parser *p, int64_t *version_out)
 {
-    statement->kind = KAL_STMT_ALTER_TABLE;
-    statement->not_built = "ALTER TABLE";
-    statement->table.table_type = type;
+    kal_bytes text = kal_bytes_of(p->lexer.text + p->token.start, p->token.end - p->token.start);
+    if (!kal_parser_at(p, KAL_TOKEN_NUMBER) || !p->token.is_integer ||
+        !kal_parse_i64(text, version_out))
+        return kal_parser_expected(p, "the number of a schema version");
     kal_parser_advance(p);
-    return kal_parser_if_exists(p, &statement->table.if_exists) &&
-           kal_parser_object(p, "a table name after ALTER TABLE", &statement->table.table) &&
-           kal_parser_skip_rest(p, false);
+    return p->status == KAL_OK;
 }
 
-/* [TABLE] t [HISTORY]; a table named `table` needs quotes */
+/* [TABLE] t [HISTORY | AT VERSION n]; a table named `table` needs quotes */
 bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"HISTORY", NULL};
+    static const char *const WORDS[] = {"HISTORY", "AT", NULL};
     kal_sql_table_stmt *table = &statement->table;
     statement->kind = KAL_STMT_DESCRIBE_TABLE;
     kal_parser_advance(p);
@@ -228,6 +229,15 @@ bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement)
     if (!kal_parser_object(p, "a table name after DESCRIBE TABLE", &table->table))
         return false;
     table->history = kal_parser_accept_keyword(p, KAL_KW_HISTORY);
+    if (!table->history && kal_parser_accept_keyword(p, KAL_KW_AT)) {
+        if (!kal_parser_at_word(p, "VERSION"))
+            return kal_parser_expected(p, "VERSION after AT");
+        kal_parser_advance(p);
+        table->at_version = true;
+        table->version_position = kal_parser_position(p, p->token.start);
+        if (!parse_version(p, &table->version))
+            return false;
+    }
     return kal_parser_expect_end(p, WORDS);
 }
 
@@ -263,9 +273,25 @@ static bool parse_show_stats(kal_parser *p, kal_sql_statement *statement)
            kal_parser_expect_end(p, NULL);
 }
 
+/* SCHEMA DIFF t FROM a TO b */
+static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
+{
+    kal_sql_schema_diff *diff = &statement->schema_diff;
+    statement->kind = KAL_STMT_SHOW_SCHEMA_DIFF;
+    kal_parser_advance(p);
+    if (!kal_parser_at_word(p, "DIFF"))
+        return kal_parser_expected(p, "DIFF after SHOW SCHEMA");
+    kal_parser_advance(p);
+    return kal_parser_object(p, "a table name after SHOW SCHEMA DIFF", &diff->table) &&
+           kal_parser_expect_keyword(p, KAL_KW_FROM, "before the older version") &&
+           parse_version(p, &diff->from) &&
+           kal_parser_expect_keyword(p, KAL_KW_TO, "before the newer version") &&
+           parse_version(p, &diff->to) && kal_parser_expect_end(p, NULL);
+}
+
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "STATS", NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "STATS", "SCHEMA", NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -277,6 +303,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
         statement->kind = KAL_STMT_SHOW_NAMESPACES;
         return kal_parser_expect_end(p, NULL);
     }
+    if (kal_parser_at_word(p, "SCHEMA"))
+        return parse_show_schema_diff(p, statement);
     if (kal_parser_accept_keyword(p, KAL_KW_CREATE)) {
         statement->kind = KAL_STMT_SHOW_CREATE_TABLE;
         return kal_parser_expect_keyword(p, KAL_KW_TABLE, "after SHOW CREATE") &&
@@ -284,8 +312,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                                  &statement->table.table) &&
                kal_parser_expect_end(p, NULL);
     }
-    return kal_parser_expected_words(p, "NAMESPACES, TABLES, CREATE TABLE or STATS after SHOW",
-                                     WORDS);
+    return kal_parser_expected_words(
+        p, "NAMESPACES, TABLES, CREATE TABLE, STATS or SCHEMA DIFF after SHOW", WORDS);
 }
 
 /* --- transactions, EXPLAIN --- */
@@ -389,7 +417,7 @@ bool kal_parse_alter(kal_parser *p, kal_sql_statement *statement)
     kal_parser_advance(p);
     kal_sql_table_type type = accept_table_type(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLE))
-        return parse_alter_table(p, type, statement);
+        return kal_parse_alter_table(p, type, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_NAMESPACE))
         return parse_alter_namespace(p, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
@@ -477,7 +505,6 @@ static const char *const NOT_BUILT[] = {
     "CONSUME",
     "ACK",
     "CLUSTER",
-    "COMMENT ON",
     "TRUNCATE",
     "ANALYZE",
     "ATTACH",

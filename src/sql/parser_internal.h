@@ -158,6 +158,17 @@ bool kal_parse_update(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_delete(kal_parser *p, kal_sql_statement *statement);
 /* From TABLE on. */
 bool kal_parse_create_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement);
+bool kal_parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement);
+/* From COMMENT on. */
+bool kal_parse_comment_on(kal_parser *p, kal_sql_statement *statement);
+/* name TYPE [constraints], as in CREATE TABLE; what follows is the caller's to check. */
+bool kal_parse_column_def(kal_parser *p, kal_sql_column_def *column);
+/* A column's type, whose error lists the types there are. */
+bool kal_parse_column_type(kal_parser *p, kal_sql_type *type_out);
+/* (name = value, ...) from the opening parenthesis on. */
+bool kal_parse_options(kal_parser *p, kal_sql_option **options_out, size_t *count_out);
+/* The value of the option whose name is set. */
+bool kal_parse_option_value(kal_parser *p, kal_sql_option *option);
 /* These look at the first token of the statement themselves. */
 bool kal_parse_create(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_alter(kal_parser *p, kal_sql_statement *statement);

@@ -160,7 +160,15 @@ static bool parse_column_end(kal_parser *p, const kal_sql_column_def *column)
     return kal_parser_expected_words(p, what, COLUMN_WORDS);
 }
 
-static bool parse_column(kal_parser *p, kal_sql_column_def *column)
+bool kal_parse_column_type(kal_parser *p, kal_sql_type *type_out)
+{
+    p->column_type = true;
+    bool has_type = kal_parse_type(p, type_out);
+    p->column_type = false;
+    return has_type;
+}
+
+bool kal_parse_column_def(kal_parser *p, kal_sql_column_def *column)
 {
     bool more = true;
     if (!kal_parser_name(p, "a column name", &column->name))
@@ -171,15 +179,17 @@ static bool parse_column(kal_parser *p, kal_sql_column_def *column)
                  KAL_PARSER_SHOWN(column->name.text));
         return kal_parser_expected(p, what);
     }
-    p->column_type = true;
-    bool has_type = kal_parse_type(p, &column->type);
-    p->column_type = false;
-    if (!has_type)
+    if (!kal_parse_column_type(p, &column->type))
         return false;
     while (more)
         if (!parse_column_constraint(p, column, &more))
             return false;
-    return parse_column_end(p, column);
+    return true;
+}
+
+static bool parse_column(kal_parser *p, kal_sql_column_def *column)
+{
+    return kal_parse_column_def(p, column) && parse_column_end(p, column);
 }
 
 /* --- table constraints --- */
@@ -324,7 +334,7 @@ static bool parse_option_number(kal_parser *p, kal_sql_option *option)
 }
 
 /* A string, number, TRUE, FALSE, NULL or word. */
-static bool parse_option_value(kal_parser *p, kal_sql_option *option)
+bool kal_parse_option_value(kal_parser *p, kal_sql_option *option)
 {
     option->value_position = kal_parser_position(p, p->token.start);
     if (kal_parser_at(p, KAL_TOKEN_NUMBER) || kal_parser_at(p, KAL_TOKEN_MINUS))
@@ -350,11 +360,10 @@ static bool parse_option_value(kal_parser *p, kal_sql_option *option)
     return p->status == KAL_OK;
 }
 
-/* WITH ( name = value, ... ) */
-static bool parse_with(kal_parser *p, option_vec *options)
+/* ( name = value, ... ) */
+static bool parse_option_list(kal_parser *p, option_vec *options)
 {
-    kal_parser_advance(p);
-    if (!kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' after WITH"))
+    if (!kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' before the table options"))
         return false;
     do {
         kal_sql_option option = {.position = kal_parser_position(p, p->token.start)};
@@ -364,10 +373,28 @@ static bool parse_with(kal_parser *p, option_vec *options)
             return false;
         kal_parser_advance(p);
         if (!kal_parser_expect(p, KAL_TOKEN_EQ, "'=' after the name of the table option") ||
-            !parse_option_value(p, &option) || !add_option(p, options, option))
+            !kal_parse_option_value(p, &option) || !add_option(p, options, option))
             return false;
     } while (kal_parser_accept(p, KAL_TOKEN_COMMA));
     return kal_parser_expect(p, KAL_TOKEN_RIGHT, "',' or ')' in the list of table options");
+}
+
+static bool parse_with(kal_parser *p, option_vec *options)
+{
+    kal_parser_advance(p);
+    if (!kal_parser_at(p, KAL_TOKEN_LEFT))
+        return kal_parser_expected(p, "'(' after WITH");
+    return parse_option_list(p, options);
+}
+
+bool kal_parse_options(kal_parser *p, kal_sql_option **options_out, size_t *count_out)
+{
+    option_vec options = {0};
+    if (!parse_option_list(p, &options))
+        return false;
+    *options_out = options.items;
+    *count_out = options.len;
+    return true;
 }
 
 /* A clause of the form WORD value, under the name of the WITH form. */
@@ -376,7 +403,7 @@ static bool parse_clause(kal_parser *p, const char *name, option_vec *options)
     kal_sql_option option = {.name = kal_cstr(name),
                              .position = kal_parser_position(p, p->token.start)};
     kal_parser_advance(p);
-    return parse_option_value(p, &option) && add_option(p, options, option);
+    return kal_parse_option_value(p, &option) && add_option(p, options, option);
 }
 
 /* A clause that may stand alone, meaning TRUE. */
@@ -391,7 +418,7 @@ static bool parse_flag_clause(kal_parser *p, const char *name, option_vec *optio
     kal_parser_advance(p);
     bool has_value = kal_parser_at(p, KAL_TOKEN_STRING) || kal_parser_at_keyword(p, KAL_KW_TRUE) ||
                      kal_parser_at_keyword(p, KAL_KW_FALSE);
-    if (has_value && !parse_option_value(p, &option))
+    if (has_value && !kal_parse_option_value(p, &option))
         return false;
     return p->status == KAL_OK && add_option(p, options, option);
 }

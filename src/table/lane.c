@@ -147,7 +147,7 @@ static kal_status resolve(group *g, kal_write *write, kal_write_op *op, kal_byte
 
     kal_buf_clear(&g->row);
     if (current.len > 0)
-        KAL_TRY(kal_row_open(&op->table->layout, current, &row, err));
+        KAL_TRY(kal_table_row_open(op->table, NULL, current, false, &row, err));
     if (op->resolve == NULL) {
         if ((current.len > 0 ? row.seq : 0) != op->seq_seen)
             return conflict(op, err);
@@ -172,6 +172,26 @@ static kal_status keep_result(kal_write *write, kal_write_op *op, kal_bytes row,
     return KAL_OK;
 }
 
+/* A table is what it was when the operation was bound to it, or the operation is not carried out.
+ */
+static kal_status check_fate(const kal_table *table, kal_error *err)
+{
+    const kal_table_definition *def = table->def;
+    switch (atomic_load(&table->fate)) {
+    case KAL_TABLE_CURRENT:
+        return KAL_OK;
+    case KAL_TABLE_REPLACED:
+        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
+                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+    case KAL_TABLE_DROPPED:
+        break;
+    }
+    kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped meanwhile",
+                  KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+    kal_error_code(err, "TABLE_NOT_FOUND");
+    return KAL_NOT_FOUND;
+}
+
 static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_error *err)
 {
     uint8_t key_bytes[KAL_ROW_KEY_BYTES_MAX];
@@ -181,12 +201,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     kal_bytes after = {0};
     kal_write_action action = KAL_WRITE_NONE;
 
-    if (atomic_load(&op->table->retired)) {
-        kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped meanwhile",
-                      KAL_FMT(op->table->def->namespace_id), KAL_FMT(op->table->def->table_name));
-        kal_error_code(err, "TABLE_NOT_FOUND");
-        return KAL_NOT_FOUND;
-    }
+    KAL_TRY(check_fate(op->table, err));
     KAL_TRY(touch_shard(g, shard, err));
     KAL_TRY(current_row(g, key, &current, err));
     KAL_TRY(resolve(g, write, op, current, &action, err));
@@ -244,8 +259,35 @@ static void undo_seqs(group *g)
         g->tables->heads[g->changes.items[i].shard].applied = g->changes.items[i].seq - 1;
 }
 
+static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
+{
+    uint8_t lower[4];
+    uint8_t upper[4];
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+
+    if (table == NULL)
+        return KAL_OK;
+    kal_store_be32(lower, table->hot_id);
+    kal_store_be32(upper, table->hot_id + 1);
+    kal_kv_range range = {.family = KAL_KV_ROWS,
+                          .lower = kal_bytes_of(lower, sizeof lower),
+                          .upper = kal_bytes_of(upper, sizeof upper)};
+    KAL_TRY(kal_kv_iter_open(g->tables->kv, NULL, &range, &iter, err));
+    kal_status status = kal_kv_iter_next(iter, &key, &value, err);
+    kal_kv_iter_close(iter);
+    if (status == KAL_END)
+        return KAL_OK;
+    if (status != KAL_OK)
+        return status;
+    return kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' holds rows",
+                         KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+}
+
 static void apply_write(group *g, kal_write *write)
 {
+    write->status = check_empty(g, write->must_be_empty, &write->error);
     g->undo.len = 0;
     g->changes.len = 0;
     kal_kv_batch_save(g->batch);

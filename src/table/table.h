@@ -84,6 +84,10 @@ KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
 KAL_MUST_CHECK kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out,
                                         kal_error *err);
 void kal_scan_close(kal_scan *scan); /* NULL is allowed */
+/* Every row of the table, whoever's partition it is in: for checks that the server makes itself
+ * (SET NOT NULL), never for what a statement shows. The view has no overlay. */
+KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
+                                                  kal_scan **scan_out, kal_error *err);
 
 /* A rough number of rows the view's user has in the table, for planning; counts at most `limit`. */
 KAL_MUST_CHECK kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit,
@@ -161,6 +165,8 @@ KAL_MUST_CHECK kal_status kal_write_add(kal_write *write, const kal_write_op *op
 /* A catalog change that commits with this write: its batch is written in the same commit, then it
  * is published, before done. Borrowed. */
 void kal_write_set_change(kal_write *write, kal_catalog_change *change);
+/* With a change: it fails with KAL_INVALID when the table holds a row at that moment. Borrowed. */
+void kal_write_require_empty(kal_write *write, const kal_table *table);
 
 /* Hands the write to its lane. done is called once, on the lane's thread, after the commit is
  * durable or the write has failed; it must be short. */
@@ -168,8 +174,8 @@ void kal_write_submit(kal_write *write, kal_write_done done, void *context);
 /* Submits and waits; not on a lane or an event loop. Over the simulated scheduler it runs steps. */
 KAL_MUST_CHECK kal_status kal_write_commit(kal_write *write, kal_error *err);
 
-/* After done. KAL_CONFLICT: a prepared row moved on, or a table was dropped meanwhile (then
- * KAL_NOT_FOUND). */
+/* After done. KAL_CONFLICT: a prepared row moved on; KAL_STALE: a table was altered after the
+ * operation was bound to it, so it has to be bound again; KAL_NOT_FOUND: it was dropped. */
 kal_status kal_write_status(const kal_write *write, kal_error *err);
 /* Results are read here; before submit an operation may be carried out elsewhere (overlay). */
 kal_write_op *kal_write_op_at(kal_write *write, size_t index);

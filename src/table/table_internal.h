@@ -59,6 +59,7 @@ struct kal_write {
     kal_arena arena;
     KAL_VEC(kal_write_op) ops; /* in arena */
     kal_catalog_change *change;
+    const kal_table *must_be_empty; /* borrowed, or NULL */
     size_t size_bytes;
     kal_status status;
     kal_error error;

@@ -18,19 +18,6 @@ void kal_view_close(kal_view *view)
     *view = (kal_view){0};
 }
 
-static kal_status open_row(const kal_table *table, kal_bytes bytes, kal_row *row_out,
-                           kal_error *err)
-{
-    uint32_t version = 0;
-    uint64_t seq = 0;
-    KAL_TRY(kal_row_peek(bytes, &version, &seq, err));
-    if (version != table->def->schema_version)
-        return kal_error_set(err, KAL_CORRUPT,
-                             "a row of table '%.*s' has schema version %u, the table has %u",
-                             KAL_FMT(table->def->table_name), version, table->def->schema_version);
-    return kal_row_open(&table->layout, bytes, row_out, err);
-}
-
 kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
                         kal_arena *arena, kal_row *row_out, kal_error *err)
 {
@@ -47,14 +34,14 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
                 return KAL_NOT_FOUND;
             if (!kal_arena_try_copy(arena, entry.row, &bytes))
                 return kal_error_set(err, KAL_LIMIT, "row exceeds the statement's memory");
-            return open_row(table, bytes, row_out, err);
+            return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
         }
     }
     kal_kv *kv = view->tables->kv;
     KAL_TRY(cached_only
                 ? kal_kv_get_cached(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err)
                 : kal_kv_get(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err));
-    return open_row(table, bytes, row_out, err);
+    return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
 }
 
 /*
@@ -65,6 +52,7 @@ struct kal_scan {
     kal_view *view;
     kal_table *table;
     bool reverse;
+    bool cached_only;
     kal_kv_iter *base;  /* owned */
     kal_bytes base_key; /* borrowed from base */
     kal_bytes base_value;
@@ -121,6 +109,7 @@ kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range 
     scan->view = view;
     scan->table = table;
     scan->reverse = range->reverse;
+    scan->cached_only = range->cached_only;
     kal_status status = scan_bounds(scan, range, &lower, &upper, err);
     if (status == KAL_OK && kal_bytes_compare(lower, upper) >= 0) {
         scan->base_ended = true; /* an empty range, such as k > 5 AND k < 3 */
@@ -136,6 +125,32 @@ kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range 
         return status;
     }
     position_overlay(scan, lower, upper);
+    *scan_out = scan;
+    return KAL_OK;
+}
+
+kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, kal_scan **scan_out,
+                                   kal_error *err)
+{
+    kal_scan *scan = calloc(1, sizeof *scan);
+
+    *scan_out = NULL;
+    if (scan == NULL)
+        kal_die("out of memory: scan");
+    KAL_ASSERT(view->overlay == NULL);
+    scan->view = view;
+    scan->table = table;
+    kal_store_be32(scan->lower, table->hot_id);
+    kal_store_be32(scan->upper, table->hot_id + 1);
+    kal_kv_range range = {.family = KAL_KV_ROWS,
+                          .lower = kal_bytes_of(scan->lower, sizeof(uint32_t)),
+                          .upper = kal_bytes_of(scan->upper, sizeof(uint32_t))};
+    kal_status status =
+        kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &scan->base, err);
+    if (status != KAL_OK) {
+        kal_scan_close(scan);
+        return status;
+    }
     *scan_out = scan;
     return KAL_OK;
 }
@@ -215,7 +230,8 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
         if (key_out != NULL)
             *key_out = kal_bytes_of(key.ptr + KAL_ROW_KEY_PREFIX_BYTES,
                                     key.len - KAL_ROW_KEY_PREFIX_BYTES);
-        return open_row(scan->table, bytes, row_out, err);
+        return kal_table_row_open(scan->table, scan->view->snapshot, bytes, scan->cached_only,
+                                  row_out, err);
     }
 }
 

@@ -58,6 +58,11 @@ kal_status kal_write_add(kal_write *write, const kal_write_op *op, size_t *index
     return KAL_OK;
 }
 
+void kal_write_require_empty(kal_write *write, const kal_table *table)
+{
+    write->must_be_empty = table;
+}
+
 void kal_write_set_change(kal_write *write, kal_catalog_change *change)
 {
     KAL_ASSERT(write->change == NULL);

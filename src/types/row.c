@@ -7,6 +7,7 @@
  */
 #include "types/row.h"
 #include "base/assert.h"
+#include "types/widen.h"
 
 #define ROW_BYTES_MAX ((size_t)1 << 31)
 
@@ -201,6 +202,14 @@ kal_status kal_row_open(const kal_row_layout *layout, kal_bytes bytes, kal_row *
     return check_variables(row_out, bytes.len - head, err);
 }
 
+kal_status kal_row_open_projected(const kal_row_projection *projection, kal_bytes bytes,
+                                  kal_row *row_out, kal_error *err)
+{
+    KAL_TRY(kal_row_open(&projection->layout, bytes, row_out, err));
+    row_out->projection = projection;
+    return KAL_OK;
+}
+
 static inline kal_bytes variable_at(const kal_row *row, uint32_t k)
 {
     const uint8_t *end_at = row->ends + (size_t)k * sizeof(uint32_t);
@@ -208,7 +217,8 @@ static inline kal_bytes variable_at(const kal_row *row, uint32_t k)
     return kal_bytes_of(row->variable + start, kal_load_le32(end_at) - start);
 }
 
-void kal_row_get(const kal_row *row, size_t i, kal_value *value_out)
+/* Column i of the layout that the row was written with. */
+static inline void get_stored(const kal_row *row, size_t i, kal_value *value_out)
 {
     KAL_ASSERT(i < row->layout->column_count);
     const kal_row_column *column = &row->layout->columns[i];
@@ -251,4 +261,25 @@ void kal_row_get(const kal_row *row, size_t i, kal_value *value_out)
         value_out->bytes = variable_at(row, column->offset);
         break;
     }
+}
+
+static void get_projected(const kal_row *row, size_t i, kal_value *value_out)
+{
+    KAL_ASSERT(i < row->projection->column_count);
+    const kal_row_source *source = &row->projection->sources[i];
+
+    if (source->column == KAL_ROW_NO_COLUMN) {
+        *value_out = source->initial != NULL ? *source->initial : kal_value_null(source->type);
+        return;
+    }
+    get_stored(row, source->column, value_out);
+    kal_value_widen(value_out, source->type, value_out);
+}
+
+void kal_row_get(const kal_row *row, size_t i, kal_value *value_out)
+{
+    if (KAL_LIKELY(row->projection == NULL))
+        get_stored(row, i, value_out);
+    else
+        get_projected(row, i, value_out);
 }

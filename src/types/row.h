@@ -9,7 +9,10 @@
  * Bit i % 8 of bitmap byte i / 8 is set when column i is NULL; a NULL's fixed bytes are 0 and its
  * variable bytes are none. ends[] count from the start of the bytes; the last one is the row's end.
  *
- * Threads: a layout is immutable once made.
+ * A row of an older schema version is not rewritten: a projection says where each of today's
+ * columns stands in it, by column_id, and values are widened as they are read (types/widen.h).
+ *
+ * Threads: layouts and projections are immutable once made.
  */
 #ifndef KAL_TYPES_ROW_H
 #define KAL_TYPES_ROW_H
@@ -39,9 +42,26 @@ typedef struct kal_row_layout {
     uint32_t bitmap_bytes;
 } kal_row_layout;
 
+#define KAL_ROW_NO_COLUMN UINT32_MAX
+
+/* Where a column of today comes from in rows of an older schema version. */
+typedef struct kal_row_source {
+    uint32_t column;          /* of the older layout; KAL_ROW_NO_COLUMN: it did not exist yet */
+    kal_type type;            /* the column's type today, to which the older one widens */
+    const kal_value *initial; /* what it reads as when it did not exist; NULL = NULL; borrowed */
+} kal_row_source;
+
+/* How rows of an older schema version read as today's columns. */
+typedef struct kal_row_projection {
+    kal_row_layout layout;         /* of the older version */
+    const kal_row_source *sources; /* arena; one per column of today */
+    uint32_t column_count;
+} kal_row_projection;
+
 /* A row being read; borrows its bytes. */
 typedef struct kal_row {
-    const kal_row_layout *layout; /* borrowed */
+    const kal_row_layout *layout;         /* borrowed; of the version that wrote it */
+    const kal_row_projection *projection; /* borrowed; NULL: that is today's version */
     const uint8_t *nulls;
     const uint8_t *fixed;
     const uint8_t *ends;
@@ -70,7 +90,10 @@ KAL_MUST_CHECK kal_status kal_row_peek(kal_bytes bytes, uint32_t *schema_version
  * are the store's checksums' business. KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_row_open(const kal_row_layout *layout, kal_bytes bytes,
                                        kal_row *row_out, kal_error *err);
-/* Column i; bytes borrow from the row's. */
+/* The same for a row of an older version: its columns are then today's. */
+KAL_MUST_CHECK kal_status kal_row_open_projected(const kal_row_projection *projection,
+                                                 kal_bytes bytes, kal_row *row_out, kal_error *err);
+/* Column i of today; bytes borrow from the row's or from the projection. */
 void kal_row_get(const kal_row *row, size_t i, kal_value *value_out);
 
 #endif

@@ -73,7 +73,8 @@ test("DESCRIBE has the original's eight columns first, HISTORY its four", async 
     ]);
     for (const name of ["app.one", ...SYSTEM.map((t) => `system.${t}`)]) {
         const history = await root.sql(`DESCRIBE TABLE ${name} HISTORY`);
-        assert.deepEqual(history.schema.map((c) => c.name), ["version", "created_at", "changes", "column_count"], name);
+        assert.deepEqual(history.schema.map((c) => c.name), ["version", "created_at", "changes", "column_count", "actor",
+            "commit_seq"], name);
         assert.equal(history.rows.length, 1, name);
         assert.equal(history.rows[0][0], 1, name);
         assert.equal(history.rows[0][2], "Initial schema", name);

@@ -48,7 +48,7 @@ static void test_round_trips(void **state)
         assert_true(kal_bytes_equal(kal_buf_bytes(&t->buf), kal_buf_bytes(&again)));
 
         kal_buf_clear(&again);
-        kal_table_definition_encode(kal_table_definition_copy(def, &t->arena), &again);
+        kal_table_definition_encode(kal_table_definition_copy(def, 0, &t->arena), &again);
         assert_true(kal_bytes_equal(kal_buf_bytes(&t->buf), kal_buf_bytes(&again)));
 
         kal_buf_clear(&t->buf);

@@ -4,7 +4,7 @@
 #ifndef KAL_TESTS_SCHEMA_RANDOM_DEFINITION_H
 #define KAL_TESTS_SCHEMA_RANDOM_DEFINITION_H
 
-#include "schema/table_definition.h"
+#include "schema/table_alter.h"
 #include "unit/types/random_value.h"
 
 /* A name that SQL may have to quote, unique by its number. */

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "schema/table_definition.h"
+#include "schema/table_alter.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -160,7 +160,6 @@ static void check_create_table(const kal_sql_statement *statement,
 static inline void check_statement(const kal_sql_statement *statement)
 {
     bool unbuilt = statement->kind == KAL_STMT_NOT_BUILT || statement->kind == KAL_STMT_EXPLAIN ||
-                   statement->kind == KAL_STMT_ALTER_TABLE ||
                    statement->kind == KAL_STMT_ALTER_NAMESPACE;
     KAL_ASSERT(unbuilt == (statement->not_built != NULL));
     switch (statement->kind) {
@@ -179,6 +178,13 @@ static inline void check_statement(const kal_sql_statement *statement)
     case KAL_STMT_DELETE:
         check_optional(statement, statement->delete_from.where);
         check_items(statement, statement->delete_from.returning);
+        break;
+    case KAL_STMT_ALTER_TABLE:
+        KAL_ASSERT(statement->alter_table.step_count >= 1);
+        for (size_t i = 0; i < statement->alter_table.step_count; i++) {
+            check_optional(statement, statement->alter_table.steps[i].default_value);
+            check_optional(statement, statement->alter_table.steps[i].def.default_value);
+        }
         break;
     case KAL_STMT_CREATE_TABLE:
         check_create_table(statement, &statement->create_table);

@@ -478,6 +478,65 @@ static void dump_create_table(dumper d, const kal_sql_create_table *table)
     kal_buf_append_byte(d.out, ')');
 }
 
+static void dump_step(dumper d, const kal_sql_alter *step)
+{
+    static const char *const KINDS[] = {
+        [KAL_SQL_ALTER_ADD] = "add",
+        [KAL_SQL_ALTER_DROP] = "drop",
+        [KAL_SQL_ALTER_RENAME_COLUMN] = "rename",
+        [KAL_SQL_ALTER_SET_TYPE] = "type",
+        [KAL_SQL_ALTER_SET_NOT_NULL] = "set-not-null",
+        [KAL_SQL_ALTER_DROP_NOT_NULL] = "drop-not-null",
+        [KAL_SQL_ALTER_SET_DEFAULT] = "set-default",
+        [KAL_SQL_ALTER_COMMENT_COLUMN] = "comment-column",
+        [KAL_SQL_ALTER_COMMENT_TABLE] = "comment-table",
+        [KAL_SQL_ALTER_RENAME_TABLE] = "rename-table",
+        [KAL_SQL_ALTER_SET_OPTION] = "option",
+    };
+    kal_buf_printf(d.out, " (%s", KINDS[step->kind]);
+    dump_flag(d, step->if_exists, "if");
+    if (kal_sql_name_given(step->column)) {
+        kal_buf_append_byte(d.out, ' ');
+        dump_name(d.out, step->column);
+    }
+    if (kal_sql_name_given(step->new_name)) {
+        kal_buf_append_cstr(d.out, " to ");
+        dump_name(d.out, step->new_name);
+    }
+    if (step->kind == KAL_SQL_ALTER_ADD)
+        dump_column_def(d, &step->def);
+    if (step->kind == KAL_SQL_ALTER_SET_TYPE) {
+        kal_buf_append_byte(d.out, ' ');
+        dump_type(d.out, &step->type);
+    }
+    if (step->kind == KAL_SQL_ALTER_SET_DEFAULT)
+        dump_clause(d, "default", step->default_value);
+    dump_text(d, step->comment.ptr != NULL, "comment", step->comment);
+    if (step->kind == KAL_SQL_ALTER_SET_OPTION)
+        dump_option(d, &step->option);
+    kal_buf_append_byte(d.out, ')');
+}
+
+static void dump_alter_table(dumper d, const kal_sql_alter_table *alter)
+{
+    kal_buf_append_cstr(d.out, "(alter-table");
+    dump_table_type(d, alter->table_type);
+    dump_flag(d, alter->if_exists, "if-exists");
+    kal_buf_append_byte(d.out, ' ');
+    dump_object(d.out, &alter->table);
+    for (size_t i = 0; i < alter->step_count; i++)
+        dump_step(d, &alter->steps[i]);
+    dump_flag(d, alter->dry_run, "dry-run");
+    kal_buf_append_byte(d.out, ')');
+}
+
+static void dump_schema_diff(dumper d, const kal_sql_schema_diff *diff)
+{
+    kal_buf_append_cstr(d.out, "(schema-diff ");
+    dump_object(d.out, &diff->table);
+    kal_buf_printf(d.out, " %lld %lld)", (long long)diff->from, (long long)diff->to);
+}
+
 static void dump_user(dumper d, const kal_sql_user_stmt *user, const char *verb)
 {
     static const char *const AUTH[] = {"", "password", "oauth", "internal"};
@@ -516,6 +575,8 @@ static void dump_table(dumper d, const kal_sql_table_stmt *stmt, const char *ver
     kal_buf_append_byte(d.out, ' ');
     dump_object(d.out, &stmt->table);
     dump_flag(d, stmt->history, "history");
+    if (stmt->at_version)
+        kal_buf_printf(d.out, " at %lld", (long long)stmt->version);
     kal_buf_append_byte(d.out, ')');
 }
 
@@ -558,7 +619,10 @@ static inline void kal_sql_dump(const kal_sql_statement *statement, kal_buf *out
         dump_create_table(d, &statement->create_table);
         break;
     case KAL_STMT_ALTER_TABLE:
-        dump_table(d, &statement->table, "alter-table");
+        dump_alter_table(d, &statement->alter_table);
+        break;
+    case KAL_STMT_SHOW_SCHEMA_DIFF:
+        dump_schema_diff(d, &statement->schema_diff);
         break;
     case KAL_STMT_DROP_TABLE:
         dump_table(d, &statement->table, "drop-table");

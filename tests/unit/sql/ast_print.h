@@ -485,6 +485,83 @@ static void print_create_table(printer p, const kal_sql_create_table *table)
     }
 }
 
+static void print_step(printer p, const kal_sql_alter *step)
+{
+    static const char *const BEFORE[] = {
+        [KAL_SQL_ALTER_ADD] = "ADD ",
+        [KAL_SQL_ALTER_DROP] = "DROP ",
+        [KAL_SQL_ALTER_RENAME_COLUMN] = "RENAME ",
+        [KAL_SQL_ALTER_RENAME_TABLE] = "RENAME TO ",
+        [KAL_SQL_ALTER_COMMENT_TABLE] = "COMMENT ",
+        [KAL_SQL_ALTER_SET_OPTION] = "SET (",
+        [KAL_SQL_ALTER_SET_TYPE] = "ALTER ",
+        [KAL_SQL_ALTER_SET_NOT_NULL] = "ALTER ",
+        [KAL_SQL_ALTER_DROP_NOT_NULL] = "ALTER ",
+        [KAL_SQL_ALTER_SET_DEFAULT] = "ALTER ",
+        [KAL_SQL_ALTER_COMMENT_COLUMN] = "ALTER ",
+    };
+    bool is_add = step->kind == KAL_SQL_ALTER_ADD;
+    put(p, BEFORE[step->kind]);
+    if (is_add || kal_sql_name_given(step->column))
+        put(p, "COLUMN ");
+    put(p, step->if_exists ? (is_add ? "IF NOT EXISTS " : "IF EXISTS ") : "");
+    if (is_add)
+        print_column_def(p, &step->def);
+    else if (kal_sql_name_given(step->column))
+        put_name(p, step->column);
+    switch (step->kind) {
+    case KAL_SQL_ALTER_RENAME_COLUMN:
+        put(p, " TO ");
+        put_name(p, step->new_name);
+        break;
+    case KAL_SQL_ALTER_RENAME_TABLE:
+        put_name(p, step->new_name);
+        break;
+    case KAL_SQL_ALTER_SET_TYPE:
+        put(p, " SET DATA TYPE ");
+        put_type(p, &step->type);
+        break;
+    case KAL_SQL_ALTER_SET_NOT_NULL:
+        put(p, " SET NOT NULL");
+        break;
+    case KAL_SQL_ALTER_DROP_NOT_NULL:
+        put(p, " DROP NOT NULL");
+        break;
+    case KAL_SQL_ALTER_SET_DEFAULT:
+        put(p, step->default_value == NULL ? " DROP DEFAULT" : " SET");
+        print_clause(p, " DEFAULT ", step->default_value);
+        break;
+    case KAL_SQL_ALTER_COMMENT_COLUMN:
+        put(p, " COMMENT ");
+        break;
+    case KAL_SQL_ALTER_SET_OPTION:
+        print_option(p, &step->option);
+        put(p, ")");
+        break;
+    default:
+        break;
+    }
+    if (step->kind != KAL_SQL_ALTER_COMMENT_COLUMN && step->kind != KAL_SQL_ALTER_COMMENT_TABLE)
+        return;
+    if (step->comment.ptr == NULL)
+        put(p, "NULL");
+    else
+        put_quoted(p, step->comment, '\'');
+}
+
+static void print_alter_table(printer p, const kal_sql_alter_table *alter)
+{
+    put(p, "ALTER ");
+    put(p, table_word(alter->table_type));
+    put(p, alter->if_exists ? "IF EXISTS " : "");
+    put_object(p, &alter->table);
+    for (size_t i = 0; i < alter->step_count; i++) {
+        put(p, i == 0 ? " " : ", ");
+        print_step(p, &alter->steps[i]);
+    }
+    put(p, alter->dry_run ? " DRY RUN" : "");
+}
+
 /* --- the small statements --- */
 
 static void print_user(printer p, const char *verb, const kal_sql_user_stmt *user)
@@ -527,6 +604,8 @@ static void print_table(printer p, const char *verb, const kal_sql_table_stmt *s
     put(p, stmt->if_exists ? "IF EXISTS " : "");
     put_object(p, &stmt->table);
     put(p, stmt->history ? " HISTORY" : "");
+    if (stmt->at_version)
+        kal_buf_printf(p.out, " AT VERSION %lld", (long long)stmt->version);
 }
 
 static inline void kal_sql_print(const kal_sql_statement *statement, kal_buf *out)
@@ -553,6 +632,15 @@ static inline void kal_sql_print(const kal_sql_statement *statement, kal_buf *ou
         break;
     case KAL_STMT_CREATE_TABLE:
         print_create_table(p, &statement->create_table);
+        break;
+    case KAL_STMT_ALTER_TABLE:
+        print_alter_table(p, &statement->alter_table);
+        break;
+    case KAL_STMT_SHOW_SCHEMA_DIFF:
+        put(p, "SHOW SCHEMA DIFF ");
+        put_object(p, &statement->schema_diff.table);
+        kal_buf_printf(p.out, " FROM %lld TO %lld", (long long)statement->schema_diff.from,
+                       (long long)statement->schema_diff.to);
         break;
     case KAL_STMT_DROP_TABLE:
         print_table(p, "DROP ", &statement->table);

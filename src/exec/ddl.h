@@ -1,0 +1,25 @@
+/*
+ * ddl.h: what CREATE TABLE and ALTER TABLE share: from what a statement says to columns, defaults
+ * and options.
+ */
+#ifndef KAL_EXEC_DDL_H
+#define KAL_EXEC_DDL_H
+
+#include "exec/exec_internal.h"
+
+/* The column as defined, validated. Texts are borrowed from the
+ * statement or live in the run's arena. */
+KAL_MUST_CHECK kal_status kal_ddl_column(kal_run *run, const kal_sql_column_def *def,
+                                         uint32_t ordinal, kal_column *out, kal_error *err);
+/* DEFAULT as written, evaluated: a literal keeps the type it was written in. NULL is no default. */
+KAL_MUST_CHECK kal_status kal_ddl_default(kal_run *run, const kal_sql_expr *e,
+                                          kal_column_default *out, kal_error *err);
+KAL_MUST_CHECK kal_status kal_ddl_option_value(const kal_sql_option *option, kal_value *out,
+                                               kal_error *err);
+/* Names are free of what the server keeps for itself and of what cannot be typed unquoted. */
+KAL_MUST_CHECK kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err);
+/* ALTER USER TABLE and DROP USER TABLE must name a USER table. */
+KAL_MUST_CHECK kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word,
+                                             uint32_t position, kal_error *err);
+
+#endif
