@@ -110,6 +110,21 @@ test("the views of columns have the original's columns in its order, and know th
         [["b", 2], ["a", 1], ["c", null], ["d", null]]);
 });
 
+test("the views of columns follow ALTER TABLE", async () => {
+    await root.sql("CREATE SHARED TABLE app.changing (id BIGINT PRIMARY KEY, gone INT, small SMALLINT, old TEXT DEFAULT 'x')");
+    await root.sql(`ALTER TABLE app.changing DROP COLUMN gone, ALTER COLUMN small TYPE INT, RENAME COLUMN old TO new,
+        ADD COLUMN late TEXT NOT NULL DEFAULT 'then'`);
+    const described = (await root.rows("DESCRIBE TABLE app.changing")).map((d) => [d[0], d[1], d[2], d[3], d[6], d[8], d[9]]);
+    assert.deepEqual(described.map((d) => [d[0], d[1], d[2]]), [["id", 1, "BIGINT"], ["small", 3, "INT"], ["new", 4, "TEXT"], ["late", 5, "TEXT"]]);
+    for (const [table, columns] of [["columns", "column_name, ordinal, data_type, nullable, default_value, column_id, version"],
+        ["describe", "column_name, ordinal_position, data_type, is_nullable, column_default, column_id, schema_version"]])
+        assert.deepEqual(await root.rows(`SELECT ${columns} FROM system.${table} WHERE table_name = 'changing' ORDER BY 2`), described, table);
+    assert.equal(Object.fromEntries(await root.rows("SHOW STATS FOR TABLE app.changing")).schema_version, String(described[0][6]));
+    await root.sql("DROP TABLE app.changing");
+    for (const table of ["columns", "describe"])
+        assert.deepEqual(await root.rows(`SELECT * FROM system.${table} WHERE table_name = 'changing'`), []);
+});
+
 test("SHOW CREATE TABLE makes an identical table", async () => {
     const [[, sql]] = await root.rows("SHOW CREATE TABLE app.one");
     await root.sql("CREATE NAMESPACE copy");
