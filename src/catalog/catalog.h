@@ -102,6 +102,7 @@ typedef struct kal_cache_stats {
     uint64_t misses;
     uint64_t evictions;
     uint64_t size;
+    uint64_t bytes; /* of the cached tables' objects */
 } kal_cache_stats;
 kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog);
 
@@ -129,6 +130,28 @@ KAL_MUST_CHECK kal_status kal_catalog_system_rows(kal_catalog *catalog,
                                                   const kal_kv_snapshot *snapshot,
                                                   const kal_table *table, kal_arena *arena,
                                                   kal_system_rows *rows_out, kal_error *err);
+/*
+ * Rows that the catalog cannot know (settings, numbers of the running process) come from the
+ * folders above, which say how when they open: before the first statement, and again with NULL once
+ * nobody can ask any more. A table without a provider is empty. table_id: of system_tables.h.
+ */
+typedef struct kal_system_sink kal_system_sink; /* opaque: takes the rows of one reading */
+typedef kal_status (*kal_system_provider)(void *context, const kal_kv_snapshot *snapshot,
+                                          kal_system_sink *sink, kal_error *err);
+void kal_catalog_set_provider(kal_catalog *catalog, uint32_t table_id, kal_system_provider provider,
+                              void *context);
+/* One value per column of the table, copied. KAL_LIMIT. */
+KAL_MUST_CHECK kal_status kal_system_sink_add(kal_system_sink *sink, const kal_value *values,
+                                              size_t count, kal_error *err);
+/* How many rows a system table has as of snapshot; only those whose TEXT column `column` is `text`
+ * unless that is empty. */
+KAL_MUST_CHECK kal_status kal_catalog_system_count(kal_catalog *catalog,
+                                                   const kal_kv_snapshot *snapshot,
+                                                   uint32_t table_id, uint32_t column,
+                                                   kal_bytes text, uint64_t *count_out,
+                                                   kal_error *err);
+/* Where system.tables says that the table's rows lie; ptr NULL: nowhere (SYSTEM). */
+kal_bytes kal_table_storage_location(const kal_table_definition *def, kal_arena *arena);
 /* True when `principal` may read this SYSTEM table at all. */
 bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *principal);
 

@@ -40,6 +40,11 @@ typedef struct kal_namespace {
     int64_t created_at_us;
 } kal_namespace;
 
+typedef struct kal_provider {
+    kal_system_provider rows; /* NULL: none */
+    void *context;            /* borrowed */
+} kal_provider;
+
 struct kal_catalog {
     kal_kv *kv;             /* borrowed */
     const kal_clock *clock; /* borrowed */
@@ -51,6 +56,7 @@ struct kal_catalog {
     kal_entity_store versions;
     kal_entity_store users;
     kal_entity_store storages;
+    kal_provider providers[KAL_SYSTEM_TABLE_END];
     kal_schema_cache *cache;  /* owned */
     pthread_mutex_t ddl_lock; /* held from begin to end of a change */
     /* A look-up that goes to the store and what it puts into the cache are one step to publish. */

@@ -43,6 +43,17 @@ struct kal_catalog_worker {
     worker_slot slots[SLOT_COUNT];
 };
 
+/* What the cached tables of a shard take; the shard is locked. */
+static uint64_t cached_bytes(const cache_shard *shard)
+{
+    uint64_t bytes = 0;
+    KAL_LIST_FOR_EACH (link, &shard->clock) {
+        const kal_table *table = KAL_CONTAINER_OF(link, kal_table, clock);
+        bytes += sizeof *table + table->arena.size_bytes;
+    }
+    return bytes;
+}
+
 static void count(_Atomic uint64_t *counter)
 {
     uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
@@ -424,6 +435,7 @@ kal_cache_stats kal_schema_cache_stats(kal_schema_cache *cache)
         pthread_mutex_lock(&cache->shards[i].lock);
         stats.size += cache->shards[i].cached;
         stats.evictions += cache->shards[i].evictions;
+        stats.bytes += cached_bytes(&cache->shards[i]);
         pthread_mutex_unlock(&cache->shards[i].lock);
     }
     return stats;

@@ -4,11 +4,12 @@
 #include "base/assert.h"
 #include "base/json_writer.h"
 #include "catalog/catalog_internal.h"
+#include "types/datatypes.h"
 
 /* No table has more columns. */
 enum { COLUMNS_MAX = 16 };
 
-typedef struct row_maker {
+struct kal_system_sink {
     kal_catalog *catalog;
     const kal_kv_snapshot *snapshot;
     kal_arena *arena; /* of the rows */
@@ -17,7 +18,9 @@ typedef struct row_maker {
     kal_value row[COLUMNS_MAX];
     kal_bytes counted_ns; /* count_table() */
     int64_t counted;
-} row_maker;
+};
+
+typedef kal_system_sink row_maker;
 
 /* ---- cells ---- */
 
@@ -212,21 +215,27 @@ static bool is_stored_table(const kal_table_definition *def)
     return def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED;
 }
 
+kal_bytes kal_table_storage_location(const kal_table_definition *def, kal_arena *arena)
+{
+    if (!is_stored_table(def))
+        return (kal_bytes){0};
+    return kal_cstr(
+        kal_arena_printf(arena, "%.*s/%.*s", KAL_FMT(def->namespace_id), KAL_FMT(def->table_name)));
+}
+
 static void set_table_options(row_maker *m, const kal_table_definition *def, kal_arena *arena)
 {
     const kal_table_options *o = &def->options;
     kal_bytes json;
 
-    set_null(m, KAL_TABLES_STORAGE_LOCATION, KAL_TYPE_TEXT);
+    set_optional(m, KAL_TABLES_STORAGE_LOCATION, KAL_TYPE_TEXT,
+                 kal_table_storage_location(def, arena));
     set_null(m, KAL_TABLES_STORAGE_ID, KAL_TYPE_TEXT);
     set_null(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON);
     set_null(m, KAL_TABLES_DELETED_RETENTION_HOURS, KAL_TYPE_BIGINT);
     set_null(m, KAL_TABLES_ACCESS_LEVEL, KAL_TYPE_TEXT);
     set_boolean(m, KAL_TABLES_USE_USER_STORAGE, o->use_user_storage != 0);
     if (is_stored_table(def)) {
-        set_text(m, KAL_TABLES_STORAGE_LOCATION,
-                 kal_cstr(kal_arena_printf(arena, "%.*s/%.*s", KAL_FMT(def->namespace_id),
-                                           KAL_FMT(def->table_name))));
         set_text(m, KAL_TABLES_STORAGE_ID, kal_cstr(o->storage_id));
         JSON_TEXT(arena, kal_flush_policy_write_json(&o->flush_policy, w), &json);
         set_optional(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON, json);
@@ -349,7 +358,138 @@ static kal_status info_column_rows(row_maker *m, const kal_version_record *versi
     return KAL_OK;
 }
 
-/* ---- entry point ---- */
+/* ---- columns, in two more shapes ---- */
+
+/* 1 for the first column of the key; 0: not in it. */
+static uint32_t key_position(const kal_table_definition *def, uint32_t column)
+{
+    for (uint32_t i = 0; i < def->key_column_count; i++) {
+        if (def->key_columns[i] == column)
+            return i + 1;
+    }
+    return 0;
+}
+
+static kal_status column_row(row_maker *m, const kal_table_definition *def, uint32_t index,
+                             kal_bytes default_text, kal_error *err)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+    const kal_column *c = &def->columns[index];
+    uint32_t position = key_position(def, index);
+
+    set_text(m, KAL_COLUMNS_NAMESPACE_ID, def->namespace_id);
+    set_text(m, KAL_COLUMNS_TABLE_NAME, def->table_name);
+    set_int(m, KAL_COLUMNS_VERSION, def->schema_version);
+    set_int(m, KAL_COLUMNS_COLUMN_ID, c->column_id);
+    set_text(m, KAL_COLUMNS_COLUMN_NAME, c->name);
+    set_optional(m, KAL_COLUMNS_COMMENT, KAL_TYPE_TEXT, c->comment);
+    set_text(m, KAL_COLUMNS_DATA_TYPE, kal_cstr(kal_type_name(c->type, type_name)));
+    set_optional(m, KAL_COLUMNS_DEFAULT_VALUE, KAL_TYPE_TEXT, default_text);
+    set_int(m, KAL_COLUMNS_ORDINAL, c->ordinal_position);
+    set_boolean(m, KAL_COLUMNS_NULLABLE, c->is_nullable);
+    set_boolean(m, KAL_COLUMNS_PRIMARY_KEY, c->is_primary_key);
+    set_int(m, KAL_COLUMNS_PRIMARY_KEY_POS, position);
+    if (position == 0)
+        set_null(m, KAL_COLUMNS_PRIMARY_KEY_POS, KAL_TYPE_INT);
+    return add_row(m, err);
+}
+
+static kal_status describe_row(row_maker *m, const kal_table_definition *def, uint32_t index,
+                               kal_bytes default_text, kal_error *err)
+{
+    char type_name[KAL_TYPE_NAME_BYTES];
+    const kal_column *c = &def->columns[index];
+
+    set_text(m, KAL_DESCRIBE_COLUMN_NAME, c->name);
+    set_int(m, KAL_DESCRIBE_ORDINAL_POSITION, c->ordinal_position);
+    set_int(m, KAL_DESCRIBE_COLUMN_ID, c->column_id);
+    set_text(m, KAL_DESCRIBE_DATA_TYPE, kal_cstr(kal_type_name(c->type, type_name)));
+    set_boolean(m, KAL_DESCRIBE_IS_NULLABLE, c->is_nullable);
+    set_boolean(m, KAL_DESCRIBE_IS_PRIMARY_KEY, c->is_primary_key);
+    set_optional(m, KAL_DESCRIBE_COLUMN_DEFAULT, KAL_TYPE_TEXT, default_text);
+    set_optional(m, KAL_DESCRIBE_COLUMN_COMMENT, KAL_TYPE_TEXT, c->comment);
+    set_int(m, KAL_DESCRIBE_SCHEMA_VERSION, def->schema_version);
+    set_text(m, KAL_DESCRIBE_NAMESPACE_ID, def->namespace_id);
+    set_text(m, KAL_DESCRIBE_TABLE_NAME, def->table_name);
+    return add_row(m, err);
+}
+
+typedef kal_status (*column_row_fn)(row_maker *m, const kal_table_definition *def, uint32_t index,
+                                    kal_bytes default_text, kal_error *err);
+
+static kal_status each_column(row_maker *m, const kal_table_definition *def, column_row_fn fn,
+                              kal_error *err)
+{
+    kal_buf text; /* owned */
+    kal_status status = KAL_OK;
+
+    kal_buf_init(&text, NULL);
+    for (uint32_t i = 0; i < def->column_count && status == KAL_OK; i++) {
+        const kal_column_default *value = &def->columns[i].default_value;
+        kal_buf_clear(&text);
+        kal_column_default_to_sql(value, &text);
+        bool has_default = value->kind != KAL_DEFAULT_NONE;
+        status = fn(m, def, i, has_default ? kal_buf_bytes(&text) : (kal_bytes){0}, err);
+    }
+    kal_buf_release(&text);
+    return status;
+}
+
+static kal_status column_rows(row_maker *m, const kal_version_record *version, kal_arena *arena,
+                              kal_error *err)
+{
+    (void)arena;
+    return each_column(m, version->def, column_row, err);
+}
+
+static kal_status describe_rows(row_maker *m, const kal_version_record *version, kal_arena *arena,
+                                kal_error *err)
+{
+    (void)arena;
+    return each_column(m, version->def, describe_row, err);
+}
+
+/* ---- types ---- */
+
+static kal_status datatype_rows(row_maker *m, kal_error *err)
+{
+    kal_datatype type;
+    for (size_t i = 0; kal_datatype_at(i, &type); i++) {
+        set_text(m, KAL_DATATYPES_ARROW_TYPE, kal_cstr(type.arrow_name));
+        set_text(m, KAL_DATATYPES_KALAM_TYPE, kal_cstr(type.kalam_name));
+        set_text(m, KAL_DATATYPES_SQL_NAME, kal_cstr(type.sql_name));
+        set_text(m, KAL_DATATYPES_DESCRIPTION, kal_cstr(type.description));
+        KAL_TRY(add_row(m, err));
+    }
+    return KAL_OK;
+}
+
+/* ---- rows from above ---- */
+
+void kal_catalog_set_provider(kal_catalog *catalog, uint32_t table_id, kal_system_provider provider,
+                              void *context)
+{
+    KAL_ASSERT(table_id > KAL_SYSTEM_NONE && table_id < KAL_SYSTEM_TABLE_END);
+    catalog->providers[table_id] = (kal_provider){provider, context};
+}
+
+kal_status kal_system_sink_add(kal_system_sink *sink, const kal_value *values, size_t count,
+                               kal_error *err)
+{
+    KAL_ASSERT(count == sink->column_count);
+    memcpy(sink->row, values, count * sizeof *values);
+    return add_row(sink, err);
+}
+
+static kal_status provided_rows(row_maker *m, kal_system_table table, kal_error *err)
+{
+    const kal_provider *provider = &m->catalog->providers[table];
+    if (provider->rows == NULL)
+        return KAL_OK;
+    return provider->rows(provider->context, m->snapshot, m, err);
+}
+
+/* ---- entry points ---- */
 
 static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err)
 {
@@ -368,9 +508,17 @@ static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err
         return each_table(m, info_table_row, false, err);
     case KAL_SYSTEM_INFO_COLUMNS:
         return each_table(m, info_column_rows, false, err);
+    case KAL_SYSTEM_DATATYPES:
+        return datatype_rows(m, err);
+    case KAL_SYSTEM_COLUMNS:
+        return each_table(m, column_rows, false, err);
+    case KAL_SYSTEM_DESCRIBE:
+        return each_table(m, describe_rows, false, err);
     case KAL_SYSTEM_JOBS:         /* there are no jobs yet, */
     case KAL_SYSTEM_LIVE_QUERIES: /* and no live queries */
-        return KAL_OK;
+    case KAL_SYSTEM_STATS:
+    case KAL_SYSTEM_SETTINGS:
+        return provided_rows(m, table, err);
     case KAL_SYSTEM_NONE:
     case KAL_SYSTEM_TABLE_END:
         break;
@@ -378,23 +526,105 @@ static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err
     return kal_error_set(err, KAL_INTERNAL, "there is no such system table");
 }
 
-kal_status kal_catalog_system_rows(kal_catalog *catalog, const kal_kv_snapshot *snapshot,
-                                   const kal_table *table, kal_arena *arena,
-                                   kal_system_rows *rows_out, kal_error *err)
+static kal_status rows_of(kal_catalog *catalog, const kal_kv_snapshot *snapshot,
+                          kal_system_table table, size_t column_count, kal_arena *arena,
+                          kal_system_rows *rows_out, kal_error *err)
 {
     row_maker maker = {
         .catalog = catalog,
         .snapshot = snapshot,
         .arena = arena,
-        .column_count = table->def->column_count,
+        .column_count = column_count,
     };
 
     KAL_ASSERT(maker.column_count <= COLUMNS_MAX);
-    KAL_TRY(make_rows(&maker, (kal_system_table)table->def->table_id, err));
+    KAL_TRY(make_rows(&maker, table, err));
     *rows_out = (kal_system_rows){
         .values = maker.values.items,
         .row_count = maker.values.len / maker.column_count,
         .column_count = maker.column_count,
     };
     return KAL_OK;
+}
+
+kal_status kal_catalog_system_rows(kal_catalog *catalog, const kal_kv_snapshot *snapshot,
+                                   const kal_table *table, kal_arena *arena,
+                                   kal_system_rows *rows_out, kal_error *err)
+{
+    return rows_of(catalog, snapshot, (kal_system_table)table->def->table_id,
+                   table->def->column_count, arena, rows_out, err);
+}
+
+/* ---- counting ---- */
+
+static kal_status count_user(void *context, const kal_user *user, kal_error *err)
+{
+    (void)user, (void)err;
+    ++*(uint64_t *)context;
+    return KAL_OK;
+}
+
+static kal_status count_namespace(void *context, kal_bytes name, int64_t created_at_us,
+                                  kal_error *err)
+{
+    (void)name, (void)created_at_us, (void)err;
+    ++*(uint64_t *)context;
+    return KAL_OK;
+}
+
+static kal_status count_name(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                             kal_error *err)
+{
+    (void)ns, (void)name, (void)table_id, (void)err;
+    ++*(uint64_t *)context;
+    return KAL_OK;
+}
+
+/* Of rows that are made to be counted. */
+static uint64_t count_equal(const kal_system_rows *rows, uint32_t column, kal_bytes text)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < rows->row_count; i++) {
+        const kal_value *v = &rows->values[i * rows->column_count + column];
+        count += text.len == 0 || (!v->is_null && kal_bytes_equal(v->bytes, text));
+    }
+    return count;
+}
+
+static kal_status count_made_rows(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                  kal_system_table table, uint32_t column, kal_bytes text,
+                                  uint64_t *count_out, kal_error *err)
+{
+    kal_system_rows rows = {0};
+    kal_arena arena;
+
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        rows_of(c, snapshot, table, kal_system_column_count(table), &arena, &rows, err);
+    if (status == KAL_OK)
+        *count_out = count_equal(&rows, column, text);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* The walks are the ones that make the rows, so that the count is COUNT(*). */
+kal_status kal_catalog_system_count(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                    uint32_t table_id, uint32_t column, kal_bytes text,
+                                    uint64_t *count_out, kal_error *err)
+{
+    kal_system_table table = (kal_system_table)table_id;
+
+    *count_out = 0;
+    if (text.len > 0)
+        return count_made_rows(c, snapshot, table, column, text, count_out, err);
+    switch (table) {
+    case KAL_SYSTEM_USERS:
+        return kal_users_scan(c, snapshot, count_user, count_out, err);
+    case KAL_SYSTEM_NAMESPACES:
+        return kal_namespaces_scan(c, snapshot, count_namespace, count_out, err);
+    case KAL_SYSTEM_TABLES:
+        return kal_table_store_scan(c, snapshot, (kal_bytes){0}, count_name, count_out, err);
+    default:
+        return count_made_rows(c, snapshot, table, column, text, count_out, err);
+    }
 }

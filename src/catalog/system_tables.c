@@ -42,6 +42,17 @@ kal_bytes kal_system_table_name(kal_system_table table)
     return kal_cstr(TABLES[table].name);
 }
 
+size_t kal_system_column_count(kal_system_table table)
+{
+    return TABLES[table].column_count;
+}
+
+const char *kal_system_column_name(kal_system_table table, size_t column)
+{
+    KAL_ASSERT(column < TABLES[table].column_count);
+    return TABLES[table].columns[column].name;
+}
+
 kal_table_definition *kal_system_table_definition(kal_system_table table, int64_t now_us,
                                                   kal_arena *arena)
 {

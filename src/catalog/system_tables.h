@@ -132,6 +132,50 @@
     X(INFO_COLUMNS, COLUMN_ID, "column_id", INT, R)                                                \
     X(INFO_COLUMNS, SCHEMA_VERSION, "schema_version", INT, R)
 
+#define KAL_STATS_COLUMNS(X)                                                                       \
+    X(STATS, METRIC_NAME, "metric_name", TEXT, R)                                                  \
+    X(STATS, METRIC_VALUE, "metric_value", TEXT, R)
+
+#define KAL_SETTINGS_COLUMNS(X)                                                                    \
+    X(SETTINGS, NAME, "name", TEXT, R)                                                             \
+    X(SETTINGS, VALUE, "value", TEXT, N) /* NULL: not set; *** for a secret */                     \
+    X(SETTINGS, DESCRIPTION, "description", TEXT, R)                                               \
+    X(SETTINGS, CATEGORY, "category", TEXT, R)
+
+#define KAL_DATATYPES_COLUMNS(X)                                                                   \
+    X(DATATYPES, ARROW_TYPE, "arrow_type", TEXT, R)                                                \
+    X(DATATYPES, KALAM_TYPE, "kalam_type", TEXT, R)                                                \
+    X(DATATYPES, SQL_NAME, "sql_name", TEXT, R)                                                    \
+    X(DATATYPES, DESCRIPTION, "description", TEXT, R)
+
+#define KAL_COLUMNS_COLUMNS(X)                                                                     \
+    X(COLUMNS, NAMESPACE_ID, "namespace_id", TEXT, R)                                              \
+    X(COLUMNS, TABLE_NAME, "table_name", TEXT, R)                                                  \
+    X(COLUMNS, VERSION, "version", INT, R) /* the table's current schema version */                \
+    X(COLUMNS, COLUMN_ID, "column_id", INT, R)                                                     \
+    X(COLUMNS, COLUMN_NAME, "column_name", TEXT, R)                                                \
+    X(COLUMNS, COMMENT, "comment", TEXT, N)                                                        \
+    X(COLUMNS, DATA_TYPE, "data_type", TEXT, R)                                                    \
+    X(COLUMNS, DEFAULT_VALUE, "default_value", TEXT, N)                                            \
+    X(COLUMNS, ORDINAL, "ordinal", INT, R)                                                         \
+    X(COLUMNS, NULLABLE, "nullable", BOOLEAN, R)                                                   \
+    X(COLUMNS, PRIMARY_KEY, "primary_key", BOOLEAN, R)                                             \
+    X(COLUMNS, PRIMARY_KEY_POS, "primary_key_pos", INT, N) /* from 1; NULL: not in the key */
+
+/* The original's nine columns first; then whose column it is. */
+#define KAL_DESCRIBE_COLUMNS(X)                                                                    \
+    X(DESCRIBE, COLUMN_NAME, "column_name", TEXT, R)                                               \
+    X(DESCRIBE, ORDINAL_POSITION, "ordinal_position", INT, R)                                      \
+    X(DESCRIBE, COLUMN_ID, "column_id", INT, R)                                                    \
+    X(DESCRIBE, DATA_TYPE, "data_type", TEXT, R)                                                   \
+    X(DESCRIBE, IS_NULLABLE, "is_nullable", BOOLEAN, R)                                            \
+    X(DESCRIBE, IS_PRIMARY_KEY, "is_primary_key", BOOLEAN, R)                                      \
+    X(DESCRIBE, COLUMN_DEFAULT, "column_default", TEXT, N)                                         \
+    X(DESCRIBE, COLUMN_COMMENT, "column_comment", TEXT, N)                                         \
+    X(DESCRIBE, SCHEMA_VERSION, "schema_version", INT, R)                                          \
+    X(DESCRIBE, NAMESPACE_ID, "namespace_id", TEXT, R)                                             \
+    X(DESCRIBE, TABLE_NAME, "table_name", TEXT, R)
+
 /* table, namespace, name, who may read: everybody who is logged in, or dba and system. The order is
  * the table_id, so new ones go to the end. */
 #define KAL_SYSTEM_TABLE_LIST(X)                                                                   \
@@ -143,7 +187,12 @@
     X(TABLES, KAL_SYSTEM_NAMESPACE, "tables", DBA)                                                 \
     X(TABLE_SCHEMAS, KAL_SYSTEM_NAMESPACE, "table_schemas", DBA)                                   \
     X(INFO_TABLES, KAL_INFORMATION_NAMESPACE, "tables", USER)                                      \
-    X(INFO_COLUMNS, KAL_INFORMATION_NAMESPACE, "columns", USER)
+    X(INFO_COLUMNS, KAL_INFORMATION_NAMESPACE, "columns", USER)                                    \
+    X(STATS, KAL_SYSTEM_NAMESPACE, "stats", DBA)                                                   \
+    X(SETTINGS, KAL_SYSTEM_NAMESPACE, "settings", DBA)                                             \
+    X(DATATYPES, KAL_SYSTEM_NAMESPACE, "datatypes", USER)                                          \
+    X(COLUMNS, KAL_SYSTEM_NAMESPACE, "columns", USER)                                              \
+    X(DESCRIBE, KAL_SYSTEM_NAMESPACE, "describe", USER)
 
 typedef enum kal_system_table {
     KAL_SYSTEM_NONE, /* table_id of a system table is this enum */
@@ -165,5 +214,8 @@ kal_table_definition *kal_system_table_definition(kal_system_table table, int64_
                                                   kal_arena *arena);
 kal_bytes kal_system_table_namespace(kal_system_table table);
 kal_bytes kal_system_table_name(kal_system_table table);
+size_t kal_system_column_count(kal_system_table table);
+/* The name of a column, by its index. */
+const char *kal_system_column_name(kal_system_table table, size_t column);
 
 #endif

@@ -78,6 +78,13 @@ static int list_namespaces(kal_session *session, const kal_bytes *words, size_t 
     return run_with_name(session, "SHOW NAMESPACES", (kal_bytes){0});
 }
 
+static int show_stats(kal_session *session, const kal_bytes *words, size_t count)
+{
+    (void)words;
+    (void)count;
+    return run_with_name(session, "SELECT * FROM system.stats", (kal_bytes){0});
+}
+
 static int use_namespace(kal_session *session, const kal_bytes *words, size_t count)
 {
     if (count != 2)
@@ -162,6 +169,8 @@ static const struct {
     {"\\d", "[TABLE]", "describe a table, or list them", describe},
     {"\\dt", "[NAMESPACE]", "list tables", list_tables},
     {"\\dn", "", "list namespaces", list_namespaces},
+    {"\\stats", "", "the server's numbers; also \\metrics", show_stats},
+    {"\\metrics", "", "as \\stats", show_stats},
     {"\\use", "NAMESPACE", "look names up there", use_namespace},
     {"\\import", "FILE INTO ns.t [CREATE]", "load a CSV or JSON file", import},
     {"\\i", "PATH", "run a file", include},

@@ -3,7 +3,7 @@
  */
 #include "base/assert.h"
 #include "base/log.h"
-#include "exec/exec_internal.h"
+#include "exec/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +68,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(open_store(exec, err));
     KAL_TRY(kal_catalog_open(exec->kv, o->clock, &exec->catalog, err));
     exec->sched = kal_sched_threads();
+    KAL_TRY(kal_stats_open(exec, &exec->stats, err));
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
@@ -128,6 +129,7 @@ void kal_exec_close(kal_exec *exec)
     kal_tables_close(exec->tables);
     kal_engine_close(exec->engine);
     kal_auth_close(exec->auth);
+    kal_stats_close(exec->stats);
     for (size_t i = 0; i < exec->inline_workers.len; i++)
         kal_catalog_worker_close(exec->inline_workers.items[i]);
     kal_vec_release(&exec->inline_workers);
@@ -144,6 +146,21 @@ void kal_exec_close(kal_exec *exec)
 kal_auth *kal_exec_auth(kal_exec *exec)
 {
     return exec->auth;
+}
+
+const kal_exec_options *kal_exec_options_in_effect(const kal_exec *exec)
+{
+    return &exec->options;
+}
+
+kal_metrics *kal_exec_metrics(kal_exec *exec)
+{
+    return kal_stats_metrics(exec->stats);
+}
+
+void kal_exec_set_settings(kal_exec *exec, const kal_setting *settings, size_t count)
+{
+    kal_stats_set_settings(exec->stats, settings, count);
 }
 
 kal_catalog_worker *kal_exec_inline_worker(kal_exec *exec)

@@ -15,6 +15,7 @@
 #include "auth/auth.h"
 #include "base/buf.h"
 #include "base/json_reader.h"
+#include "base/metrics.h"
 #include "base/sched.h"
 #include "store/kv.h"
 
@@ -44,6 +45,20 @@ KAL_MUST_CHECK kal_status kal_exec_open(const kal_exec_options *options, kal_exe
  * Every request must be released before or meanwhile by another thread. NULL is allowed. */
 void kal_exec_close(kal_exec *exec);
 kal_auth *kal_exec_auth(kal_exec *exec); /* borrowed */
+/* What is in effect: the defaults are filled in. Borrowed. */
+const kal_exec_options *kal_exec_options_in_effect(const kal_exec *exec);
+/* The server's own numbers are added here, to be shown in system.stats. Borrowed. */
+kal_metrics *kal_exec_metrics(kal_exec *exec);
+
+/* A row of system.settings. */
+typedef struct kal_setting {
+    const char *name;
+    const char *value; /* NULL: not set; never a secret */
+    const char *description;
+    const char *category;
+} kal_setting;
+/* Before the first request; the rows are borrowed until close. */
+void kal_exec_set_settings(kal_exec *exec, const kal_setting *settings, size_t count);
 
 /* How SELECT is to run; tests compare the two ways. */
 typedef enum kal_path {

@@ -20,7 +20,8 @@
 
 #include <pthread.h>
 
-typedef struct kal_pool kal_pool; /* pool.c */
+typedef struct kal_pool kal_pool;   /* pool.c */
+typedef struct kal_stats kal_stats; /* stats.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -34,6 +35,7 @@ struct kal_exec {
     kal_auth *auth;
     kal_engine *engine;
     kal_pool *pool;
+    kal_stats *stats;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -204,6 +206,7 @@ KAL_MUST_CHECK kal_status kal_run_drop_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err);
 

@@ -10,6 +10,7 @@
  */
 #include "base/assert.h"
 #include "exec/dml.h"
+#include "exec/stats.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,7 @@ struct kal_exec_job {
     kal_arena arena; /* pieces, syntax */
     kal_result result;
     uint64_t start_ns;
+    uint64_t statement_start_ns; /* of the statement that runs: the end of the one before it */
     uint64_t deadline_ns;
     bool is_parsed;
     kal_sql_statement **statements; /* arena */
@@ -105,6 +107,14 @@ static void write_success_reply(kal_exec_job *job)
     job->request->reply.http_status = 200;
 }
 
+/* The current statement ended; what follows is the next one's time. */
+static void count_statement(kal_exec_job *job, bool failed)
+{
+    uint64_t now = kal_clock_mono_ns(job->exec->options.clock);
+    kal_stats_count(job->exec->stats, now, now - job->statement_start_ns, failed);
+    job->statement_start_ns = now;
+}
+
 /* The last thing that happens to a job here: the request may be gone when `done` returns. */
 static void finish(kal_exec_job *job, kal_status status, kal_error *err)
 {
@@ -116,6 +126,7 @@ static void finish(kal_exec_job *job, kal_status status, kal_error *err)
     }
     if (status != KAL_OK)
         write_error_reply(job, err);
+    count_statement(job, status != KAL_OK);
     job->request->done(job->request);
     kal_exec_leave(exec);
 }
@@ -397,6 +408,8 @@ static kal_status run_all(kal_exec_job *job, kal_catalog_worker *worker, kal_err
     while (status == KAL_OK && done < job->statement_count) {
         status = run_one(job, job->statements[done], worker, err);
         done += status == KAL_OK;
+        if (status == KAL_OK && done < job->statement_count)
+            count_statement(job, false); /* finish() counts the last one */
     }
     bool in_transaction = job->overlay != NULL;
     if (in_transaction) {
@@ -551,6 +564,7 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request)
     job->exec = exec;
     job->request = request;
     job->start_ns = kal_clock_mono_ns(exec->options.clock);
+    job->statement_start_ns = job->start_ns;
     job->deadline_ns = job->start_ns + exec->options.timeout_ms * UINT64_C(1000000);
     kal_budget_init(&job->budget, &exec->budget, exec->options.statement_limit_bytes);
     kal_arena_init(&job->arena, &job->budget);

@@ -246,6 +246,8 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_show_tables(run, err);
     case KAL_STMT_SHOW_CREATE_TABLE:
         return kal_run_show_create_table(run, err);
+    case KAL_STMT_SHOW_STATS:
+        return kal_run_show_stats(run, err);
     case KAL_STMT_DESCRIBE_TABLE:
         return kal_run_describe(run, err);
     case KAL_STMT_SHOW_SCHEMA_DIFF:

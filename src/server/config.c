@@ -200,6 +200,7 @@ kal_status kal_config_parse_toml(kal_bytes text, const char *name, kal_arena *ar
     return reader.status;
 }
 
+/* Notes the file in the configuration when there is one. */
 static kal_status read_file(const char *path, bool must_exist, const kal_files *files,
                             kal_arena *arena, kal_config *config, kal_error *err)
 {
@@ -207,12 +208,14 @@ static kal_status read_file(const char *path, bool must_exist, const kal_files *
 
     kal_buf_init(&text, NULL);
     kal_status status = kal_files_read(files, path, &text, err);
-    if (status == KAL_OK)
+    if (status == KAL_OK) {
+        config->file = path;
         status = kal_config_parse_toml(kal_buf_bytes(&text), path, arena, config, err);
-    else if (status == KAL_NOT_FOUND && !must_exist)
-        status = KAL_OK;
-    else if (status == KAL_NOT_FOUND)
-        status = kal_error_set(err, KAL_INVALID, "--config: there is no file '%s'", path);
+    } else if (status == KAL_NOT_FOUND) {
+        status = must_exist
+                     ? kal_error_set(err, KAL_INVALID, "--config: there is no file '%s'", path)
+                     : KAL_OK;
+    }
     kal_buf_release(&text);
     return status;
 }
@@ -322,4 +325,44 @@ void kal_config_help(kal_buf *out)
     kal_buf_append_cstr(out, "  --config FILE            read FILE instead of ./server.toml\n"
                              "  --help, --version\n\n"
                              "KALAMDB_ROOT_PASSWORD sets root's password at the first start.\n");
+}
+
+/* ---- showing them ---- */
+
+/* "engine" of "engine.timeout_ms" */
+static const char *category_of(const char *key, kal_arena *arena)
+{
+    return kal_arena_printf(arena, "%.*s", (int)strcspn(key, "."), key);
+}
+
+static kal_setting shown(const setting *s, const kal_config *config, kal_arena *arena)
+{
+    const void *member = (const char *)config + s->offset;
+    kal_setting row = {
+        .name = s->key, .description = s->help, .category = category_of(s->key, arena)};
+
+    if (is_number(s))
+        row.value = kal_arena_printf(arena, "%lld", (long long)*(const int64_t *)member);
+    else
+        row.value = *(const char *const *)member;
+    return row;
+}
+
+void kal_config_settings(const kal_config *config, kal_arena *arena, kal_setting **settings_out,
+                         size_t *count_out)
+{
+    const kal_setting others[] = {
+        {"config", config->file, "the file that was read", "server"},
+        {"root_password", config->root_password == NULL ? NULL : "***",
+         "root's password at the first start, from KALAMDB_ROOT_PASSWORD", "auth"},
+    };
+    size_t count = KAL_ARRAY_LEN(SETTINGS);
+    kal_setting *rows = kal_arena_alloc(arena, (count + KAL_ARRAY_LEN(others)) * sizeof *rows);
+
+    for (size_t i = 0; i < count; i++)
+        rows[i] = shown(&SETTINGS[i], config, arena);
+    for (size_t i = 0; i < KAL_ARRAY_LEN(others); i++)
+        rows[count++] = others[i];
+    *settings_out = rows;
+    *count_out = count;
 }

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "exec/exec.h"
 
 /* member, key, option, environment, default, help */
 #define KAL_CONFIG_TEXT_LIST(X)                                                                    \
@@ -53,6 +54,7 @@ typedef enum kal_config_action {
 typedef struct kal_config {
     kal_config_action action;
     const char *root_password; /* of the environment; NULL when not given */
+    const char *file;          /* that was read; NULL: none */
 #define KAL_CONFIG_TEXT_MEMBER(member, key, option, env, by_default, help) const char *member;
     KAL_CONFIG_TEXT_LIST(KAL_CONFIG_TEXT_MEMBER)
 #undef KAL_CONFIG_TEXT_MEMBER
@@ -74,5 +76,9 @@ KAL_MUST_CHECK kal_status kal_config_read(int argc, char **argv, kal_config_env 
 KAL_MUST_CHECK kal_status kal_config_parse_toml(kal_bytes text, const char *name, kal_arena *arena,
                                                 kal_config *config, kal_error *err);
 void kal_config_help(kal_buf *out);
+/* Every setting with its value, as system.settings shows it: by the same list, and what is given
+ * otherwise (the file, root's password as ***). In the arena. */
+void kal_config_settings(const kal_config *config, kal_arena *arena, kal_setting **settings_out,
+                         size_t *count_out);
 
 #endif

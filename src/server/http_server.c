@@ -78,7 +78,7 @@ struct kal_http_server {
     uint16_t port;
     unsigned loop_count;
     http_loop loops[LOOPS_MAX];
-    _Atomic unsigned connections;
+    kal_gauge connections;
     _Atomic bool stopping;
 };
 
@@ -121,7 +121,7 @@ static void free_connection(kal_exchange *c)
     kal_http_reader_release(&c->reader);
     kal_arena_release(&c->arena);
     kal_buf_release(&c->head);
-    atomic_fetch_sub(&c->loop->server->connections, 1);
+    kal_gauge_remove(&c->loop->server->connections);
     free(c);
 }
 
@@ -418,7 +418,7 @@ static void on_connection(uv_stream_t *listener, int status)
     kal_arena_init(&c->arena, &c->budget);
     kal_buf_init(&c->head, NULL);
     kal_list_push_back(&loop->connections, &c->link);
-    unsigned open = atomic_fetch_add(&server->connections, 1) + 1;
+    uint64_t open = kal_gauge_add(&server->connections);
     if (uv_tcp_init(&loop->loop, &c->tcp) != 0)
         kal_die("libuv cannot make a socket");
     c->tcp.data = c;
@@ -628,6 +628,21 @@ kal_status kal_http_server_open(const kal_http_server_options *options,
 uint16_t kal_http_server_port(const kal_http_server *server)
 {
     return server->port;
+}
+
+unsigned kal_http_server_connections_max(const kal_http_server *server)
+{
+    return server->options.connections_max;
+}
+
+unsigned kal_http_server_loops(const kal_http_server *server)
+{
+    return server->loop_count;
+}
+
+const kal_gauge *kal_http_server_connections(const kal_http_server *server)
+{
+    return &server->connections;
 }
 
 kal_status kal_http_server_run(kal_http_server *server, kal_error *err)

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/metrics.h"
 #include "server/http_codec.h"
 
 typedef struct kal_http_server kal_http_server; /* opaque: kal_http_server_close */
@@ -60,6 +61,10 @@ typedef struct kal_http_server_options {
 KAL_MUST_CHECK kal_status kal_http_server_open(const kal_http_server_options *options,
                                                kal_http_server **server_out, kal_error *err);
 uint16_t kal_http_server_port(const kal_http_server *server);
+unsigned kal_http_server_connections_max(const kal_http_server *server);
+unsigned kal_http_server_loops(const kal_http_server *server);
+/* Connections that are open, and the most that were at a time. */
+const kal_gauge *kal_http_server_connections(const kal_http_server *server);
 /* Serves until stop and drain are over; the calling thread is the first loop. */
 KAL_MUST_CHECK kal_status kal_http_server_run(kal_http_server *server, kal_error *err);
 /* Also from a signal handler. */

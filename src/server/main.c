@@ -53,7 +53,44 @@ static void announce(const kal_config *config, kal_exec *exec, const kal_http_se
                      token_path);
 }
 
-static kal_status serve(const kal_config *config, kal_exec *exec, kal_error *err)
+static uint64_t connections_now(void *context)
+{
+    return kal_gauge_now(kal_http_server_connections(context));
+}
+
+static uint64_t connections_peak(void *context)
+{
+    return kal_gauge_peak(kal_http_server_connections(context));
+}
+
+static uint64_t connections_max(void *context)
+{
+    return kal_http_server_connections_max(context);
+}
+
+/* What system.stats and system.settings say of the server: values in effect, not "0: any". */
+static void show(const kal_config *config, kal_exec *exec, kal_http_server *server,
+                 kal_arena *arena)
+{
+    const kal_exec_options *o = kal_exec_options_in_effect(exec);
+    kal_metrics *metrics = kal_exec_metrics(exec);
+    kal_setting *settings = NULL;
+    kal_config effective = *config;
+    size_t count = 0;
+
+    effective.port = kal_http_server_port(server);
+    effective.loops = kal_http_server_loops(server);
+    effective.duckdb_library = o->duckdb_library;
+    effective.query_threads = o->pool_threads;
+    effective.memory_limit_mb = (int64_t)(o->memory_limit_bytes / MIB);
+    kal_config_settings(&effective, arena, &settings, &count);
+    kal_exec_set_settings(exec, settings, count);
+    kal_metrics_add(metrics, "active_connections", connections_now, server);
+    kal_metrics_add(metrics, "active_connections_peak", connections_peak, server);
+    kal_metrics_add(metrics, "max_connections", connections_max, server);
+}
+
+static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *arena, kal_error *err)
 {
     kal_http_server_options options = KAL_HTTP_SERVER_OPTIONS_DEFAULT;
     kal_http_server *server = NULL; /* owned */
@@ -71,16 +108,18 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_error *err
     kal_status status = kal_http_server_open(&options, &server, err);
     if (status == KAL_OK) {
         running = server;
+        show(config, exec, server, arena);
         announce(config, exec, server);
         status = kal_http_server_run(server, err);
         running = NULL;
+        kal_metrics_remove(kal_exec_metrics(exec), server);
     }
     kal_routes_close(routes);
     kal_http_server_close(server);
     return status;
 }
 
-static kal_status run(const kal_config *config, kal_error *err)
+static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err)
 {
     kal_exec *exec = NULL; /* owned */
     kal_exec_options options = {
@@ -98,7 +137,7 @@ static kal_status run(const kal_config *config, kal_error *err)
         .root_password = config->root_password,
     };
     KAL_TRY(kal_exec_open(&options, &exec, err));
-    kal_status status = serve(config, exec, err);
+    kal_status status = serve(config, exec, arena, err);
     kal_exec_close(exec);
     if (status == KAL_OK)
         kal_log_info("server", "stopped");
@@ -140,7 +179,7 @@ int main(int argc, char **argv)
     if (status == KAL_OK && config.action == KAL_CONFIG_SERVE) {
         handle_signals();
         configure_log(&config);
-        status = run(&config, &err);
+        status = run(&config, &arena, &err);
     } else if (status == KAL_OK && config.action == KAL_CONFIG_HELP) {
         print_help();
     } else if (status == KAL_OK) {

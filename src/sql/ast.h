@@ -313,6 +313,7 @@ typedef struct kal_sql_assignments {
     X(DROP_TABLE, "DROP TABLE")                                                                    \
     X(SHOW_TABLES, "SHOW TABLES")                                                                  \
     X(SHOW_CREATE_TABLE, "SHOW CREATE TABLE")                                                      \
+    X(SHOW_STATS, "SHOW STATS")                                                                    \
     X(DESCRIBE_TABLE, "DESCRIBE TABLE")                                                            \
     X(SHOW_SCHEMA_DIFF, "SHOW SCHEMA DIFF")                                                        \
     X(INSERT, "INSERT")                                                                            \
@@ -422,7 +423,7 @@ typedef struct kal_sql_schema_diff {
     int64_t to;
 } kal_sql_schema_diff;
 
-/* DROP, DESCRIBE, SHOW CREATE TABLE */
+/* DROP, DESCRIBE, SHOW CREATE TABLE, SHOW STATS FOR TABLE */
 typedef struct kal_sql_table_stmt {
     kal_sql_object table;
     kal_sql_table_type table_type; /* DROP USER TABLE ... */

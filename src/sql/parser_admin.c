@@ -257,6 +257,22 @@ static bool parse_show_tables(kal_parser *p, kal_sql_statement *statement)
     return kal_parser_expect_end(p, WORDS);
 }
 
+/* SHOW STATS FOR TABLE t */
+static bool parse_show_stats(kal_parser *p, kal_sql_statement *statement)
+{
+    statement->kind = KAL_STMT_SHOW_STATS;
+    kal_parser_advance(p);
+    if (!kal_parser_accept_keyword(p, KAL_KW_FOR)) {
+        kal_parser_expected(p, "FOR TABLE after SHOW STATS");
+        kal_error_hint(&p->error, "the server's own numbers: SELECT * FROM system.stats");
+        return false;
+    }
+    return kal_parser_expect_keyword(p, KAL_KW_TABLE, "after SHOW STATS FOR") &&
+           kal_parser_object(p, "a table name after SHOW STATS FOR TABLE",
+                             &statement->table.table) &&
+           kal_parser_expect_end(p, NULL);
+}
+
 /* SCHEMA DIFF t FROM a TO b */
 static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
 {
@@ -275,12 +291,14 @@ static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
 
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "SCHEMA", NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "STATS", "SCHEMA", NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLES))
         return parse_show_tables(p, statement);
+    if (kal_parser_at_word(p, "STATS"))
+        return parse_show_stats(p, statement);
     if (kal_parser_accept_keyword(p, KAL_KW_NAMESPACES)) {
         statement->kind = KAL_STMT_SHOW_NAMESPACES;
         return kal_parser_expect_end(p, NULL);
@@ -295,7 +313,7 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                kal_parser_expect_end(p, NULL);
     }
     return kal_parser_expected_words(
-        p, "NAMESPACES, TABLES, CREATE TABLE or SCHEMA DIFF after SHOW", WORDS);
+        p, "NAMESPACES, TABLES, CREATE TABLE, STATS or SCHEMA DIFF after SHOW", WORDS);
 }
 
 /* --- transactions, EXPLAIN --- */
@@ -452,7 +470,6 @@ static const char *const NOT_BUILT[] = {
     "DROP INDEX",
     "CLEAR TOPIC",
     "SHOW STORAGES",
-    "SHOW STATS",
     "SHOW LIVE QUERIES",
     "SHOW MANIFEST",
     "SHOW BACKUPS",

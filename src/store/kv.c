@@ -146,6 +146,19 @@ void kal_kv_iter_close(kal_kv_iter *iter)
     count_closed(&kv->open_iters);
 }
 
+kal_status kal_kv_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                    kal_bytes upper, uint64_t *bytes_out, kal_error *err)
+{
+    KAL_ASSERT(family < KAL_KV_FAMILY_COUNT);
+    KAL_ASSERT(upper.len > 0);
+    check_bound(lower);
+    check_bound(upper);
+    *bytes_out = 0;
+    if (kal_bytes_compare(lower, upper) >= 0)
+        return KAL_OK;
+    return kv->ops->approximate_bytes(kv, family, lower, upper, bytes_out, err);
+}
+
 kal_kv_batch *kal_kv_batch_open(kal_kv *kv)
 {
     kal_kv *bottom = kv->bottom;

@@ -115,6 +115,13 @@ KAL_MUST_CHECK kal_status kal_kv_iter_next(kal_kv_iter *iter, kal_bytes *key_out
                                            kal_bytes *value_out, kal_error *err);
 void kal_kv_iter_close(kal_kv_iter *iter); /* NULL is allowed */
 
+/* About how many bytes the entries with lower <= key < upper take where they lie for good, without
+ * reading them. RocksDB: compressed, in data files; what is still in write buffers and in the log
+ * does not count. Memory: the keys and newest values. KAL_IO. */
+KAL_MUST_CHECK kal_status kal_kv_approximate_bytes(kal_kv *kv, kal_kv_family family,
+                                                   kal_bytes lower, kal_bytes upper,
+                                                   uint64_t *bytes_out, kal_error *err);
+
 /* A batch is applied as a whole or not at all. Keys and values are copied in. Save points nest. */
 kal_kv_batch *kal_kv_batch_open(kal_kv *kv);
 void kal_kv_batch_close(kal_kv_batch *batch); /* NULL is allowed */

@@ -143,12 +143,21 @@ static kal_status fault_sync(kal_kv *kv, kal_error *err)
     return kal_error_set(err, KAL_IO, "cannot sync the store (injected)");
 }
 
+static kal_status fault_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                          kal_bytes upper, uint64_t *bytes_out, kal_error *err)
+{
+    fault_kv *fault = fault_of(kv);
+    KAL_TRY(read_fault(fault, false, err));
+    return kal_kv_approximate_bytes(fault->inner, family, lower, upper, bytes_out, err);
+}
+
 static const kal_kv_ops FAULT_OPS = {
     .close = fault_close,
     .get = fault_get,
     .iter_open = fault_iter_open,
     .iter_next = fault_iter_next,
     .iter_close = fault_iter_close,
+    .approximate_bytes = fault_approximate_bytes,
     .write = fault_write,
     .sync = fault_sync,
 };

@@ -29,6 +29,8 @@ typedef struct kal_kv_ops {
     kal_status (*iter_next)(kal_kv_iter *iter, kal_bytes *key_out, kal_bytes *value_out,
                             kal_error *err);
     void (*iter_close)(kal_kv_iter *iter);
+    kal_status (*approximate_bytes)(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                    kal_bytes upper, uint64_t *bytes_out, kal_error *err);
     kal_status (*write)(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
     kal_status (*sync)(kal_kv *kv, kal_error *err);
 

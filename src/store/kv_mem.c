@@ -570,12 +570,30 @@ static kal_status mem_sync(kal_kv *kv, kal_error *err)
     return KAL_OK;
 }
 
+static kal_status mem_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                        kal_bytes upper, uint64_t *bytes_out, kal_error *err)
+{
+    (void)err;
+    mem_kv *mem = mem_of(kv);
+    pthread_mutex_lock(&mem->mutex);
+    const kal_ordered_entry *entry = kal_ordered_map_at_least(mem->maps[family], lower);
+    while (entry != NULL && kal_bytes_compare(kal_ordered_entry_key(entry), upper) < 0) {
+        const mem_cell *cell = cell_of(entry);
+        if (!cell->newest->deleted)
+            *bytes_out += cell->key_len + cell->newest->len;
+        entry = kal_ordered_map_next(entry);
+    }
+    pthread_mutex_unlock(&mem->mutex);
+    return KAL_OK;
+}
+
 static const kal_kv_ops MEM_OPS = {
     .close = mem_close,
     .get = mem_get,
     .iter_open = mem_iter_open,
     .iter_next = mem_iter_next,
     .iter_close = mem_iter_close,
+    .approximate_bytes = mem_approximate_bytes,
     .write = mem_write,
     .sync = mem_sync,
     .snapshot_take = mem_snapshot_take,

@@ -643,6 +643,18 @@ static void rocks_iter_close(kal_kv_iter *base)
     free(iter);
 }
 
+static kal_status rocks_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                          kal_bytes upper, uint64_t *bytes_out, kal_error *err)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    const char *lower_key = (const char *)lower.ptr;
+    const char *upper_key = (const char *)upper.ptr;
+    char *rocks_error = NULL;
+    rocksdb_approximate_sizes_cf(rocks->db, rocks->families[family], 1, &lower_key, &lower.len,
+                                 &upper_key, &upper.len, bytes_out, &rocks_error);
+    return take_error("read", rocks->path, rocks_error, err);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static rocksdb_writebatch_t *batch_of(const kal_kv_batch *batch)
@@ -743,6 +755,7 @@ static const kal_kv_ops ROCKS_OPS = {
     .iter_open = rocks_iter_open,
     .iter_next = rocks_iter_next,
     .iter_close = rocks_iter_close,
+    .approximate_bytes = rocks_approximate_bytes,
     .write = rocks_write,
     .sync = rocks_sync,
     .snapshot_take = rocks_snapshot_take,

@@ -93,6 +93,24 @@ KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *tab
 KAL_MUST_CHECK kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit,
                                          uint64_t *count_out, kal_error *err);
 
+/* ---- size ---- */
+
+typedef struct kal_table_size {
+    uint64_t row_count;
+    uint64_t bytes;   /* of the rows and their keys, before compression */
+    bool is_estimate; /* the two above: there were more rows than are counted */
+} kal_table_size;
+
+/* Asked every thousand rows or so; what it answers, but KAL_OK, ends the counting. */
+typedef kal_status (*kal_size_check)(void *context, kal_error *err);
+
+/* How many committed rows the view's user has in the table, or all users together; a SHARED table
+ * has one set. Up to `exact_max` rows are counted; beyond it the rest is estimated from the sizes
+ * of data files. The transaction's own changes do not count. */
+KAL_MUST_CHECK kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
+                                        uint64_t exact_max, kal_size_check check, void *context,
+                                        kal_table_size *size_out, kal_error *err);
+
 /* ---- writing ---- */
 
 typedef enum kal_write_action {

@@ -218,6 +218,12 @@ bool kal_type_alias_at(size_t i, const char **name_out, kal_type_tag *tag_out)
     return true;
 }
 
+bool kal_type_alias_is_serial(size_t i)
+{
+    KAL_ASSERT(i < KAL_ARRAY_LEN(ALIASES));
+    return ALIASES[i].is_serial;
+}
+
 /* "BOOLEAN, INT, ..., FILE" */
 static const char VALID_TYPES[] =
 #define KAL_TYPE_ROW(name, tag, sql, reply, fixed, key) ", " sql

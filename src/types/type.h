@@ -112,6 +112,8 @@ KAL_MUST_CHECK kal_status kal_type_parse(kal_bytes text, kal_type *type_out, kal
 
 /* Walks the names and aliases: entry i, or false when i is past the end. */
 bool kal_type_alias_at(size_t i, const char **name_out, kal_type_tag *tag_out);
+/* Entry i, which exists, is a SERIAL name. */
+bool kal_type_alias_is_serial(size_t i);
 
 /* The type in DuckDB's SQL: "FLOAT[384]", "TIMESTAMPTZ", "DECIMAL(10,2)". out: >= 32 bytes. */
 const char *kal_type_duckdb_name(kal_type type, char out[KAL_TYPE_NAME_BYTES]);

@@ -1,5 +1,5 @@
-// One truth: for every table there is, DESCRIBE, information_schema.columns and the columns of
-// SELECT * say the same; and the seven system tables can be read and joined.
+// One truth: for every table there is, DESCRIBE, information_schema.columns, system.columns, system.describe and
+// the columns of SELECT * say the same; and the system tables can be read and joined.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { Server } from "./server.mjs";
@@ -16,7 +16,8 @@ before(async () => {
 });
 after(() => server.close());
 
-const SYSTEM = ["users", "jobs", "namespaces", "storages", "live_queries", "tables", "table_schemas"];
+const SYSTEM = ["users", "jobs", "namespaces", "storages", "live_queries", "tables", "table_schemas", "stats", "settings",
+    "datatypes", "columns", "describe"];
 
 const object = (result) => result.rows.map((row) => Object.fromEntries(row.map((v, i) => [result.schema[i].name, v])));
 
@@ -47,6 +48,16 @@ test("DESCRIBE = information_schema.columns = SELECT *", async () => {
             c.is_partition_key, c.column_default, c.column_comment, c.column_id, c.schema_version]),
         described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key,
             d.is_partition_key, d.default_value, d.column_comment, d.column_id, d.schema_version]), name);
+        const own = object(await root.sql("SELECT * FROM system.columns WHERE namespace_id = $1 AND table_name = $2 ORDER BY ordinal", [schema, table]));
+        assert.deepEqual(own.map((c) => [c.column_name, c.ordinal, c.data_type, c.nullable, c.primary_key, c.default_value, c.comment, c.column_id, c.version]),
+            described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key, d.default_value,
+                d.column_comment, d.column_id, d.schema_version]), name);
+        assert.deepEqual(own.map((c) => c.primary_key), own.map((c) => c.primary_key_pos !== null), name);
+        const view = object(await root.sql("SELECT * FROM system.describe WHERE namespace_id = $1 AND table_name = $2 ORDER BY ordinal_position", [schema, table]));
+        assert.deepEqual(view.map((c) => [c.column_name, c.ordinal_position, c.data_type, c.is_nullable, c.is_primary_key, c.column_default,
+            c.column_comment, c.column_id, c.schema_version]),
+        described.map((d) => [d.column_name, d.ordinal_position, d.data_type, d.is_nullable, d.is_primary_key, d.default_value,
+            d.column_comment, d.column_id, d.schema_version]), name);
     }
 });
 
@@ -87,6 +98,31 @@ test("system tables tell the truth and can be joined", async () => {
     assert.equal(users.length, 1);
     assert.equal(users[0].user_id, "root");
     assert.doesNotMatch(JSON.stringify(users), /argon2/);
+});
+
+test("the views of columns have the original's columns in its order, and know the key's", async () => {
+    assert.deepEqual((await root.sql("SELECT * FROM system.columns LIMIT 0")).schema.map((c) => c.name), ["namespace_id", "table_name",
+        "version", "column_id", "column_name", "comment", "data_type", "default_value", "ordinal", "nullable", "primary_key", "primary_key_pos"]);
+    assert.deepEqual((await root.sql("SELECT * FROM system.describe LIMIT 0")).schema.map((c) => c.name), ["column_name", "ordinal_position",
+        "column_id", "data_type", "is_nullable", "is_primary_key", "column_default", "column_comment", "schema_version", "namespace_id", "table_name"]);
+    // PRIMARY KEY (a, b) of a table whose first column is b
+    assert.deepEqual(await root.rows("SELECT column_name, primary_key_pos FROM system.columns WHERE table_name = 'one' ORDER BY ordinal"),
+        [["b", 2], ["a", 1], ["c", null], ["d", null]]);
+});
+
+test("the views of columns follow ALTER TABLE", async () => {
+    await root.sql("CREATE SHARED TABLE app.changing (id BIGINT PRIMARY KEY, gone INT, small SMALLINT, old TEXT DEFAULT 'x')");
+    await root.sql(`ALTER TABLE app.changing DROP COLUMN gone, ALTER COLUMN small TYPE INT, RENAME COLUMN old TO new,
+        ADD COLUMN late TEXT NOT NULL DEFAULT 'then'`);
+    const described = (await root.rows("DESCRIBE TABLE app.changing")).map((d) => [d[0], d[1], d[2], d[3], d[6], d[8], d[9]]);
+    assert.deepEqual(described.map((d) => [d[0], d[1], d[2]]), [["id", 1, "BIGINT"], ["small", 3, "INT"], ["new", 4, "TEXT"], ["late", 5, "TEXT"]]);
+    for (const [table, columns] of [["columns", "column_name, ordinal, data_type, nullable, default_value, column_id, version"],
+        ["describe", "column_name, ordinal_position, data_type, is_nullable, column_default, column_id, schema_version"]])
+        assert.deepEqual(await root.rows(`SELECT ${columns} FROM system.${table} WHERE table_name = 'changing' ORDER BY 2`), described, table);
+    assert.equal(Object.fromEntries(await root.rows("SHOW STATS FOR TABLE app.changing")).schema_version, String(described[0][6]));
+    await root.sql("DROP TABLE app.changing");
+    for (const table of ["columns", "describe"])
+        assert.deepEqual(await root.rows(`SELECT * FROM system.${table} WHERE table_name = 'changing'`), []);
 });
 
 test("SHOW CREATE TABLE makes an identical table", async () => {

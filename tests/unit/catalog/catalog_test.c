@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -328,6 +329,121 @@ static void users_keep_numbers_and_generations(void **state)
     kal_arena_release(&arena);
 }
 
+/* Two rows of system.stats. */
+static kal_status provide_stats(void *context, const kal_kv_snapshot *snapshot,
+                                kal_system_sink *sink, kal_error *err)
+{
+    (void)snapshot;
+    for (int i = 0; i < 2; i++) {
+        char name[16]; /* copied: the second row overwrites it */
+        snprintf(name, sizeof name, "metric %d", i);
+        const kal_value row[] = {kal_value_text(kal_cstr(name)), kal_value_text(kal_cstr(context))};
+        KAL_TRY(kal_system_sink_add(sink, row, KAL_ARRAY_LEN(row), err));
+    }
+    return KAL_OK;
+}
+
+static kal_status provide_setting(void *context, const kal_kv_snapshot *snapshot,
+                                  kal_system_sink *sink, kal_error *err)
+{
+    const kal_value row[] = {kal_value_text(KAL_STR("a")),
+                             kal_value_null(kal_type_of(KAL_TYPE_TEXT)),
+                             kal_value_text(KAL_STR("b")), kal_value_text(KAL_STR("c"))};
+    (void)context;
+    (void)snapshot;
+    return kal_system_sink_add(sink, row, KAL_ARRAY_LEN(row), err);
+}
+
+static void set_providers(fixture *f)
+{
+    static char value[] = "value";
+    kal_catalog_set_provider(f->catalog, KAL_SYSTEM_STATS, provide_stats, value);
+    kal_catalog_set_provider(f->catalog, KAL_SYSTEM_SETTINGS, provide_setting, NULL);
+}
+
+static kal_table *system_table(fixture *f, kal_system_table id)
+{
+    kal_table *table = NULL;
+    kal_error err = KAL_ERROR_INIT;
+    assert_int_equal(kal_catalog_get_table(f->worker, kal_system_table_namespace(id),
+                                           kal_system_table_name(id), &table, &err),
+                     KAL_OK);
+    return table;
+}
+
+static void providers_give_rows(void **state)
+{
+    fixture *f = *state;
+    const kal_table *table = system_table(f, KAL_SYSTEM_STATS);
+    kal_system_rows rows;
+    kal_arena arena;
+    kal_budget budget;
+    kal_error err = KAL_ERROR_INIT;
+
+    kal_budget_init(&budget, NULL, 1 << 20);
+    kal_arena_init(&arena, &budget);
+    assert_int_equal(kal_catalog_system_rows(f->catalog, NULL, table, &arena, &rows, &err), KAL_OK);
+    assert_int_equal(rows.row_count, 0);
+    set_providers(f);
+    assert_int_equal(kal_catalog_system_rows(f->catalog, NULL, table, &arena, &rows, &err), KAL_OK);
+    assert_int_equal(rows.row_count, 2);
+    assert_true(kal_bytes_equal(rows.values[0].bytes, KAL_STR("metric 0")));
+    assert_true(kal_bytes_equal(rows.values[1].bytes, KAL_STR("value")));
+    assert_true(kal_bytes_equal(rows.values[2].bytes, KAL_STR("metric 1")));
+    /* Rows are charged to who reads them. */
+    kal_arena_reset(&arena);
+    kal_budget_init(&budget, NULL, 8);
+    assert_int_equal(kal_catalog_system_rows(f->catalog, NULL, table, &arena, &rows, &err),
+                     KAL_LIMIT);
+    kal_arena_release(&arena);
+}
+
+static uint64_t count_rows(fixture *f, const kal_kv_snapshot *snapshot, kal_system_table id,
+                           uint32_t column, const char *text)
+{
+    uint64_t count = 0;
+    kal_error err = KAL_ERROR_INIT;
+    assert_int_equal(
+        kal_catalog_system_count(f->catalog, snapshot, id, column, kal_cstr(text), &count, &err),
+        KAL_OK);
+    return count;
+}
+
+static void counts_are_the_rows(void **state)
+{
+    /* Goal: the count of a system table is its number of rows, now and as of a snapshot. */
+    fixture *f = *state;
+    kal_arena arena;
+    kal_error err = KAL_ERROR_INIT;
+
+    kal_arena_init(&arena, NULL);
+    set_providers(f);
+    assert_int_equal(create_table(f, "default", "t", &err), KAL_OK);
+    kal_kv_snapshot *snapshot = kal_kv_snapshot_take(f->kv);
+    uint64_t tables_then = count_rows(f, NULL, KAL_SYSTEM_TABLES, 0, "");
+    assert_int_equal(create_table(f, "default", "u", &err), KAL_OK);
+    assert_int_equal(count_rows(f, NULL, KAL_SYSTEM_TABLES, 0, ""), tables_then + 1);
+    const kal_kv_snapshot *const moments[] = {NULL, snapshot};
+    for (size_t i = 0; i < 2; i++) {
+        for (uint32_t id = KAL_SYSTEM_NONE + 1; id < KAL_SYSTEM_TABLE_END; id++) {
+            kal_system_rows rows;
+            const kal_table *table = system_table(f, (kal_system_table)id);
+            assert_int_equal(
+                kal_catalog_system_rows(f->catalog, moments[i], table, &arena, &rows, &err),
+                KAL_OK);
+            assert_int_equal(count_rows(f, moments[i], (kal_system_table)id, 0, ""),
+                             rows.row_count);
+        }
+    }
+    assert_int_equal(count_rows(f, NULL, KAL_SYSTEM_TABLES, KAL_TABLES_NAMESPACE, "default"), 2);
+    assert_int_equal(count_rows(f, snapshot, KAL_SYSTEM_TABLES, KAL_TABLES_NAMESPACE, "default"),
+                     1);
+    assert_int_equal(count_rows(f, NULL, KAL_SYSTEM_TABLES, KAL_TABLES_NAMESPACE, "nowhere"), 0);
+    assert_int_equal(count_rows(f, NULL, KAL_SYSTEM_JOBS, KAL_JOBS_STATUS, "running"), 0);
+    kal_kv_snapshot_release(f->kv, snapshot);
+    kal_arena_release(&arena);
+}
+
 static void rows_follow_the_definitions(void **state)
 {
     /* Goal: every provider makes rows of its definition's types, NULL only where allowed. */
@@ -336,6 +452,7 @@ static void rows_follow_the_definitions(void **state)
     kal_error err = KAL_ERROR_INIT;
 
     kal_arena_init(&arena, NULL);
+    set_providers(f);
     assert_int_equal(create_table(f, "default", "t", &err), KAL_OK);
     for (uint32_t id = KAL_SYSTEM_NONE + 1; id < KAL_SYSTEM_TABLE_END; id++) {
         kal_system_rows rows;
@@ -395,6 +512,8 @@ int main(void)
         TEST(names_are_checked),
         TEST(a_namespace_with_tables_needs_cascade),
         TEST(users_keep_numbers_and_generations),
+        TEST(providers_give_rows),
+        TEST(counts_are_the_rows),
         TEST(rows_follow_the_definitions),
         TEST(a_newer_format_is_refused),
     };

@@ -630,6 +630,9 @@ static inline void kal_sql_dump(const kal_sql_statement *statement, kal_buf *out
     case KAL_STMT_SHOW_CREATE_TABLE:
         dump_table(d, &statement->table, "show-create-table");
         break;
+    case KAL_STMT_SHOW_STATS:
+        dump_table(d, &statement->table, "show-stats");
+        break;
     case KAL_STMT_DESCRIBE_TABLE:
         dump_table(d, &statement->table, "describe");
         break;

@@ -648,6 +648,9 @@ static inline void kal_sql_print(const kal_sql_statement *statement, kal_buf *ou
     case KAL_STMT_SHOW_CREATE_TABLE:
         print_table(p, "SHOW CREATE ", &statement->table);
         break;
+    case KAL_STMT_SHOW_STATS:
+        print_table(p, "SHOW STATS FOR ", &statement->table);
+        break;
     case KAL_STMT_DESCRIBE_TABLE:
         print_table(p, "DESCRIBE ", &statement->table);
         break;

@@ -22,10 +22,21 @@ static void create_table_is_understood(void **state)
     check_cases(CASES, KAL_ARRAY_LEN(CASES));
 }
 
+static void show_stats_is_understood(void **state)
+{
+    static const parse_case CASES[] = {
+        {"SHOW STATS FOR TABLE t", "(show-stats t)"},
+        {"show stats for table \"App\".\"T\"", "(show-stats \"App\".\"T\")"},
+    };
+    (void)state;
+    check_cases(CASES, KAL_ARRAY_LEN(CASES));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(create_table_is_understood),
+        cmocka_unit_test(show_stats_is_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

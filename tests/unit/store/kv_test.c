@@ -313,6 +313,47 @@ static void delete_range_takes_its_range(void **state)
     each_backend(story_delete_range);
 }
 
+static uint64_t bytes_between(fixture *f, kal_kv_family family, const char *lower,
+                              const char *upper)
+{
+    uint64_t bytes = 0;
+    kal_error err = KAL_ERROR_INIT;
+    testing_ok(
+        kal_kv_approximate_bytes(f->kv, family, kal_cstr(lower), kal_cstr(upper), &bytes, &err),
+        &err);
+    return bytes;
+}
+
+/* Goal: the approximate size follows range and family, and is nothing where nothing is. Memory is
+ * exact; RocksDB's files are held against what was written in rows_have_a_size(). */
+static void story_approximate_bytes(fixture *f)
+{
+    bool is_exact = f->kind != BACKEND_ROCKS;
+    assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "a", "z"), 0);
+    put(f, KAL_KV_CATALOG, "b", "12345");
+    put(f, KAL_KV_CATALOG, "c", "123");
+    put(f, KAL_KV_CATALOG, "c", "1234567");
+    if (is_exact) {
+        assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "a", "z"), 6 + 8);
+        assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "", "c"), 6);
+        assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "b", "ba"), 6);
+    }
+    assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "c", "c"), 0);
+    assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "z", "a"), 0);
+    assert_int_equal(bytes_between(f, KAL_KV_JOBS, "a", "z"), 0);
+    kal_kv_snapshot *snapshot = kal_kv_snapshot_take(f->kv); /* keeps the deletion's version */
+    delete_range(f, "a", "c");
+    if (is_exact)
+        assert_int_equal(bytes_between(f, KAL_KV_CATALOG, "a", "z"), 8);
+    kal_kv_snapshot_release(f->kv, snapshot);
+}
+
+static void sizes_are_approximate(void **state)
+{
+    (void)state;
+    each_backend(story_approximate_bytes);
+}
+
 /* Goal: keys of the greatest length, and those whose successor is one byte longer, work. */
 static void story_long_keys(fixture *f)
 {
@@ -585,6 +626,34 @@ static kal_status try_open(const char *path, kal_error *err)
     return status;
 }
 
+/* Goal: in RocksDB the size of a range of rows in files is near what was written, and halves with
+ * the range. The rows do not compress. */
+static void rows_have_a_size(void **state)
+{
+    enum { ROWS = 20000, ROW_BYTES = PREFIX_BYTES + NUMBER_BYTES + 100 };
+    uint8_t lower[PREFIX_BYTES + NUMBER_BYTES];
+    uint8_t upper[PREFIX_BYTES + NUMBER_BYTES];
+    kal_error err = KAL_ERROR_INIT;
+    uint64_t whole = 0;
+    uint64_t half = 0;
+    fixture f;
+
+    (void)state;
+    open_store(&f, BACKEND_ROCKS);
+    for (uint32_t i = 0; i < ROWS; i++)
+        write_row(&f, i);
+    reopen(&f); /* which makes a file */
+    testing_ok(kal_kv_approximate_bytes(f.kv, KAL_KV_ROWS, row_key(0, lower), row_key(ROWS, upper),
+                                        &whole, &err),
+               &err);
+    testing_ok(kal_kv_approximate_bytes(f.kv, KAL_KV_ROWS, row_key(ROWS / 2, lower),
+                                        row_key(ROWS, upper), &half, &err),
+               &err);
+    assert_in_range(whole, ROWS * 60, ROWS * ROW_BYTES * 2);
+    assert_in_range(half, whole * 45 / 100, whole * 55 / 100);
+    close_store(&f);
+}
+
 /* Goal: a directory that is open answers KAL_BUSY, in this process and to another one. Method: open
  * again; and open from a child while the parent holds it. */
 static void open_directory_is_busy(void **state)
@@ -655,12 +724,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(get_answers),
         cmocka_unit_test(batches_apply_in_order),
         cmocka_unit_test(delete_range_takes_its_range),
+        cmocka_unit_test(sizes_are_approximate),
         cmocka_unit_test(longest_keys_fit),
         cmocka_unit_test(prefix_ends),
         cmocka_unit_test(family_names),
         cmocka_unit_test(rocks_keeps_what_was_written),
         cmocka_unit_test(mem_loses_what_was_not_synced),
         cmocka_unit_test(cached_walks_skip_nothing),
+        cmocka_unit_test(rows_have_a_size),
         cmocka_unit_test(open_directory_is_busy),
         cmocka_unit_test(impossible_directories),
     };

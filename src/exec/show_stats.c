@@ -1,0 +1,124 @@
+/*
+ * show_stats.c: SHOW STATS FOR TABLE: what there is to say of one table, in rows of name and value.
+ *
+ * Who may read the table may ask. Of a USER table everybody sees the size of his own partition; dba
+ * and system see all partitions together, of which the statistic "scope" tells.
+ */
+#include "base/assert.h"
+#include "catalog/system_tables.h"
+#include "exec/exec_internal.h"
+#include "types/text.h"
+
+#include <inttypes.h>
+
+/* Counted one by one, about a second; a table with more rows is estimated. */
+enum { COUNTED_ROWS_MAX = 1000000 };
+
+typedef struct table_stats {
+    kal_run *run;
+    kal_table *table;
+    bool is_partition; /* the size below is the caller's own partition's */
+    kal_table_size size;
+    kal_status status; /* of writing rows: after a failure the rest is ignored */
+    kal_error *err;
+} table_stats;
+
+static kal_status check_time(void *context, kal_error *err)
+{
+    return kal_run_check_time(context, err);
+}
+
+static kal_status read_size(table_stats *s, kal_error *err)
+{
+    kal_run *run = s->run;
+    bool sees_all = run->principal->role >= KAL_ROLE_DBA;
+    kal_system_rows rows;
+
+    if (s->table->def->table_type == KAL_TABLE_SYSTEM) {
+        KAL_TRY(kal_run_system_rows(run, s->table, &rows, err));
+        s->size.row_count = rows.row_count; /* made when read: nothing is stored of them */
+        return KAL_OK;
+    }
+    s->is_partition = s->table->def->table_type == KAL_TABLE_USER && !sees_all;
+    return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, check_time, run,
+                         &s->size, err);
+}
+
+/* ---- rows ---- */
+
+static void add(table_stats *s, const char *statistic, kal_bytes value)
+{
+    const kal_value row[] = {
+        kal_value_text(kal_cstr(statistic)),
+        value.ptr == NULL ? kal_value_null(kal_type_of(KAL_TYPE_TEXT)) : kal_value_text(value),
+    };
+    if (s->status == KAL_OK)
+        s->status = kal_result_row(s->run->result, row, KAL_ARRAY_LEN(row), s->err);
+}
+
+static void add_count(table_stats *s, const char *statistic, uint64_t count)
+{
+    add(s, statistic, kal_cstr(kal_arena_printf(s->run->arena, "%" PRIu64, count)));
+}
+
+static void add_time(table_stats *s, const char *statistic, int64_t us)
+{
+    kal_buf text; /* owned */
+    kal_value value = kal_value_integer(KAL_TYPE_TIMESTAMP, us);
+
+    kal_buf_init(&text, NULL);
+    kal_value_to_text(&value, &text);
+    add(s, statistic, kal_buf_bytes(&text));
+    kal_buf_release(&text);
+}
+
+/* The original's ten. No row has left the hot store in this version: all are buffered. */
+static void add_original(table_stats *s)
+{
+    const kal_table_definition *def = s->table->def;
+    bool is_stored = def->table_type != KAL_TABLE_SYSTEM;
+
+    add(s, "table_name", def->table_name);
+    add(s, "namespace", def->namespace_id);
+    add(s, "table_type", kal_cstr(kal_table_type_name(def->table_type)));
+    add_count(s, "schema_version", def->schema_version);
+    add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION),
+        kal_table_storage_location(def, s->run->arena));
+    add_time(s, "created_at", def->created_at_us);
+    add_count(s, "buffered_rows", is_stored ? s->size.row_count : 0);
+    add_count(s, "last_flush_rows", 0);
+    add_count(s, "storage_bytes", s->size.bytes);
+    add(s, "last_flush_timestamp", KAL_STR("never"));
+}
+
+/* Those of its newer versions, and what the numbers are of. */
+static void add_newer(table_stats *s)
+{
+    add_count(s, "logical_rows", s->size.row_count);
+    add_count(s, "flushed_segments", 0);
+    add_count(s, "active_streams", 0);
+    add(s, "scope", s->is_partition ? KAL_STR("own partition") : KAL_STR("table"));
+    add(s, "row_count_is", s->size.is_estimate ? KAL_STR("estimate") : KAL_STR("exact"));
+}
+
+kal_status kal_run_show_stats(kal_run *run, kal_error *err)
+{
+    const kal_result_column columns[] = {
+        {.name = KAL_STR("statistic"), .type = kal_type_of(KAL_TYPE_TEXT)},
+        {.name = KAL_STR("value"), .type = kal_type_of(KAL_TYPE_TEXT)},
+    };
+    kal_table *table = NULL;
+
+    KAL_TRY(kal_run_table(run, &run->statement->table.table, &table, err));
+    KAL_TRY(kal_may_read(run->principal, table, err));
+    table_stats s = {.run = run, .table = table, .err = err};
+    KAL_TRY(read_size(&s, err));
+    kal_result_begin(run->result, columns, KAL_ARRAY_LEN(columns));
+    add_original(&s);
+    add_newer(&s);
+    if (s.status == KAL_OK)
+        kal_result_end(run->result);
+    else
+        kal_result_restart(run->result);
+    return s.status;
+}

@@ -1,0 +1,107 @@
+/*
+ * size.c: how many rows a table has, for statistics.
+ *
+ * Rows are counted by a walk over their keys, through the view's snapshot. A table that has more of
+ * them than are to be counted is estimated: the part that was walked and the whole are both
+ * measured in data files, whose ratio is taken for the rows' too. While the part lies in write
+ * buffers only there is no such ratio, and counting goes on: buffers are small.
+ */
+#include "base/assert.h"
+#include "table/table_internal.h"
+
+enum { CHECK_ROWS = 1024, HOT_ID_BYTES = 4 };
+
+typedef struct size_walk {
+    kal_kv *kv;        /* borrowed */
+    kal_kv_iter *iter; /* owned */
+    uint8_t lower[KAL_ROW_KEY_PREFIX_BYTES];
+    uint8_t upper[KAL_ROW_KEY_PREFIX_BYTES];
+    size_t prefix_len;
+    uint64_t exact_max;
+    kal_size_check check;
+    void *context;
+    kal_table_size size;
+} size_walk;
+
+/* Everything that begins with the hot_id, or with hot_id, shard and user. */
+static void set_range(size_walk *walk, const kal_table *table, uint64_t user_no, bool all_users)
+{
+    kal_row_key_prefix(table, user_no, walk->lower);
+    memcpy(walk->upper, walk->lower, sizeof walk->upper);
+    walk->prefix_len = all_users ? HOT_ID_BYTES : KAL_ROW_KEY_PREFIX_BYTES;
+    for (size_t i = walk->prefix_len; i-- > 0;) { /* it has carry room: hot_id is never all ones */
+        if (++walk->upper[i] != 0)
+            break;
+    }
+}
+
+static kal_bytes lower_of(const size_walk *walk)
+{
+    return kal_bytes_of(walk->lower, walk->prefix_len);
+}
+
+static kal_bytes upper_of(const size_walk *walk)
+{
+    return kal_bytes_of(walk->upper, walk->prefix_len);
+}
+
+static uint64_t scaled(uint64_t count, uint64_t whole, uint64_t part)
+{
+    return (uint64_t)((double)count * ((double)whole / (double)part));
+}
+
+/* Estimates the rest from what was walked, up to `key`; KAL_NOT_FOUND when there is no measure. */
+static kal_status estimate(size_walk *walk, kal_bytes key, kal_error *err)
+{
+    uint64_t part = 0;
+    uint64_t whole = 0;
+
+    KAL_TRY(kal_kv_approximate_bytes(walk->kv, KAL_KV_ROWS, lower_of(walk), key, &part, err));
+    KAL_TRY(kal_kv_approximate_bytes(walk->kv, KAL_KV_ROWS, lower_of(walk), upper_of(walk), &whole,
+                                     err));
+    if (part == 0 || whole < part)
+        return KAL_NOT_FOUND;
+    walk->size.row_count = scaled(walk->size.row_count, whole, part);
+    walk->size.bytes = scaled(walk->size.bytes, whole, part);
+    walk->size.is_estimate = true;
+    return KAL_OK;
+}
+
+/* KAL_END when all rows were counted or estimated. */
+static kal_status count_row(size_walk *walk, kal_error *err)
+{
+    kal_bytes key;
+    kal_bytes value;
+
+    KAL_TRY(kal_kv_iter_next(walk->iter, &key, &value, err));
+    if (walk->size.row_count % CHECK_ROWS == 0) {
+        KAL_TRY(walk->check(walk->context, err));
+        if (walk->size.row_count >= walk->exact_max) {
+            kal_status status = estimate(walk, key, err);
+            if (status != KAL_NOT_FOUND)
+                return status == KAL_OK ? KAL_END : status;
+        }
+    }
+    walk->size.row_count++;
+    walk->size.bytes += key.len + value.len;
+    return KAL_OK;
+}
+
+kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users, uint64_t exact_max,
+                         kal_size_check check, void *context, kal_table_size *size_out,
+                         kal_error *err)
+{
+    kal_status status = KAL_OK;
+    size_walk walk = {
+        .kv = view->tables->kv, .exact_max = exact_max, .check = check, .context = context};
+
+    set_range(&walk, table, view->user_no, all_users);
+    kal_kv_range range = {
+        .family = KAL_KV_ROWS, .lower = lower_of(&walk), .upper = upper_of(&walk)};
+    KAL_TRY(kal_kv_iter_open(walk.kv, view->snapshot, &range, &walk.iter, err));
+    while (status == KAL_OK)
+        status = count_row(&walk, err);
+    kal_kv_iter_close(walk.iter);
+    *size_out = walk.size;
+    return status == KAL_END ? KAL_OK : status;
+}
