@@ -51,6 +51,32 @@ static void charge_past_limit(kal_budget *budget, size_t bytes)
         atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);
 }
 
+static bool take_chunk(kal_arena *arena, size_t bytes)
+{
+    kal_arena_chunk *chunk = malloc(bytes);
+    if (chunk == NULL) {
+        kal_budget_release(arena->budget, bytes);
+        return false;
+    }
+    chunk->older = arena->chunks;
+    chunk->size_bytes = bytes;
+    arena->chunks = chunk;
+    arena->size_bytes += bytes;
+    arena->next = (uint8_t *)chunk + HEADER_BYTES;
+    arena->end = (uint8_t *)chunk + bytes;
+    return true;
+}
+
+void kal_arena_reserve(kal_arena *arena, size_t bytes)
+{
+    size_t needed = 0;
+    if (!kal_try_add(bytes, HEADER_BYTES, &needed))
+        return;
+    charge_past_limit(arena->budget, needed);
+    if (!take_chunk(arena, needed))
+        kal_die("out of memory: %zu bytes", bytes);
+}
+
 static bool add_chunk(kal_arena *arena, size_t size, bool may_exceed)
 {
     size_t needed = 0;
@@ -64,18 +90,7 @@ static bool add_chunk(kal_arena *arena, size_t size, bool may_exceed)
         if (!kal_budget_charge(arena->budget, bytes))
             return false;
     }
-    kal_arena_chunk *chunk = malloc(bytes);
-    if (chunk == NULL) {
-        kal_budget_release(arena->budget, bytes);
-        return false;
-    }
-    chunk->older = arena->chunks;
-    chunk->size_bytes = bytes;
-    arena->chunks = chunk;
-    arena->size_bytes += bytes;
-    arena->next = (uint8_t *)chunk + HEADER_BYTES;
-    arena->end = (uint8_t *)chunk + bytes;
-    return true;
+    return take_chunk(arena, bytes);
 }
 
 static void *allocate(kal_arena *arena, size_t size, bool may_exceed)

@@ -33,6 +33,10 @@ void kal_arena_reset(kal_arena *arena);
 /* As reset; the arena is gone afterwards. */
 void kal_arena_release(kal_arena *arena);
 
+/* What follows fits into one piece of memory if it is about as much: for arenas that are filled
+ * once and kept. Charged past the limit. */
+void kal_arena_reserve(kal_arena *arena, size_t bytes);
+
 /* Zeroed, aligned to 16. size 0 gives a unique non-NULL pointer. */
 void *kal_arena_alloc(kal_arena *arena, size_t size);
 KAL_MUST_CHECK void *kal_arena_try_alloc(kal_arena *arena, size_t size);

@@ -326,10 +326,10 @@ static kal_status info_column_row(row_maker *m, const kal_table_definition *def,
 {
     char type_name[KAL_TYPE_NAME_BYTES];
     kal_buf text; /* owned */
-    bool has_default = column->default_value.kind != KAL_DEFAULT_NONE;
+    bool has_default = kal_column_has_default(column);
 
     kal_buf_init(&text, NULL);
-    kal_column_default_to_sql(&column->default_value, &text);
+    kal_column_default_to_sql(kal_column_default_of(column), &text);
     set_text(m, KAL_INFO_COLUMNS_TABLE_CATALOG, KAL_STR("kalam"));
     set_text(m, KAL_INFO_COLUMNS_TABLE_SCHEMA, def->namespace_id);
     set_text(m, KAL_INFO_COLUMNS_TABLE_NAME, def->table_name);
@@ -425,7 +425,7 @@ static kal_status each_column(row_maker *m, const kal_table_definition *def, col
 
     kal_buf_init(&text, NULL);
     for (uint32_t i = 0; i < def->column_count && status == KAL_OK; i++) {
-        const kal_column_default *value = &def->columns[i].default_value;
+        const kal_column_default *value = kal_column_default_of(&def->columns[i]);
         kal_buf_clear(&text);
         kal_column_default_to_sql(value, &text);
         bool has_default = value->kind != KAL_DEFAULT_NONE;

@@ -179,6 +179,11 @@ kal_status kal_catalog_table_history(kal_catalog *c, const kal_kv_snapshot *snap
 
 /* ---- table objects ---- */
 
+static size_t layout_bytes(const kal_table_definition *def)
+{
+    return def->column_count * (sizeof(kal_row_column) + sizeof(kal_row_variable)) + 64;
+}
+
 kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint32_t hot_id,
                           uint16_t shard)
 {
@@ -186,8 +191,9 @@ kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint3
     if (table == NULL)
         kal_die("out of memory: table");
     kal_arena_init(&table->arena, NULL);
+    kal_arena_reserve(&table->arena, kal_table_definition_bytes(def) + layout_bytes(def));
     kal_table_definition *copy = kal_table_definition_copy(def, 0, &table->arena);
-    kal_type *types = kal_arena_alloc(&table->arena, (copy->column_count + 1) * sizeof *types);
+    kal_type types[KAL_COLUMNS_MAX];
     for (uint32_t i = 0; i < copy->column_count; i++)
         types[i] = copy->columns[i].type;
     kal_row_layout_init(&table->layout, types, copy->column_count, &table->arena);

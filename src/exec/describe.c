@@ -58,8 +58,8 @@ static kal_status describe_column(kal_run *run, const kal_table_definition *def,
     kal_buf text; /* owned */
 
     kal_buf_init(&text, NULL);
-    kal_column_default_to_sql(&c->default_value, &text);
-    bool has_default = c->default_value.kind != KAL_DEFAULT_NONE;
+    kal_column_default_to_sql(kal_column_default_of(c), &text);
+    bool has_default = kal_column_has_default(c);
     const kal_value row[] = {
         kal_value_text(c->name),
         whole(c->ordinal_position),

@@ -10,7 +10,7 @@ enum { ATTEMPTS_MAX = 5, ENGINE_VALUES_MAX = 500 };
 static kal_status default_function(kal_run *run, const kal_column *column, kal_value *out,
                                    kal_error *err)
 {
-    const kal_column_default *def = &column->default_value;
+    const kal_column_default *def = kal_column_default_of(column);
     int64_t now = run->session.now_us;
     char *text = NULL;
 
@@ -58,12 +58,12 @@ static kal_status default_function(kal_run *run, const kal_column *column, kal_v
 kal_status kal_dml_default(kal_run *run, const kal_column *column, kal_value *value_out,
                            kal_error *err)
 {
-    switch (column->default_value.kind) {
+    switch (kal_column_default_of(column)->kind) {
     case KAL_DEFAULT_NONE:
         *value_out = kal_value_null(column->type);
         return KAL_OK;
     case KAL_DEFAULT_LITERAL:
-        *value_out = column->default_value.literal;
+        *value_out = column->default_value->literal;
         return KAL_OK;
     case KAL_DEFAULT_FUNCTION:
         return default_function(run, column, value_out, err);

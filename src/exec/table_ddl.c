@@ -149,7 +149,8 @@ kal_status kal_ddl_default(kal_run *run, const kal_sql_expr *e, kal_column_defau
 static kal_status column_default(kal_run *run, const kal_sql_column_def *def, kal_column *column,
                                  kal_error *err)
 {
-    kal_column_default *out = &column->default_value;
+    kal_column_default *out = KAL_NEW(run->arena, kal_column_default);
+    column->default_value = out;
     if (def->default_value == NULL) {
         if (def->auto_increment || def->type.serial) {
             out->kind = KAL_DEFAULT_FUNCTION;

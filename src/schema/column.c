@@ -148,6 +148,21 @@ kal_status kal_name_validate(const char *what, kal_bytes name, kal_error *err)
     return KAL_OK;
 }
 
+const kal_column_default *kal_column_default_of(const kal_column *column)
+{
+    static const kal_column_default NONE = {.kind = KAL_DEFAULT_NONE};
+    return column->default_value == NULL ? &NONE : column->default_value;
+}
+
+static const kal_column_default *keep_default(const kal_column_default *def, kal_arena *arena)
+{
+    if (def->kind == KAL_DEFAULT_NONE)
+        return NULL;
+    kal_column_default *kept = KAL_NEW(arena, kal_column_default);
+    *kept = *def;
+    return kept;
+}
+
 /* The initial default travels in the form of a literal default. */
 static kal_column_default initial_as_default(const kal_column *column)
 {
@@ -191,21 +206,22 @@ kal_status kal_column_validate(const kal_column *column, kal_error *err)
         kal_column_default initial = initial_as_default(column);
         KAL_TRY(kal_column_default_validate(&initial, column->type, column->name, err));
     }
-    return kal_column_default_validate(&column->default_value, column->type, column->name, err);
+    return kal_column_default_validate(kal_column_default_of(column), column->type, column->name,
+                                       err);
 }
 
 kal_status kal_column_copy(const kal_column *column, kal_arena *arena, kal_column *out,
                            kal_error *err)
 {
-    const kal_column_default *def = &column->default_value;
+    kal_column_default def = *kal_column_default_of(column);
     kal_value *initial = NULL;
 
     *out = *column;
-    out->name = kal_arena_copy(arena, column->name);
     if (column->comment.ptr != NULL)
         out->comment = kal_arena_copy(arena, column->comment);
-    bool copied = def->kind != KAL_DEFAULT_LITERAL ||
-                  kal_value_copy(&def->literal, arena, &out->default_value.literal);
+    bool copied =
+        def.kind != KAL_DEFAULT_LITERAL || kal_value_copy(&def.literal, arena, &def.literal);
+    out->default_value = keep_default(&def, arena);
     if (copied && column->initial_default != NULL) {
         initial = KAL_NEW(arena, kal_value);
         copied = kal_value_copy(column->initial_default, arena, initial);
@@ -235,7 +251,7 @@ void kal_column_write_json(const kal_column *column, kal_json_writer *w)
     kal_json_key(w, "is_partition_key");
     kal_json_bool(w, column->is_partition_key);
     kal_json_key(w, "default_value");
-    kal_column_default_write_json(&column->default_value, w);
+    kal_column_default_write_json(kal_column_default_of(column), w);
     if (column->initial_default != NULL) {
         kal_column_default initial = initial_as_default(column);
         kal_json_key(w, "initial_default");
@@ -288,10 +304,11 @@ kal_status kal_column_from_json(const kal_json *json, kal_arena *arena, kal_colu
     KAL_TRY(json_bool(json, "is_nullable", &out->is_nullable, err));
     KAL_TRY(json_bool(json, "is_primary_key", &out->is_primary_key, err));
     KAL_TRY(json_bool(json, "is_partition_key", &out->is_partition_key, err));
-    KAL_TRY(kal_column_default_from_json(def, out->type, arena, &out->default_value, err));
+    kal_column_default value;
+    KAL_TRY(kal_column_default_from_json(def, out->type, arena, &value, err));
+    out->default_value = keep_default(&value, arena);
     const kal_json *initial = kal_json_find(json, "initial_default");
     if (initial != NULL) {
-        kal_column_default value;
         KAL_TRY(kal_column_default_from_json(initial, out->type, arena, &value, err));
         KAL_TRY(initial_from_default(&value, arena, out, err));
     }
@@ -315,7 +332,7 @@ void kal_column_encode(const kal_column *column, kal_buf *out)
     kal_buf_append_le32(out, column->ordinal_position);
     kal_type_encode(column->type, out);
     kal_buf_append_byte(out, flags);
-    kal_column_default_encode(&column->default_value, out);
+    kal_column_default_encode(kal_column_default_of(column), out);
     if (column->initial_default != NULL) {
         kal_column_default initial = initial_as_default(column);
         kal_column_default_encode(&initial, out);
@@ -343,7 +360,9 @@ kal_status kal_column_decode(kal_bytes *input, kal_arena *arena, kal_column *out
     out->is_nullable = (flags & FLAG_NULLABLE) != 0;
     out->is_primary_key = (flags & FLAG_PRIMARY_KEY) != 0;
     out->is_partition_key = (flags & FLAG_PARTITION_KEY) != 0;
-    KAL_TRY(kal_column_default_decode(input, arena, &out->default_value, err));
+    kal_column_default value;
+    KAL_TRY(kal_column_default_decode(input, arena, &value, err));
+    out->default_value = keep_default(&value, arena);
     if ((flags & FLAG_INITIAL) != 0) {
         kal_column_default initial;
         KAL_TRY(kal_column_default_decode(input, arena, &initial, err));
@@ -400,9 +419,9 @@ void kal_column_to_sql(const kal_column *column, kal_buf *out)
     kal_buf_append_cstr(out, kal_type_name(column->type, type_name));
     if (!column->is_nullable)
         kal_buf_append_cstr(out, " NOT NULL");
-    if (column->default_value.kind != KAL_DEFAULT_NONE) {
+    if (kal_column_has_default(column)) {
         kal_buf_append_cstr(out, " DEFAULT ");
-        kal_column_default_to_sql(&column->default_value, out);
+        kal_column_default_to_sql(column->default_value, out);
     }
     if (column->comment.ptr != NULL) {
         kal_value comment = kal_value_text(column->comment);

@@ -20,13 +20,21 @@ typedef struct kal_column {
     bool is_nullable;
     bool is_primary_key; /* then not nullable */
     bool is_partition_key;
-    kal_column_default default_value; /* what new rows get */
+    const kal_column_default
+        *default_value; /* what new rows get; NULL = none; definition's arena */
     /* What rows read as that were written before the column was added: decided once, by ALTER
      * TABLE. NULL: NULL, and always NULL for columns of the first version. Of the column's type,
      * not a NULL value; definition's arena. */
     const kal_value *initial_default;
     kal_bytes comment; /* ptr NULL = none */
 } kal_column;
+
+/* Never NULL: a column without DEFAULT has one of kind NONE. */
+const kal_column_default *kal_column_default_of(const kal_column *column);
+static inline bool kal_column_has_default(const kal_column *column)
+{
+    return kal_column_default_of(column)->kind != KAL_DEFAULT_NONE;
+}
 
 /* Of a namespace, table or column (`what`): not empty, at most KAL_NAME_BYTES_MAX, UTF-8 without
  * NUL. KAL_INVALID. */
@@ -39,7 +47,8 @@ KAL_MUST_CHECK kal_status kal_column_validate(const kal_column *column, kal_erro
 void kal_column_write_json(const kal_column *column, kal_json_writer *w);
 KAL_MUST_CHECK kal_status kal_column_from_json(const kal_json *json, kal_arena *arena,
                                                kal_column *out, kal_error *err);
-/* A deep copy in the arena. KAL_LIMIT when its budget refuses. */
+/* A deep copy in the arena, but for the name, which the copy borrows. KAL_LIMIT when its budget
+ * refuses. */
 KAL_MUST_CHECK kal_status kal_column_copy(const kal_column *column, kal_arena *arena,
                                           kal_column *out, kal_error *err);
 void kal_column_encode(const kal_column *column, kal_buf *out);

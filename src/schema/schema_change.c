@@ -56,10 +56,10 @@ static kal_bytes type_sql(differ *d, const kal_column *column)
 static kal_bytes default_sql(differ *d, const kal_column *column)
 {
     kal_buf text;
-    if (column->default_value.kind == KAL_DEFAULT_NONE)
+    if (!kal_column_has_default(column))
         return (kal_bytes){0};
     kal_buf_init(&text, NULL);
-    kal_column_default_to_sql(&column->default_value, &text);
+    kal_column_default_to_sql(column->default_value, &text);
     return take_text(d, &text);
 }
 

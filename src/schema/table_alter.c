@@ -94,6 +94,7 @@ static kal_status add_column(altering *a, const kal_alter *step, kal_error *err)
         return step->if_exists ? KAL_OK : column_exists(step->added.name, err);
     KAL_TRY(check_added(a, &step->added, err));
     KAL_TRY(kal_column_copy(&step->added, a->arena, added, err));
+    added->name = kal_arena_copy(a->arena, step->added.name);
     added->ordinal_position = ++def->ordinal_max;
     added->column_id = ++def->column_id_max;
     def->column_count++;
@@ -157,6 +158,13 @@ static kal_status not_widening(const kal_column *column, kal_type to, kal_error 
     return KAL_INVALID;
 }
 
+static void set_default_of(altering *a, kal_column *column, const kal_column_default *def)
+{
+    kal_column_default *kept = KAL_NEW(a->arena, kal_column_default);
+    *kept = *def;
+    column->default_value = def->kind == KAL_DEFAULT_NONE ? NULL : kept;
+}
+
 static kal_status set_type(altering *a, const kal_alter *step, kal_error *err)
 {
     kal_column *column = NULL;
@@ -172,8 +180,11 @@ static kal_status set_type(altering *a, const kal_alter *step, kal_error *err)
                              "their keys",
                              KAL_FMT(column->name));
     column->type = step->type;
-    if (column->default_value.kind == KAL_DEFAULT_LITERAL)
-        kal_value_widen(&column->default_value.literal, step->type, &column->default_value.literal);
+    kal_column_default def = *kal_column_default_of(column);
+    if (def.kind == KAL_DEFAULT_LITERAL) {
+        kal_value_widen(&def.literal, step->type, &def.literal);
+        set_default_of(a, column, &def);
+    }
     if (column->initial_default != NULL) {
         kal_value *initial = KAL_NEW(a->arena, kal_value);
         kal_value_widen(column->initial_default, step->type, initial);
@@ -216,7 +227,7 @@ static kal_status set_default(altering *a, const kal_alter *step, kal_error *err
             return kal_error_set(err, KAL_LIMIT, "DEFAULT of column '%.*s' is too large",
                                  KAL_FMT(column->name));
     }
-    column->default_value = def;
+    set_default_of(a, column, &def);
     return KAL_OK;
 }
 

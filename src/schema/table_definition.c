@@ -135,6 +135,22 @@ static int by_ordinal(const void *a, const void *b)
            (x->ordinal_position < y->ordinal_position);
 }
 
+/* Names are short and many: one block for all of them. */
+static void pack_names(kal_table_definition *def, kal_arena *arena)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < def->column_count; i++)
+        bytes += def->columns[i].name.len;
+    uint8_t *at = kal_arena_alloc(arena, bytes);
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        kal_bytes *name = &def->columns[i].name;
+        if (name->len > 0)
+            memcpy(at, name->ptr, name->len);
+        name->ptr = at;
+        at += name->len;
+    }
+}
+
 static kal_status copy_columns(kal_table_definition *def, const kal_column *columns, size_t count,
                                kal_arena *arena, kal_error *err)
 {
@@ -142,6 +158,7 @@ static kal_status copy_columns(kal_table_definition *def, const kal_column *colu
     def->column_count = (uint32_t)count;
     for (size_t i = 0; i < count; i++)
         KAL_TRY(kal_column_copy(&columns[i], arena, &def->columns[i], err));
+    pack_names(def, arena);
     qsort(def->columns, count, sizeof *def->columns, by_ordinal);
     return KAL_OK;
 }
@@ -243,6 +260,29 @@ kal_status kal_table_definition_partition_by(kal_table_definition *def, const ka
     return KAL_OK;
 }
 
+/* What an arena takes for a piece. */
+static size_t piece(size_t bytes)
+{
+    return (bytes + 16) / 16 * 16;
+}
+
+size_t kal_table_definition_bytes(const kal_table_definition *def)
+{
+    size_t names = 0;
+    size_t bytes = piece(sizeof *def) + piece(def->namespace_id.len + 1) +
+                   piece(def->table_name.len + 1) + piece(def->comment.len + 1) +
+                   piece(def->column_count * sizeof *def->columns) +
+                   piece((def->key_column_count + 1) * sizeof(uint32_t));
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        const kal_column *c = &def->columns[i];
+        names += c->name.len;
+        bytes += c->comment.ptr == NULL ? 0 : piece(c->comment.len + 1);
+        bytes += c->default_value == NULL ? 0 : piece(sizeof *c->default_value);
+        bytes += c->initial_default == NULL ? 0 : piece(sizeof *c->initial_default);
+    }
+    return bytes + piece(names);
+}
+
 kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, size_t room,
                                                 kal_arena *arena)
 {
@@ -257,6 +297,7 @@ kal_table_definition *kal_table_definition_copy(const kal_table_definition *def,
         kal_status status = kal_column_copy(&def->columns[i], arena, &copy->columns[i], NULL);
         KAL_ASSERT(status == KAL_OK); /* definitions live in arenas without a budget */
     }
+    pack_names(copy, arena);
     copy->key_columns = kal_arena_alloc(arena, (def->key_column_count + 1) * sizeof(uint32_t));
     memcpy(copy->key_columns, def->key_columns, def->key_column_count * sizeof(uint32_t));
     return copy;

@@ -51,6 +51,8 @@ KAL_MUST_CHECK kal_status kal_table_definition_partition_by(kal_table_definition
                                                             const kal_bytes *names, size_t count,
                                                             kal_error *err);
 
+/* About what a deep copy takes in an arena. */
+size_t kal_table_definition_bytes(const kal_table_definition *def);
 /* A deep copy with room for `room` more columns. Later versions: table_alter.h. */
 kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, size_t room,
                                                 kal_arena *arena);

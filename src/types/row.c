@@ -10,6 +10,15 @@
 #include "types/widen.h"
 
 #define ROW_BYTES_MAX ((size_t)1 << 31)
+#define OFFSET_MASK   0x7FFFFFFFu /* of kal_row_column.offset: far more than columns can take */
+
+static size_t count_variable(const kal_type *types, size_t count)
+{
+    size_t variable = 0;
+    for (size_t i = 0; i < count; i++)
+        variable += kal_type_fixed_bytes(types[i]) == 0;
+    return variable;
+}
 
 void kal_row_layout_init(kal_row_layout *layout, const kal_type *types, size_t count,
                          kal_arena *arena)
@@ -18,7 +27,8 @@ void kal_row_layout_init(kal_row_layout *layout, const kal_type *types, size_t c
     *layout = (kal_row_layout){.column_count = (uint32_t)count,
                                .bitmap_bytes = (uint32_t)((count + 7) / 8)};
     layout->columns = kal_arena_alloc(arena, count * sizeof *layout->columns);
-    layout->variables = kal_arena_alloc(arena, count * sizeof *layout->variables);
+    layout->variables =
+        kal_arena_alloc(arena, count_variable(types, count) * sizeof *layout->variables);
     for (uint32_t i = 0; i < count; i++) {
         KAL_ASSERT(kal_type_valid(types[i]));
         kal_row_column *column = &layout->columns[i];
@@ -26,11 +36,11 @@ void kal_row_layout_init(kal_row_layout *layout, const kal_type *types, size_t c
         column->type = types[i];
         column->is_variable = fixed_bytes == 0;
         if (column->is_variable) {
-            column->offset = layout->variable_count;
+            column->offset = layout->variable_count & OFFSET_MASK;
             layout->variables[layout->variable_count++] =
                 (kal_row_variable){.column = i, .bytes = types[i].dim * (uint32_t)sizeof(float)};
         } else {
-            column->offset = layout->fixed_bytes;
+            column->offset = layout->fixed_bytes & OFFSET_MASK;
             layout->fixed_bytes += (uint32_t)fixed_bytes;
         }
     }

@@ -23,8 +23,9 @@
 
 typedef struct kal_row_column {
     kal_type type;
-    uint32_t offset; /* fixed: from the start of the fixed part; variable: its index in ends[] */
-    bool is_variable;
+    /* fixed: from the start of the fixed part; variable: its index in ends[] */
+    uint32_t offset : 31;
+    uint32_t is_variable : 1;
 } kal_row_column;
 
 /* What kal_row_open() checks of one entry of ends[]. */

@@ -2,6 +2,9 @@
 
 #include "unit/types/random_value.h"
 
+static const kal_column_default SNOWFLAKE = {.kind = KAL_DEFAULT_FUNCTION,
+                                             .function = KAL_FUNCTION_SNOWFLAKE_ID};
+
 static const char *json_of(testing *t, const kal_column *column)
 {
     kal_json_writer w;
@@ -25,7 +28,7 @@ static void check_equal(const kal_column *a, const kal_column *b)
     assert_int_equal(a->is_nullable, b->is_nullable);
     assert_int_equal(a->is_primary_key, b->is_primary_key);
     assert_int_equal(a->is_partition_key, b->is_partition_key);
-    assert_true(kal_column_default_equal(&a->default_value, &b->default_value));
+    assert_true(kal_column_default_equal(kal_column_default_of(a), kal_column_default_of(b)));
     assert_int_equal(a->comment.ptr == NULL, b->comment.ptr == NULL);
     assert_true(kal_bytes_equal(a->comment, b->comment));
 }
@@ -58,7 +61,7 @@ static void test_simple(void **state)
     assert_true(column.is_nullable);
     assert_false(column.is_primary_key);
     assert_false(column.is_partition_key);
-    assert_int_equal(column.default_value.kind, KAL_DEFAULT_NONE);
+    assert_false(kal_column_has_default(&column));
     assert_null(column.comment.ptr);
     testing_ok(t, kal_column_validate(&column, &t->err));
 }
@@ -80,8 +83,7 @@ static void test_json(void **state)
     column = testing_key_column("id", 1, kal_type_of(KAL_TYPE_BIGINT));
     column.column_id = 7;
     column.is_partition_key = true;
-    column.default_value.kind = KAL_DEFAULT_FUNCTION;
-    column.default_value.function = KAL_FUNCTION_SNOWFLAKE_ID;
+    column.default_value = &SNOWFLAKE;
     column.comment = KAL_STR("the \"id\"");
     assert_string_equal(json_of(t, &column),
                         "{\"column_name\":\"id\",\"column_id\":7,\"ordinal_position\":1,"
@@ -105,8 +107,9 @@ static void test_every_type(void **state)
     test_seed_rng(&rng);
     for (size_t i = 0; test_type_at(i, &type); i++) {
         kal_column column = kal_column_simple("c", 1, type);
-        column.default_value.kind = KAL_DEFAULT_LITERAL;
-        column.default_value.literal = random_value(&rng, type, &t->arena);
+        kal_column_default def = {.kind = KAL_DEFAULT_LITERAL};
+        def.literal = random_value(&rng, type, &t->arena);
+        column.default_value = &def;
         testing_ok(t, kal_column_validate(&column, &t->err));
         check_round_trip(t, &column);
     }
@@ -142,8 +145,7 @@ static void test_validate(void **state)
     testing_refused(t, kal_column_validate(&column, &t->err), KAL_INVALID,
                     "key column 'c' cannot be nullable");
     column = kal_column_simple("c", 1, text);
-    column.default_value.kind = KAL_DEFAULT_FUNCTION;
-    column.default_value.function = KAL_FUNCTION_SNOWFLAKE_ID;
+    column.default_value = &SNOWFLAKE;
     testing_refused(t, kal_column_validate(&column, &t->err), KAL_INVALID,
                     "DEFAULT of column 'c': SNOWFLAKE_ID cannot fill a column of type TEXT");
     column = kal_column_simple("c", 1, text);
@@ -174,8 +176,9 @@ static void test_sql(void **state)
 
     assert_string_equal(sql_of(t, &column), "price DECIMAL(10,2)");
     column.is_nullable = false;
-    column.default_value.kind = KAL_DEFAULT_LITERAL;
-    column.default_value.literal = kal_value_decimal(column.type, 995);
+    const kal_column_default half = {.kind = KAL_DEFAULT_LITERAL,
+                                     .literal = kal_value_decimal(column.type, 995)};
+    column.default_value = &half;
     column.comment = KAL_STR("in Peter's euros");
     assert_string_equal(sql_of(t, &column),
                         "price DECIMAL(10,2) NOT NULL DEFAULT 9.95 COMMENT 'in Peter''s euros'");

@@ -55,7 +55,9 @@ static inline kal_column random_column(kal_rng *rng, uint32_t number, kal_arena 
     column.type = random_type(rng);
     column.is_nullable = kal_rng_chance(rng, 1, 2);
     column.is_partition_key = kal_rng_chance(rng, 1, 4);
-    column.default_value = random_default(rng, column.type, arena);
+    kal_column_default *def = KAL_NEW(arena, kal_column_default);
+    *def = random_default(rng, column.type, arena);
+    column.default_value = def;
     column.comment = random_comment(rng, arena);
     return column;
 }
@@ -109,7 +111,7 @@ static inline kal_table_definition *random_first_version(kal_rng *rng, uint32_t 
             continue;
         if (!kal_type_may_be_key(columns[i].type)) {
             columns[i].type = kal_type_of(KAL_TYPE_BIGINT);
-            columns[i].default_value = (kal_column_default){0};
+            columns[i].default_value = NULL;
         }
         columns[i].is_nullable = false;
         keys[key_count++] = columns[i].name;

@@ -110,10 +110,12 @@ static inline kal_table_definition *testing_notes(testing *t, kal_table_type typ
         kal_column_simple("body", 2, kal_type_of(KAL_TYPE_TEXT)),
         kal_column_simple("likes", 3, kal_type_of(KAL_TYPE_INT)),
     };
-    columns[0].default_value.kind = KAL_DEFAULT_FUNCTION;
-    columns[0].default_value.function = KAL_FUNCTION_SNOWFLAKE_ID;
-    columns[2].default_value.kind = KAL_DEFAULT_LITERAL;
-    columns[2].default_value.literal = kal_value_integer(KAL_TYPE_INT, 0);
+    static const kal_column_default SNOWFLAKE = {.kind = KAL_DEFAULT_FUNCTION,
+                                                 .function = KAL_FUNCTION_SNOWFLAKE_ID};
+    const kal_column_default zero = {.kind = KAL_DEFAULT_LITERAL,
+                                     .literal = kal_value_integer(KAL_TYPE_INT, 0)};
+    columns[0].default_value = &SNOWFLAKE;
+    columns[2].default_value = &zero;
     testing_ok(t, kal_table_definition_create(KAL_STR("app"), KAL_STR("notes"), type, columns,
                                               KAL_ARRAY_LEN(columns), NULL, 0, NULL, TESTING_NOW_US,
                                               &t->arena, &def, &t->err));

@@ -70,12 +70,12 @@ static void check_column(const kal_sql_column_def *parsed, const kal_column *col
     assert_int_equal(parsed->not_null, !column->is_nullable);
     assert_int_equal(parsed->has_comment, column->comment.ptr != NULL);
     assert_true(kal_bytes_equal(parsed->comment, column->comment));
-    assert_int_equal(parsed->default_value != NULL, column->default_value.kind != KAL_DEFAULT_NONE);
-    if (column->default_value.kind == KAL_DEFAULT_LITERAL)
-        check_literal(parsed->default_value, &column->default_value.literal, arena);
-    if (column->default_value.kind == KAL_DEFAULT_FUNCTION) {
+    assert_int_equal(parsed->default_value != NULL, kal_column_has_default(column));
+    if (kal_column_default_of(column)->kind == KAL_DEFAULT_LITERAL)
+        check_literal(parsed->default_value, &column->default_value->literal, arena);
+    if (kal_column_default_of(column)->kind == KAL_DEFAULT_FUNCTION) {
         assert_int_equal(parsed->default_value->kind, KAL_SQL_EXPR_CALL);
-        assert_int_equal(parsed->default_value->call.args.count, column->default_value.arg_count);
+        assert_int_equal(parsed->default_value->call.args.count, column->default_value->arg_count);
     }
 }
 
