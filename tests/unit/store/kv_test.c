@@ -592,11 +592,14 @@ static void walk_as_the_cache_fills(fixture *f)
             busy += status == KAL_BUSY;
         }
     }
-    /* The deleted rows too. A compaction in the background may move rows between two walks: again,
-     * then, until it is over. */
-    for (int tries = 0; tries < 1000 && complete == 0; tries++) {
-        assert_int_equal(walk_rows(f, 0, CACHED_ROWS, false, false), KAL_END);
-        complete += walk_rows(f, 0, CACHED_ROWS, false, true) == KAL_END;
+    assert_int_equal(walk_rows(f, 0, CACHED_ROWS, false, false), KAL_END);
+    /* Rows behind the deleted ones are complete in the end, after a compaction in the background
+     * too. Those that are deleted by a newer file's range no read ever brings into the cache: a
+     * walk over them may stay KAL_BUSY. */
+    for (int tries = 0; tries < 100 && complete == 0; tries++) {
+        for (uint32_t i = GONE_END; i < CACHED_ROWS; i++)
+            touch_row(f, i, KAL_OK);
+        complete += walk_rows(f, GONE_END, CACHED_ROWS, false, true) == KAL_END;
         if (complete == 0)
             usleep(10000);
     }
