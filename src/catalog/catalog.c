@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1, POPULAR_SECONDS = 300 };
 
 enum {
     KIND_FORMAT = 1,
@@ -19,6 +19,7 @@ enum {
     KIND_VERSION,
     KIND_USER,
     KIND_STORAGE,
+    KIND_POPULAR = 16,
 };
 
 static kal_entity_store store_of(kal_kv *kv, const char *name, uint8_t kind)
@@ -27,8 +28,10 @@ static kal_entity_store store_of(kal_kv *kv, const char *name, uint8_t kind)
         .kv = kv, .name = name, .family = KAL_KV_CATALOG, .kind = kind, .format = 1};
 }
 
-static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock)
+static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
+                                const kal_catalog_options *options)
 {
+    size_t tables = options == NULL ? 0 : options->cache_tables;
     kal_catalog *c = calloc(1, sizeof *c);
     if (c == NULL)
         kal_die("out of memory: catalog");
@@ -43,7 +46,8 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock)
     c->versions.format = KAL_SCHEMA_VERSION_FORMAT;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
-    c->cache = kal_schema_cache_open(KAL_SCHEMA_CACHE_TABLES_MAX);
+    c->popular = store_of(kv, "popular tables", KIND_POPULAR);
+    c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);
     pthread_mutex_init(&c->ddl_lock, NULL);
     pthread_rwlock_init(&c->publish_lock, NULL);
     kal_map_init(&c->namespace_map);
@@ -113,6 +117,11 @@ static kal_status bring_up_to_date(kal_catalog *c, bool is_new, kal_error *err)
     return status;
 }
 
+static uint32_t seconds_of(const kal_catalog *c)
+{
+    return (uint32_t)(kal_clock_mono_ns(c->clock) / 1000000000u);
+}
+
 static kal_status open_catalog(kal_catalog *c, kal_error *err)
 {
     bool is_new = false;
@@ -120,22 +129,35 @@ static kal_status open_catalog(kal_catalog *c, kal_error *err)
     KAL_TRY(kal_namespaces_load(c, err));
     KAL_TRY(kal_users_load(c, err));
     KAL_TRY(bring_up_to_date(c, is_new, err));
+    kal_schema_cache_tick(c->cache, seconds_of(c));
     kal_system_tables_warm(c);
+    kal_popular_load(c);
     return KAL_OK;
 }
 
-kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock, kal_catalog **catalog_out,
-                            kal_error *err)
+kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock, const kal_catalog_options *options,
+                            kal_catalog **catalog_out, kal_error *err)
 {
-    kal_catalog *c = new_catalog(kv, clock);
+    kal_catalog *c = new_catalog(kv, clock, options);
     *catalog_out = NULL;
     kal_status status = open_catalog(c, err);
     if (status != KAL_OK) {
         kal_catalog_close(c);
         return status;
     }
+    c->is_open = true;
     *catalog_out = c;
     return KAL_OK;
+}
+
+void kal_catalog_tick(kal_catalog *c)
+{
+    uint32_t now = seconds_of(c);
+    kal_schema_cache_tick(c->cache, now);
+    if (now < c->popular_due_s)
+        return;
+    c->popular_due_s = now + POPULAR_SECONDS;
+    kal_popular_store(c);
 }
 
 static void free_values(kal_map *map)
@@ -152,6 +174,8 @@ void kal_catalog_close(kal_catalog *c)
 {
     if (c == NULL)
         return;
+    if (c->is_open)
+        kal_popular_store(c);
     kal_schema_cache_close(c->cache);
     free_values(&c->namespace_map);
     free_values(&c->user_map);
@@ -219,20 +243,135 @@ kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal
     return KAL_NOT_FOUND;
 }
 
-kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
-                                 kal_table **table_out, kal_error *err)
+static void log_failure(kal_bytes ns, kal_bytes name, uint32_t table_id)
+{
+    if (name.len > 0)
+        kal_log_error("schema-cache", "look-up of table '%.*s.%.*s' failed, the store answers",
+                      KAL_FMT(ns), KAL_FMT(name));
+    else
+        kal_log_error("schema-cache", "look-up of table %u failed, the store answers", table_id);
+}
+
+/* What is loaded here is in the cache before a change can be published, which replaces it. */
+static kal_status load_known(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
+                             kal_table **table_out, kal_error *err)
 {
     kal_catalog *c = kal_schema_cache_worker_catalog(worker);
     kal_table *loaded = NULL;
 
-    *table_out = kal_schema_cache_find(c->cache, worker, ns, name);
-    if (KAL_LIKELY(*table_out != NULL))
-        return KAL_OK;
-    /* What is loaded here is in the cache before a change can be published, which replaces it. */
     pthread_rwlock_rdlock(&c->publish_lock);
     kal_status status = kal_table_store_load(c, ns, name, &loaded, err);
     if (status == KAL_OK)
-        *table_out = kal_schema_cache_add(c->cache, worker, loaded);
+        *table_out = kal_schema_cache_add(worker, loaded);
     pthread_rwlock_unlock(&c->publish_lock);
-    return status == KAL_NOT_FOUND ? kal_table_not_found(c, ns, name, err) : status;
+    return status;
+}
+
+/* KAL_NOT_FOUND: the store has another version, or none. */
+static kal_status revalidate(kal_catalog_worker *worker, kal_table *table, kal_error *err)
+{
+    kal_catalog *c = kal_schema_cache_worker_catalog(worker);
+    kal_table_record record;
+
+    pthread_rwlock_rdlock(&c->publish_lock);
+    kal_status status = kal_table_store_record(c, NULL, table->def->table_id, &record, err);
+    bool same = status == KAL_OK && record.version == table->def->schema_version &&
+                record.hot_id == table->hot_id;
+    if (same)
+        kal_schema_cache_validated(worker, table);
+    pthread_rwlock_unlock(&c->publish_lock);
+    if (status != KAL_OK || same)
+        return status;
+    kal_log_error("schema-cache", "table '%.*s.%.*s' had version %u in memory, %u in the store",
+                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name),
+                  table->def->schema_version, record.version);
+    return KAL_NOT_FOUND;
+}
+
+/* Takes what is in memory, and wrong, out; then as a miss. */
+static kal_status reload(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
+                         kal_table **table_out, kal_error *err)
+{
+    kal_catalog *c = kal_schema_cache_worker_catalog(worker);
+
+    pthread_rwlock_wrlock(&c->publish_lock);
+    kal_schema_cache_remove(c->cache, ns, name, KAL_TABLE_REPLACED);
+    kal_schema_cache_next_generation(c->cache);
+    pthread_rwlock_unlock(&c->publish_lock);
+    return load_known(worker, ns, name, table_out, err);
+}
+
+kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
+                                 kal_table **table_out, kal_error *err)
+{
+    kal_status status = KAL_OK;
+
+    switch (kal_schema_cache_find(worker, ns, name, table_out)) {
+    case KAL_CACHE_HIT:
+        return KAL_OK;
+    case KAL_CACHE_EXPIRED:
+        status = revalidate(worker, *table_out, err);
+        if (status == KAL_NOT_FOUND)
+            status = reload(worker, ns, name, table_out, err);
+        break;
+    case KAL_CACHE_FAILED:
+        log_failure(ns, name, 0);
+        status = load_known(worker, ns, name, table_out, err);
+        break;
+    case KAL_CACHE_MISS:
+        status = load_known(worker, ns, name, table_out, err);
+        break;
+    }
+    if (status != KAL_NOT_FOUND)
+        return status;
+    return kal_table_not_found(kal_schema_cache_worker_catalog(worker), ns, name, err);
+}
+
+/* By the name that the store knows for the number. */
+static kal_status load_by_id(kal_catalog_worker *worker, uint32_t table_id, kal_table **table_out,
+                             kal_error *err)
+{
+    kal_catalog *c = kal_schema_cache_worker_catalog(worker);
+    kal_table_record record;
+    kal_version_record version;
+    kal_table *made = NULL;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    pthread_rwlock_rdlock(&c->publish_lock);
+    kal_status status = kal_table_store_record(c, NULL, table_id, &record, err);
+    if (status == KAL_OK)
+        status = kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, err);
+    if (status == KAL_OK) {
+        made = kal_table_make(c, version.def, record.hot_id, record.shard);
+        *table_out = kal_schema_cache_add(worker, made);
+    }
+    pthread_rwlock_unlock(&c->publish_lock);
+    kal_arena_release(&arena);
+    return status;
+}
+
+kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
+                                       kal_table **table_out, kal_error *err)
+{
+    kal_cache_answer answer = kal_schema_cache_find_id(worker, table_id, table_out);
+    kal_status status = KAL_OK;
+
+    if (KAL_LIKELY(answer == KAL_CACHE_HIT))
+        return KAL_OK;
+    if (answer == KAL_CACHE_EXPIRED) {
+        const kal_table_definition *def = (*table_out)->def;
+        status = revalidate(worker, *table_out, err);
+        if (status == KAL_NOT_FOUND)
+            status = reload(worker, def->namespace_id, def->table_name, table_out, err);
+    } else {
+        if (answer == KAL_CACHE_FAILED)
+            log_failure((kal_bytes){0}, (kal_bytes){0}, table_id);
+        status = load_by_id(worker, table_id, table_out, err);
+    }
+    if (status == KAL_NOT_FOUND) {
+        kal_error_set(err, KAL_NOT_FOUND, "there is no table of number %u", table_id);
+        kal_error_code(err, "TABLE_NOT_FOUND");
+    }
+    return status;
 }

@@ -57,11 +57,13 @@ typedef struct kal_table {
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
     _Atomic uint32_t refs;
-    /* the schema cache's, under its locks */
+    /* the schema cache's, under its locks but for the atomic ones */
     struct kal_schema_cache *cache; /* NULL: not known there yet */
     kal_list clock;
     bool is_cached;
     bool was_used;
+    _Atomic uint32_t validated_s; /* when it was last compared with the store; seconds */
+    _Atomic uint64_t uses;        /* look-ups, about: who is read often is loaded at start */
 } kal_table;
 
 kal_table *kal_table_retain(kal_table *table);
@@ -77,12 +79,23 @@ KAL_MUST_CHECK kal_status kal_table_row_open(kal_table *table, const kal_kv_snap
 
 /* ---- opening ---- */
 
+typedef struct kal_catalog_options {
+    size_t cache_tables; /* tables in memory; 0 = KAL_SCHEMA_CACHE_TABLES_DEFAULT */
+} kal_catalog_options;
+#define KAL_SCHEMA_CACHE_TABLES_DEFAULT 10000u
+
 /* Opens or initialises: format version (a newer one is refused), system table definitions, the
  * namespace `default`, the storage `local`, the user `root` without a password. Fills the cache
- * with all system definitions. kv and clock are borrowed. */
+ * with all system definitions, then with the tables that were read often before, up to its
+ * capacity. kv and clock are borrowed; options may be NULL. */
 KAL_MUST_CHECK kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock,
+                                           const kal_catalog_options *options,
                                            kal_catalog **catalog_out, kal_error *err);
-void kal_catalog_close(kal_catalog *catalog); /* NULL is allowed */
+/* Remembers which tables are read often. NULL is allowed. */
+void kal_catalog_close(kal_catalog *catalog);
+/* To be called about once a second: time for cache_ttl_seconds, and now and then the tables that
+ * are read often are remembered. */
+void kal_catalog_tick(kal_catalog *catalog);
 
 kal_catalog_worker *kal_catalog_worker_open(kal_catalog *catalog);
 void kal_catalog_worker_close(kal_catalog_worker *worker);
@@ -95,14 +108,21 @@ void kal_catalog_worker_close(kal_catalog_worker *worker);
 KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_bytes ns,
                                                 kal_bytes name, kal_table **table_out,
                                                 kal_error *err);
+/* The same by its number, which survives RENAME. KAL_NOT_FOUND with code TABLE_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
+                                                      kal_table **table_out, kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
 
 typedef struct kal_cache_stats {
-    uint64_t hits;
-    uint64_t misses;
-    uint64_t evictions;
-    uint64_t size;
-    uint64_t bytes; /* of the cached tables' objects */
+    uint64_t hits;            /* answered from memory */
+    uint64_t misses;          /* read from the store, enable_cache = false included */
+    uint64_t evictions;       /* for the capacity */
+    uint64_t size;            /* tables */
+    uint64_t capacity;        /* tables, at most; about, since it is split */
+    uint64_t bytes;           /* of these tables */
+    uint64_t revalidations;   /* compared with the store for their cache_ttl_seconds */
+    uint64_t failures;        /* of the cache itself, answered from the store */
+    uint64_t slow_path_locks; /* locks that look-ups have taken */
 } kal_cache_stats;
 kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog);
 

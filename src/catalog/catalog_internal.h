@@ -11,6 +11,7 @@
  *   06 version: u32 id, u32 v     -> step of the history (with its actor), definition
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
+ *   16 popular tables             -> see popular.c
  *
  * Numbers are little-endian, texts u32 length and bytes.
  */
@@ -56,7 +57,10 @@ struct kal_catalog {
     kal_entity_store versions;
     kal_entity_store users;
     kal_entity_store storages;
+    kal_entity_store popular;
     kal_provider providers[KAL_SYSTEM_TABLE_END];
+    bool is_open;
+    uint32_t popular_due_s;   /* kal_catalog_tick()'s own */
     kal_schema_cache *cache;  /* owned */
     pthread_mutex_t ddl_lock; /* held from begin to end of a change */
     /* A look-up that goes to the store and what it puts into the cache are one step to publish. */
@@ -198,6 +202,11 @@ typedef kal_status (*kal_storage_visit)(void *context, const kal_storage *storag
 KAL_MUST_CHECK kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                             kal_storage_visit visit, void *context, kal_error *err);
 KAL_MUST_CHECK kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err);
+
+/* Remembers which tables are looked up often, and brings them into memory at start (popular.c).
+ * Failures are logged: nothing but the first look-ups' speed depends on it. */
+void kal_popular_store(kal_catalog *c);
+void kal_popular_load(kal_catalog *c);
 
 /* Takes the system tables' definitions over into the store where they are new or changed. */
 KAL_MUST_CHECK kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err);

@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SHARD_COUNT = 16, SLOT_COUNT = 128, KEY_BYTES_MAX = 2 * KAL_NAME_BYTES_MAX + 1 };
+enum { SHARD_COUNT = 16, SLOT_COUNT = 256, KEY_BYTES_MAX = 2 * KAL_NAME_BYTES_MAX + 1 };
+enum { USES_FOLDED = 1024 }; /* a slot's hits are added to its table's uses so many at a time */
 
-/* Invariant: a table that is alive and current is in `live` of its shard. */
+/* Invariant: a table that is alive and current is in `live` of its shard, and in `ids` of the shard
+ * of its number. Locks: a shard's of a name, then one of a number. */
 typedef struct cache_shard {
     pthread_mutex_t lock; /* protects all of it, and cached and clock of its tables */
     kal_map live;         /* "ns.name" -> kal_table, without a reference */
@@ -19,28 +21,48 @@ typedef struct cache_shard {
     uint64_t evictions;
 } cache_shard;
 
+typedef struct id_shard {
+    pthread_mutex_t lock;
+    kal_map ids; /* be32 table_id -> kal_table, without a reference */
+} id_shard;
+
+/* What look-ups of a worker have come to. */
+typedef enum tally {
+    TALLY_HITS,
+    TALLY_MISSES,
+    TALLY_REVALIDATIONS,
+    TALLY_FAILURES,
+    TALLY_LOCKS,
+    TALLIES
+} tally;
+
 struct kal_schema_cache {
     _Atomic uint64_t generation;
+    _Atomic uint32_t now_s;  /* moved by kal_schema_cache_tick() */
+    _Atomic bool is_failing; /* on purpose */
     size_t shard_tables_max;
     cache_shard shards[SHARD_COUNT];
+    id_shard id_shards[SHARD_COUNT];
     pthread_mutex_t workers_lock; /* protects the rest */
     kal_list workers;
-    uint64_t closed_hits; /* of workers that are gone */
-    uint64_t closed_misses;
+    uint64_t closed[TALLIES]; /* of workers that are gone */
 };
 
 typedef struct worker_slot {
     kal_table *table; /* retained, or NULL */
     uint64_t generation;
+    uint32_t valid_until_s; /* by cache_ttl_seconds; 0: enable_cache is false */
+    uint32_t uses;          /* not yet added to the table's */
 } worker_slot;
 
 struct kal_catalog_worker {
     kal_list link;
     kal_catalog *catalog;
-    kal_table *borrowed;   /* retained: what the last look-up gave and no slot holds */
-    _Atomic uint64_t hits; /* written by the worker only */
-    _Atomic uint64_t misses;
-    worker_slot slots[SLOT_COUNT];
+    kal_schema_cache *cache;
+    kal_table *borrowed;               /* retained: what the last look-up gave and no slot holds */
+    _Atomic uint64_t tallies[TALLIES]; /* written by the worker only */
+    worker_slot slots[SLOT_COUNT];     /* by name */
+    worker_slot id_slots[SLOT_COUNT];  /* by number */
 };
 
 /* What the cached tables of a shard take; the shard is locked. */
@@ -54,10 +76,17 @@ static uint64_t cached_bytes(const cache_shard *shard)
     return bytes;
 }
 
-static void count(_Atomic uint64_t *counter)
+static inline void count(kal_catalog_worker *worker, tally what)
 {
+    _Atomic uint64_t *counter = &worker->tallies[what];
     uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
+static void lock_counted(kal_catalog_worker *worker, pthread_mutex_t *lock)
+{
+    count(worker, TALLY_LOCKS);
+    pthread_mutex_lock(lock);
 }
 
 /* ---- names ---- */
@@ -99,6 +128,40 @@ static cache_shard *shard_of(kal_schema_cache *cache, const cache_key *key)
     return &cache->shards[(key->hash >> 32) % SHARD_COUNT];
 }
 
+/* ---- numbers ---- */
+
+static id_shard *id_shard_of(kal_schema_cache *cache, uint32_t table_id)
+{
+    return &cache->id_shards[table_id % SHARD_COUNT];
+}
+
+static kal_bytes id_key(uint32_t table_id, uint8_t bytes[4])
+{
+    kal_store_be32(bytes, table_id);
+    return kal_bytes_of(bytes, 4);
+}
+
+static void id_put(kal_schema_cache *cache, kal_table *table)
+{
+    uint8_t bytes[4];
+    id_shard *shard = id_shard_of(cache, table->def->table_id);
+    pthread_mutex_lock(&shard->lock);
+    kal_map_put(&shard->ids, id_key(table->def->table_id, bytes), table);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* Unless another version is known by it already. */
+static void id_remove(kal_schema_cache *cache, const kal_table *table)
+{
+    uint8_t bytes[4];
+    id_shard *shard = id_shard_of(cache, table->def->table_id);
+    kal_bytes key = id_key(table->def->table_id, bytes);
+    pthread_mutex_lock(&shard->lock);
+    if (kal_map_find(&shard->ids, key) == table)
+        kal_map_remove(&shard->ids, key);
+    pthread_mutex_unlock(&shard->lock);
+}
+
 /* ---- life cycle ---- */
 
 kal_schema_cache *kal_schema_cache_open(size_t tables_max)
@@ -114,6 +177,8 @@ kal_schema_cache *kal_schema_cache_open(size_t tables_max)
         pthread_mutex_init(&cache->shards[i].lock, NULL);
         kal_map_init(&cache->shards[i].live);
         kal_list_init(&cache->shards[i].clock);
+        pthread_mutex_init(&cache->id_shards[i].lock, NULL);
+        kal_map_init(&cache->id_shards[i].ids);
     }
     return cache;
 }
@@ -139,6 +204,7 @@ static kal_table *uncache(cache_shard *shard, kal_table *table)
     key_of(table, &key);
     if (kal_map_find(&shard->live, key_bytes(&key)) == table)
         kal_map_remove(&shard->live, key_bytes(&key));
+    id_remove(table->cache, table);
     return table;
 }
 
@@ -157,8 +223,28 @@ void kal_schema_cache_close(kal_schema_cache *cache)
         kal_map_release(&shard->live);
         pthread_mutex_destroy(&shard->lock);
     }
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        KAL_ASSERT(cache->id_shards[i].ids.len == 0);
+        kal_map_release(&cache->id_shards[i].ids);
+        pthread_mutex_destroy(&cache->id_shards[i].lock);
+    }
     pthread_mutex_destroy(&cache->workers_lock);
     free(cache);
+}
+
+static void fold_uses(worker_slot *slot)
+{
+    atomic_fetch_add_explicit(&slot->table->uses, slot->uses, memory_order_relaxed);
+    slot->uses = 0;
+}
+
+static void empty_slot(worker_slot *slot)
+{
+    if (slot->table == NULL)
+        return;
+    fold_uses(slot);
+    kal_table_release(slot->table);
+    slot->table = NULL;
 }
 
 kal_catalog_worker *kal_schema_cache_worker(kal_schema_cache *cache, kal_catalog *catalog)
@@ -167,6 +253,7 @@ kal_catalog_worker *kal_schema_cache_worker(kal_schema_cache *cache, kal_catalog
     if (worker == NULL)
         kal_die("out of memory: catalog worker");
     worker->catalog = catalog;
+    worker->cache = cache;
     pthread_mutex_lock(&cache->workers_lock);
     kal_list_push_back(&cache->workers, &worker->link);
     pthread_mutex_unlock(&cache->workers_lock);
@@ -177,11 +264,13 @@ void kal_schema_cache_worker_close(kal_schema_cache *cache, kal_catalog_worker *
 {
     pthread_mutex_lock(&cache->workers_lock);
     kal_list_remove(&worker->link);
-    cache->closed_hits += worker->hits;
-    cache->closed_misses += worker->misses;
+    for (size_t i = 0; i < TALLIES; i++)
+        cache->closed[i] += worker->tallies[i];
     pthread_mutex_unlock(&cache->workers_lock);
-    for (size_t i = 0; i < SLOT_COUNT; i++)
-        kal_table_release(worker->slots[i].table);
+    for (size_t i = 0; i < SLOT_COUNT; i++) {
+        empty_slot(&worker->slots[i]);
+        empty_slot(&worker->id_slots[i]);
+    }
     kal_table_release(worker->borrowed);
     free(worker);
 }
@@ -216,6 +305,8 @@ static void release_last(kal_table *table)
     gone = atomic_fetch_sub(&table->refs, 1) == 1;
     if (gone && kal_map_find(&shard->live, key_bytes(&key)) == table)
         kal_map_remove(&shard->live, key_bytes(&key));
+    if (gone)
+        id_remove(table->cache, table);
     pthread_mutex_unlock(&shard->lock);
     if (gone)
         free_table(table);
@@ -236,21 +327,32 @@ void kal_table_release(kal_table *table)
 
 /* ---- looking up ---- */
 
-static worker_slot *slot_of(kal_catalog_worker *worker, const cache_key *key)
+static bool is_cacheable(const kal_table *table)
 {
-    return &worker->slots[key->hash % SLOT_COUNT];
+    return table->def->table_type != KAL_TABLE_SHARED ||
+           kal_table_options_is_cache_enabled(&table->def->options);
 }
 
-/* Takes over the reference. */
-static kal_table *lend(kal_catalog_worker *worker, const cache_key *key, kal_table *table,
-                       uint64_t generation)
+/* Seconds after which the table is compared with the store; 0: never. */
+static uint64_t ttl_of(const kal_table *table)
 {
-    worker_slot *slot = slot_of(worker, key);
-    kal_table_release(worker->borrowed);
-    worker->borrowed = slot->table; /* may be what the caller still looks at: kept for one more */
-    slot->table = table;
-    slot->generation = generation;
-    return table;
+    uint64_t ttl = 0;
+    return kal_table_options_cache_ttl_seconds(&table->def->options, &ttl) ? ttl : 0;
+}
+
+static uint32_t now_of(const kal_schema_cache *cache)
+{
+    return atomic_load_explicit(&cache->now_s, memory_order_relaxed);
+}
+
+/* When a slot that is filled now has to ask again. */
+static uint32_t valid_until(const kal_table *table)
+{
+    uint64_t ttl = ttl_of(table);
+    if (!is_cacheable(table))
+        return 0;
+    uint64_t until = atomic_load_explicit(&table->validated_s, memory_order_relaxed) + ttl;
+    return ttl == 0 || until > UINT32_MAX ? UINT32_MAX : (uint32_t)until;
 }
 
 static bool is_named(const kal_table *table, kal_bytes ns, kal_bytes name)
@@ -259,11 +361,55 @@ static bool is_named(const kal_table *table, kal_bytes ns, kal_bytes name)
            kal_bytes_equal(table->def->namespace_id, ns);
 }
 
-/* Retained, or NULL. */
-static kal_table *find_in_shard(kal_schema_cache *cache, const cache_key *key)
+/* The slot still tells the truth. */
+static inline bool is_valid(const kal_schema_cache *cache, const worker_slot *slot,
+                            uint64_t generation)
 {
-    cache_shard *shard = shard_of(cache, key);
-    pthread_mutex_lock(&shard->lock);
+    return slot->table != NULL && slot->generation == generation &&
+           now_of(cache) < slot->valid_until_s;
+}
+
+static inline kal_table *hit(kal_catalog_worker *worker, worker_slot *slot)
+{
+    count(worker, TALLY_HITS);
+    if (++slot->uses == USES_FOLDED)
+        fold_uses(slot);
+    return slot->table;
+}
+
+/* Takes over the reference. */
+static kal_table *lend(kal_catalog_worker *worker, worker_slot *slot, kal_table *table,
+                       uint64_t generation)
+{
+    if (slot->table != NULL)
+        fold_uses(slot);
+    kal_table_release(worker->borrowed);
+    worker->borrowed = slot->table; /* may be what the caller still looks at: kept for one more */
+    slot->table = table;
+    slot->generation = generation;
+    slot->valid_until_s = valid_until(table);
+    slot->uses = 1;
+    return table;
+}
+
+/* A table that nobody holds any more is on its way out, although it can still be found by its
+ * number. */
+static bool try_retain(kal_table *table)
+{
+    uint32_t refs = atomic_load_explicit(&table->refs, memory_order_relaxed);
+    while (refs > 0) {
+        if (atomic_compare_exchange_weak_explicit(&table->refs, &refs, refs + 1,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* Retained, or NULL. */
+static kal_table *find_in_shard(kal_catalog_worker *worker, const cache_key *key)
+{
+    cache_shard *shard = shard_of(worker->cache, key);
+    lock_counted(worker, &shard->lock);
     kal_table *table = kal_map_find(&shard->live, key_bytes(key));
     if (table != NULL) {
         kal_table_retain(table);
@@ -273,28 +419,95 @@ static kal_table *find_in_shard(kal_schema_cache *cache, const cache_key *key)
     return table;
 }
 
-kal_table *kal_schema_cache_find(kal_schema_cache *cache, kal_catalog_worker *worker, kal_bytes ns,
-                                 kal_bytes name)
+static kal_table *find_by_id(kal_catalog_worker *worker, uint32_t table_id)
 {
+    uint8_t bytes[4];
+    id_shard *shard = id_shard_of(worker->cache, table_id);
+    lock_counted(worker, &shard->lock);
+    kal_table *table = kal_map_find(&shard->ids, id_key(table_id, bytes));
+    if (table != NULL && !try_retain(table))
+        table = NULL;
+    pthread_mutex_unlock(&shard->lock);
+    return table;
+}
+
+/* What was found in the maps: to the caller, or to be read from the store again. */
+static kal_cache_answer answer(kal_catalog_worker *worker, worker_slot *slot, kal_table *table,
+                               uint64_t generation, kal_table **table_out)
+{
+    *table_out = NULL;
+    if (table == NULL || !is_cacheable(table)) {
+        kal_table_release(table);
+        count(worker, TALLY_MISSES);
+        return KAL_CACHE_MISS;
+    }
+    *table_out = lend(worker, slot, table, generation);
+    if (now_of(worker->cache) < slot->valid_until_s) {
+        count(worker, TALLY_HITS);
+        return KAL_CACHE_HIT;
+    }
+    count(worker, TALLY_REVALIDATIONS);
+    return KAL_CACHE_EXPIRED;
+}
+
+static bool fails(kal_catalog_worker *worker)
+{
+    if (!atomic_load_explicit(&worker->cache->is_failing, memory_order_relaxed))
+        return false;
+    count(worker, TALLY_FAILURES);
+    return true;
+}
+
+kal_cache_answer kal_schema_cache_find(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
+                                       kal_table **table_out)
+{
+    kal_schema_cache *cache = worker->cache;
     cache_key key;
     /* Before the shard is asked: if a change comes in between, the slot is outdated at once. */
     uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
 
-    if (!make_key(ns, name, &key))
-        return NULL;
-    worker_slot *slot = slot_of(worker, &key);
-    if (KAL_LIKELY(slot->table != NULL && slot->generation == generation &&
-                   is_named(slot->table, ns, name))) {
-        count(&worker->hits);
-        return slot->table;
+    *table_out = NULL;
+    if (!make_key(ns, name, &key)) {
+        count(worker, TALLY_MISSES);
+        return KAL_CACHE_MISS;
     }
-    kal_table *table = find_in_shard(cache, &key);
-    if (table == NULL) {
-        count(&worker->misses);
-        return NULL;
+    worker_slot *slot = &worker->slots[key.hash % SLOT_COUNT];
+    if (KAL_LIKELY(is_valid(cache, slot, generation) && is_named(slot->table, ns, name))) {
+        *table_out = hit(worker, slot);
+        return KAL_CACHE_HIT;
     }
-    count(&worker->hits);
-    return lend(worker, &key, table, generation);
+    if (fails(worker))
+        return KAL_CACHE_FAILED;
+    return answer(worker, slot, find_in_shard(worker, &key), generation, table_out);
+}
+
+kal_cache_answer kal_schema_cache_find_id(kal_catalog_worker *worker, uint32_t table_id,
+                                          kal_table **table_out)
+{
+    kal_schema_cache *cache = worker->cache;
+    uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
+    worker_slot *slot = &worker->id_slots[table_id % SLOT_COUNT];
+
+    if (KAL_LIKELY(is_valid(cache, slot, generation) && slot->table->def->table_id == table_id)) {
+        *table_out = hit(worker, slot);
+        return KAL_CACHE_HIT;
+    }
+    *table_out = NULL;
+    if (fails(worker))
+        return KAL_CACHE_FAILED;
+    return answer(worker, slot, find_by_id(worker, table_id), generation, table_out);
+}
+
+void kal_schema_cache_validated(kal_catalog_worker *worker, kal_table *table)
+{
+    kal_schema_cache *cache = worker->cache;
+    atomic_store_explicit(&table->validated_s, now_of(cache), memory_order_relaxed);
+    for (size_t i = 0; i < SLOT_COUNT; i++) { /* the one or two of it */
+        if (worker->slots[i].table == table)
+            worker->slots[i].valid_until_s = valid_until(table);
+        if (worker->id_slots[i].table == table)
+            worker->id_slots[i].valid_until_s = valid_until(table);
+    }
 }
 
 /* ---- changing ---- */
@@ -319,6 +532,8 @@ static kal_table *evict_one(cache_shard *shard)
 static kal_table *cache_table(kal_schema_cache *cache, cache_shard *shard, kal_table *table)
 {
     kal_table *evicted = NULL;
+    if (!is_cacheable(table))
+        return NULL;
     if (shard->cached >= cache->shard_tables_max)
         evicted = evict_one(shard);
     kal_table_retain(table);
@@ -328,13 +543,12 @@ static kal_table *cache_table(kal_schema_cache *cache, cache_shard *shard, kal_t
     return evicted;
 }
 
-kal_table *kal_schema_cache_add(kal_schema_cache *cache, kal_catalog_worker *worker,
-                                kal_table *table)
+/* The object to use, retained: another one when it is known already. Takes over the reference. */
+static kal_table *make_known(kal_schema_cache *cache, kal_table *table)
 {
     cache_key key;
     kal_table *unused = NULL;
     kal_table *evicted = NULL;
-    uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
 
     key_of(table, &key);
     cache_shard *shard = shard_of(cache, &key);
@@ -346,7 +560,9 @@ kal_table *kal_schema_cache_add(kal_schema_cache *cache, kal_catalog_worker *wor
         table = known;
     } else {
         table->cache = cache;
+        atomic_store(&table->validated_s, now_of(cache));
         kal_map_put(&shard->live, key_bytes(&key), table);
+        id_put(cache, table);
     }
     if (!table->is_cached)
         evicted = cache_table(cache, shard, table);
@@ -354,7 +570,30 @@ kal_table *kal_schema_cache_add(kal_schema_cache *cache, kal_catalog_worker *wor
     kal_table_release(unused);
     if (evicted != NULL)
         free_table(evicted);
-    return lend(worker, &key, table, generation);
+    return table;
+}
+
+kal_table *kal_schema_cache_add(kal_catalog_worker *worker, kal_table *table)
+{
+    kal_schema_cache *cache = worker->cache;
+    cache_key key;
+    uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
+
+    if (atomic_load_explicit(&cache->is_failing, memory_order_relaxed))
+        generation = 0; /* of no moment: the slot will not answer */
+    count(worker, TALLY_LOCKS);
+    table = make_known(cache, table);
+    key_of(table, &key);
+    return lend(worker, &worker->slots[key.hash % SLOT_COUNT], table, generation);
+}
+
+bool kal_schema_cache_warm(kal_schema_cache *cache, kal_table *table)
+{
+    kal_table_release(make_known(cache, table));
+    size_t cached = 0;
+    for (size_t i = 0; i < SHARD_COUNT; i++)
+        cached += cache->shards[i].cached; /* nobody else is there yet */
+    return cached < (cache->shard_tables_max - 1) * SHARD_COUNT;
 }
 
 /* Takes what is known by this name out; the shard is locked. Returns a table to free, or NULL. */
@@ -365,6 +604,7 @@ static kal_table *retire(cache_shard *shard, const cache_key *key, kal_table_fat
         return NULL;
     atomic_store(&old->fate, fate);
     kal_map_remove(&shard->live, key_bytes(key));
+    id_remove(old->cache, old);
     return old->is_cached ? uncache(shard, old) : NULL;
 }
 
@@ -387,7 +627,9 @@ void kal_schema_cache_put(kal_schema_cache *cache, kal_table *table)
     if (known == NULL || !is_same_version(known, table)) {
         old = retire(shard, &key, KAL_TABLE_REPLACED);
         table->cache = cache;
+        atomic_store(&table->validated_s, now_of(cache));
         kal_map_put(&shard->live, key_bytes(&key), table);
+        id_put(cache, table);
         evicted = cache_table(cache, shard, table);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -418,19 +660,53 @@ void kal_schema_cache_next_generation(kal_schema_cache *cache)
     atomic_fetch_add_explicit(&cache->generation, 1, memory_order_release);
 }
 
-kal_cache_stats kal_schema_cache_stats(kal_schema_cache *cache)
+void kal_schema_cache_tick(kal_schema_cache *cache, uint32_t now_s)
 {
-    kal_cache_stats stats = {0};
+    atomic_store_explicit(&cache->now_s, now_s, memory_order_relaxed);
+}
 
+void kal_schema_cache_fail(kal_schema_cache *cache, bool failing)
+{
+    atomic_store(&cache->is_failing, failing);
+    kal_schema_cache_next_generation(cache);
+}
+
+/* ---- telling ---- */
+
+void kal_schema_cache_each(kal_schema_cache *cache, kal_cache_visit visit, void *context)
+{
+    for (size_t i = 0; i < SHARD_COUNT; i++) {
+        pthread_mutex_lock(&cache->shards[i].lock);
+        KAL_LIST_FOR_EACH (link, &cache->shards[i].clock)
+            visit(context, KAL_CONTAINER_OF(link, kal_table, clock));
+        pthread_mutex_unlock(&cache->shards[i].lock);
+    }
+}
+
+static void sum_tallies(kal_schema_cache *cache, uint64_t sums[TALLIES])
+{
     pthread_mutex_lock(&cache->workers_lock);
-    stats.hits = cache->closed_hits;
-    stats.misses = cache->closed_misses;
+    memcpy(sums, cache->closed, sizeof cache->closed);
     KAL_LIST_FOR_EACH (link, &cache->workers) {
         kal_catalog_worker *worker = KAL_CONTAINER_OF(link, kal_catalog_worker, link);
-        stats.hits += atomic_load_explicit(&worker->hits, memory_order_relaxed);
-        stats.misses += atomic_load_explicit(&worker->misses, memory_order_relaxed);
+        for (size_t i = 0; i < TALLIES; i++)
+            sums[i] += atomic_load_explicit(&worker->tallies[i], memory_order_relaxed);
     }
     pthread_mutex_unlock(&cache->workers_lock);
+}
+
+kal_cache_stats kal_schema_cache_stats(kal_schema_cache *cache)
+{
+    uint64_t sums[TALLIES];
+    sum_tallies(cache, sums);
+    kal_cache_stats stats = {
+        .hits = sums[TALLY_HITS],
+        .misses = sums[TALLY_MISSES],
+        .revalidations = sums[TALLY_REVALIDATIONS],
+        .failures = sums[TALLY_FAILURES],
+        .slow_path_locks = sums[TALLY_LOCKS],
+        .capacity = (cache->shard_tables_max - 1) * SHARD_COUNT,
+    };
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         pthread_mutex_lock(&cache->shards[i].lock);
         stats.size += cache->shards[i].cached;

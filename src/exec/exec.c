@@ -66,7 +66,8 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     };
 
     KAL_TRY(open_store(exec, err));
-    KAL_TRY(kal_catalog_open(exec->kv, o->clock, &exec->catalog, err));
+    kal_catalog_options catalog = {.cache_tables = o->schema_cache_tables};
+    KAL_TRY(kal_catalog_open(exec->kv, o->clock, &catalog, &exec->catalog, err));
     exec->sched = kal_sched_threads();
     KAL_TRY(kal_stats_open(exec, &exec->stats, err));
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));

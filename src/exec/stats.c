@@ -190,6 +190,10 @@ static void add_schema_cache(stats_writer *w)
     add_count(w, "schema_cache_misses", s.misses);
     add_count(w, "schema_cache_evictions", s.evictions);
     add_count(w, "schema_cache_bytes", s.bytes);
+    add_count(w, "schema_cache_capacity", s.capacity);
+    add_count(w, "schema_cache_revalidations", s.revalidations);
+    add_count(w, "schema_cache_failures", s.failures);
+    add_count(w, "schema_cache_slow_path_locks", s.slow_path_locks);
 }
 
 /* Conversions between types are computed each time in this version: there is no cache to hit. */
@@ -266,6 +270,7 @@ static kal_step take_sample(void *context)
     pthread_mutex_lock(&stats->cpu_lock);
     kal_cpu_window_add(&stats->cpu, now);
     pthread_mutex_unlock(&stats->cpu_lock);
+    kal_catalog_tick(stats->exec->catalog);
     kal_task_wake_at(stats->sampler, now.mono_ns + SECOND_NS);
     return KAL_STEP_IDLE;
 }

@@ -42,6 +42,8 @@
       0, 1048576, 0, "memory of all statements; 0: half of the machine's")                         \
     X(statement_limit_mb, "engine.statement_limit_mb", "--statement-limit-mb",                     \
       "KALAMDB_STATEMENT_LIMIT_MB", 16, 1048576, 256, "memory of one statement")                   \
+    X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
+      "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(node_id, "server.node_id", /* check: system-columns (a setting) */                           \
       "--node-id", "KALAMDB_NODE_ID", 0, 1023, 0, "of SNOWFLAKE_ID()")
 

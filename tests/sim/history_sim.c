@@ -74,7 +74,7 @@ typedef struct world {
 static void open_parts(world *w)
 {
     kal_tables_options options = {.sync = !w->is_rocks};
-    MUST(kal_catalog_open(w->kv, &w->clock.clock, &w->catalog, &why));
+    MUST(kal_catalog_open(w->kv, &w->clock.clock, NULL, &w->catalog, &why));
     w->worker = kal_catalog_worker_open(w->catalog);
     MUST(kal_tables_open(w->kv, w->sched, &w->clock.clock, &options, &w->tables, &why));
 }

@@ -25,7 +25,7 @@ static const kal_principal ROOT = {.user_no = 1, .user_id = "root", .role = KAL_
 static void open_catalog(fixture *f)
 {
     kal_error err = KAL_ERROR_INIT;
-    if (kal_catalog_open(f->kv, &f->sim.clock, &f->catalog, &err) != KAL_OK)
+    if (kal_catalog_open(f->kv, &f->sim.clock, NULL, &f->catalog, &err) != KAL_OK)
         fail_msg("cannot open: %s", err.message);
     f->worker = kal_catalog_worker_open(f->catalog);
 }
@@ -491,7 +491,7 @@ static void a_newer_format_is_refused(void **state)
                      kal_bytes_of(RECORD, sizeof RECORD));
     assert_int_equal(kal_kv_write(f->kv, batch, true, &err), KAL_OK);
     kal_kv_batch_close(batch);
-    assert_int_equal(kal_catalog_open(f->kv, &f->sim.clock, &catalog, &err), KAL_UNSUPPORTED);
+    assert_int_equal(kal_catalog_open(f->kv, &f->sim.clock, NULL, &catalog, &err), KAL_UNSUPPORTED);
     assert_non_null(strstr(err.message, "format 9"));
     kal_kv_close(f->kv);
     f->kv = kal_kv_open_mem();

@@ -159,8 +159,6 @@ typedef struct field_case {
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
 #define STREAMS "STREAM tables are not available in this version"
-#define CACHED  "definitions are always cached in this version"
-#define STALE   "cached definitions never go stale, so they are not re-validated in this version"
 #define SYSTEM  "system tables are defined by the server"
 
 /* Every field of every kind. */
@@ -181,8 +179,8 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_SHARED, "access_level", "'private'", "'public'", NULL},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'restricted'", NULL},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'dba'", NULL},
-    {KAL_TABLE_SHARED, "enable_cache", "TRUE", "FALSE", CACHED},
-    {KAL_TABLE_SHARED, "cache_ttl_seconds", "3600", "300", STALE},
+    {KAL_TABLE_SHARED, "enable_cache", "TRUE", "FALSE", NULL},
+    {KAL_TABLE_SHARED, "cache_ttl_seconds", "3600", "300", NULL},
     {KAL_TABLE_SHARED, "enable_replication", "FALSE", "TRUE",
      "there is no replication in this version"},
     {KAL_TABLE_SHARED, "compression", "'zstd'", "'none'", COLD},
@@ -192,8 +190,8 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_STREAM, "enable_compaction", "TRUE", "FALSE", STREAMS},
     {KAL_TABLE_STREAM, "watermark_delay_seconds", "60", "0", STREAMS},
     {KAL_TABLE_STREAM, "compression", "'zstd'", "'lz4'", COLD},
-    {KAL_TABLE_SYSTEM, "enable_cache", "TRUE", "FALSE", CACHED},
-    {KAL_TABLE_SYSTEM, "cache_ttl_seconds", "300", "3600", STALE},
+    {KAL_TABLE_SYSTEM, "enable_cache", "TRUE", "FALSE", NULL},
+    {KAL_TABLE_SYSTEM, "cache_ttl_seconds", "300", "3600", NULL},
     {KAL_TABLE_SYSTEM, "read_only", "TRUE", "FALSE", SYSTEM},
     {KAL_TABLE_SYSTEM, "localhost_only", "FALSE", "TRUE", SYSTEM},
 };
