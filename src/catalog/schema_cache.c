@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { SHARD_COUNT = 16, SLOT_COUNT = 256, KEY_BYTES_MAX = 2 * KAL_NAME_BYTES_MAX + 1 };
+enum { SHARD_COUNT = 16, SLOT_COUNT = 1024, WAYS = 2, KEY_BYTES_MAX = 2 * KAL_NAME_BYTES_MAX + 1 };
 enum { USES_FOLDED = 1024 }; /* a slot's hits are added to its table's uses so many at a time */
 
 /* Invariant: a table that is alive and current is in `live` of its shard, and in `ids` of the shard
@@ -71,7 +71,9 @@ static uint64_t cached_bytes(const cache_shard *shard)
     uint64_t bytes = 0;
     KAL_LIST_FOR_EACH (link, &shard->clock) {
         const kal_table *table = KAL_CONTAINER_OF(link, kal_table, clock);
+        const kal_table_note *note = kal_table_note_get(table);
         bytes += sizeof *table + table->arena.size_bytes;
+        bytes += note == NULL ? 0 : sizeof *note + note->len;
     }
     return bytes;
 }
@@ -96,6 +98,36 @@ typedef struct cache_key {
     size_t len;
     uint64_t hash;
 } cache_key;
+
+/* Of a name's length and its first and last bytes: where it goes among a worker's slots. Names that
+ * agree in all of these push each other out, and are found in the shards. */
+static inline uint64_t mix_ends(kal_bytes text, uint64_t factor)
+{
+    uint64_t head = 0;
+    uint64_t tail = 0;
+    if (text.len >= 8) {
+        memcpy(&head, text.ptr, 8);
+        memcpy(&tail, text.ptr + text.len - 8, 8);
+    } else if (text.len >= 4) {
+        uint32_t part = 0;
+        memcpy(&part, text.ptr, 4);
+        head = part;
+        memcpy(&part, text.ptr + text.len - 4, 4);
+        tail = part;
+    } else if (text.len > 0) {
+        head = text.ptr[0];
+        tail = (uint64_t)text.ptr[text.len / 2] << 8 | text.ptr[text.len - 1];
+    }
+    return (head ^ (tail << 29 | tail >> 35) ^ text.len) * factor;
+}
+
+/* The first of WAYS slots. */
+static inline size_t slot_number(kal_bytes ns, kal_bytes name)
+{
+    uint64_t mixed =
+        mix_ends(ns, UINT64_C(0x9E3779B97F4A7C15)) ^ mix_ends(name, UINT64_C(0xD6E8FEB86659FD93));
+    return (size_t)(mixed >> 40) % SLOT_COUNT / WAYS * WAYS;
+}
 
 /* false: longer than any name can be, so nothing is known by it. */
 static bool make_key(kal_bytes ns, kal_bytes name, cache_key *key)
@@ -186,6 +218,7 @@ kal_schema_cache *kal_schema_cache_open(size_t tables_max)
 static void free_table(kal_table *table)
 {
     kal_row_versions_free(table);
+    free(atomic_load(&table->note));
     kal_arena_release(&table->arena);
     free(table);
 }
@@ -392,6 +425,19 @@ static kal_table *lend(kal_catalog_worker *worker, worker_slot *slot, kal_table 
     return table;
 }
 
+/* The slot among WAYS that is outdated, else the one that has answered less. */
+static worker_slot *way_to_fill(worker_slot *slots, uint64_t generation)
+{
+    worker_slot *least = &slots[0];
+    for (size_t way = 0; way < WAYS; way++) {
+        if (slots[way].table == NULL || slots[way].generation != generation)
+            return &slots[way];
+        if (slots[way].uses < least->uses)
+            least = &slots[way];
+    }
+    return least;
+}
+
 /* A table that nobody holds any more is on its way out, although it can still be found by its
  * number. */
 static bool try_retain(kal_table *table)
@@ -466,19 +512,22 @@ kal_cache_answer kal_schema_cache_find(kal_catalog_worker *worker, kal_bytes ns,
     /* Before the shard is asked: if a change comes in between, the slot is outdated at once. */
     uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
 
+    worker_slot *slot = &worker->slots[slot_number(ns, name)];
+    for (size_t way = 0; way < WAYS; way++) {
+        if (is_valid(cache, &slot[way], generation) && is_named(slot[way].table, ns, name)) {
+            *table_out = hit(worker, &slot[way]);
+            return KAL_CACHE_HIT;
+        }
+    }
     *table_out = NULL;
+    if (fails(worker))
+        return KAL_CACHE_FAILED;
     if (!make_key(ns, name, &key)) {
         count(worker, TALLY_MISSES);
         return KAL_CACHE_MISS;
     }
-    worker_slot *slot = &worker->slots[key.hash % SLOT_COUNT];
-    if (KAL_LIKELY(is_valid(cache, slot, generation) && is_named(slot->table, ns, name))) {
-        *table_out = hit(worker, slot);
-        return KAL_CACHE_HIT;
-    }
-    if (fails(worker))
-        return KAL_CACHE_FAILED;
-    return answer(worker, slot, find_in_shard(worker, &key), generation, table_out);
+    return answer(worker, way_to_fill(slot, generation), find_in_shard(worker, &key), generation,
+                  table_out);
 }
 
 kal_cache_answer kal_schema_cache_find_id(kal_catalog_worker *worker, uint32_t table_id,
@@ -576,15 +625,14 @@ static kal_table *make_known(kal_schema_cache *cache, kal_table *table)
 kal_table *kal_schema_cache_add(kal_catalog_worker *worker, kal_table *table)
 {
     kal_schema_cache *cache = worker->cache;
-    cache_key key;
     uint64_t generation = atomic_load_explicit(&cache->generation, memory_order_acquire);
 
     if (atomic_load_explicit(&cache->is_failing, memory_order_relaxed))
         generation = 0; /* of no moment: the slot will not answer */
     count(worker, TALLY_LOCKS);
     table = make_known(cache, table);
-    key_of(table, &key);
-    return lend(worker, &worker->slots[key.hash % SLOT_COUNT], table, generation);
+    size_t slot = slot_number(table->def->namespace_id, table->def->table_name);
+    return lend(worker, way_to_fill(&worker->slots[slot], generation), table, generation);
 }
 
 bool kal_schema_cache_warm(kal_schema_cache *cache, kal_table *table)
