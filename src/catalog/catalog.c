@@ -119,8 +119,7 @@ static kal_status open_catalog(kal_catalog *c, kal_error *err)
     KAL_TRY(kal_namespaces_load(c, err));
     KAL_TRY(kal_users_load(c, err));
     KAL_TRY(bring_up_to_date(c, is_new, err));
-    kal_system_tables_warm(c);
-    return KAL_OK;
+    return kal_system_tables_warm(c, err);
 }
 
 kal_status kal_catalog_open(kal_kv *kv, const kal_clock *clock, kal_catalog **catalog_out,
