@@ -89,6 +89,17 @@ static bool check_table(comparison *c, unsigned ns, unsigned name)
                                   : differs(c, "table %u has two objects", found->def->table_id);
 }
 
+static bool check_dropped(comparison *c, const model_table *table)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_schema_version *versions = NULL;
+    size_t count = 0;
+    kal_status status = kal_catalog_table_history(c->sim->catalog, NULL, table->table_id, &c->arena,
+                                                  &versions, &count, &err);
+    return (status == KAL_OK && count == 0) ||
+           differs(c, "table %u is gone and has a history", table->table_id);
+}
+
 /* The listing, which is read from the store: nothing but what the model has. */
 static bool check_listing(comparison *c, const char *listing, size_t ns_column, size_t name_column,
                           size_t expected)
@@ -162,6 +173,11 @@ static bool check_catalog(comparison *c)
             if (!check_table(c, ns, name))
                 return false;
         }
+    }
+    for (size_t i = 0; i < c->model->tables.len; i++) {
+        const model_table *table = c->model->tables.items[i];
+        if (table->table_id != 0 && table->life.gone <= c->moment && !check_dropped(c, table))
+            return false;
     }
     for (unsigned account = 0; account < SIM_ACCOUNTS; account++) {
         if (!check_account(c, account))

@@ -33,6 +33,8 @@ static const kal_bytes KEY_NAMES[SIM_KEY_GROUP] = {KAL_STR(""), KAL_STR("a"), KA
 
 enum { TEXT_BYTES_MAX = 96 };
 
+#define ID_STEP INT64_C(3000000007)
+
 bool sim_image_equal(const sim_image *a, const sim_image *b)
 {
     return a->has_number == b->has_number && (!a->has_number || a->number == b->number) &&
@@ -96,7 +98,7 @@ static kal_value key_value(unsigned shape, role r, unsigned key)
     bool is_first = SHAPES[shape].key[0] == r;
     unsigned digit = is_first ? key / SIM_KEY_GROUP : key % SIM_KEY_GROUP;
     if (r == ROLE_ID)
-        return kal_value_bigint(((int64_t)key - SIM_KEYS / 2) * INT64_C(3000000007));
+        return kal_value_bigint(((int64_t)key - SIM_KEYS / 2) * ID_STEP);
     if (r == ROLE_NAME)
         return kal_value_text(KEY_NAMES[digit]);
     return kal_value_integer(KAL_TYPE_INT, (int64_t)digit - 2);
@@ -166,24 +168,45 @@ static bool read_text(const kal_value *value, unsigned *text_out)
     return kal_bytes_equal(value->bytes, text_of(*text_out, expected));
 }
 
+/* One column of a key as its digit; any number for a value that is none. */
+static unsigned digit_of(role r, const kal_value *value)
+{
+    if (r == ROLE_ID)
+        return (unsigned)(value->integer / ID_STEP + SIM_KEYS / 2);
+    if (r == ROLE_PLACE)
+        return (unsigned)(value->integer + 2);
+    for (unsigned digit = 0; digit < SIM_KEY_GROUP; digit++) {
+        if (kal_bytes_equal(value->bytes, KEY_NAMES[digit]))
+            return digit;
+    }
+    return SIM_KEYS;
+}
+
 /* The key whose columns these are, or SIM_KEYS. */
 static unsigned find_key(unsigned shape, const kal_row *row)
 {
-    for (unsigned key = 0; key < SIM_KEYS; key++) {
-        bool same = true;
-        for (size_t i = 0; i < column_count(shape); i++) {
-            role r = SHAPES[shape].columns[i];
-            if (r == ROLE_NUMBER || r == ROLE_TEXT)
-                continue;
-            kal_value expected = key_value(shape, r, key);
-            kal_value found;
-            kal_row_get(row, i, &found);
-            same = same && kal_value_identical(&expected, &found);
-        }
-        if (same)
-            return key;
+    const shape_spec *spec = &SHAPES[shape];
+    kal_value found[SIM_COLUMNS_MAX];
+    unsigned key = 0;
+    size_t columns = column_count(shape);
+
+    for (size_t i = 0; i < columns; i++) {
+        role r = spec->columns[i];
+        kal_row_get(row, i, &found[i]);
+        if (r == spec->key[0])
+            key += digit_of(r, &found[i]) * (spec->key[1] == ROLE_NONE ? 1 : SIM_KEY_GROUP);
+        else if (r == spec->key[1])
+            key += digit_of(r, &found[i]);
     }
-    return SIM_KEYS;
+    for (size_t i = 0; i < columns && key < SIM_KEYS; i++) {
+        role r = spec->columns[i];
+        if (r == ROLE_NUMBER || r == ROLE_TEXT)
+            continue;
+        kal_value expected = key_value(shape, r, key);
+        if (!kal_value_identical(&expected, &found[i]))
+            key = SIM_KEYS;
+    }
+    return key < SIM_KEYS ? key : SIM_KEYS;
 }
 
 bool sim_read(unsigned shape, const kal_row *row, unsigned *key_out, sim_image *image_out)
