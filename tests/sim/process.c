@@ -8,9 +8,7 @@
  */
 #include "sim.h"
 
-#include <string.h>
-
-enum { CLOCK_START_US = 1700000000, TIMER_MS_MAX = 120 };
+enum { CLOCK_START_S = 1700000000, TIMER_MS_MAX = 120 };
 
 void sim_store_open(sim *s)
 {
@@ -19,23 +17,21 @@ void sim_store_open(sim *s)
                                   s->profile.read_fail_per_1000);
     s->power = kal_kv_open_fault(s->faults, kal_rng_next(&s->rng), 1000, 0);
     kal_kv_fault_enable(s->power, false);
-    kal_sim_clock_init(&s->clock, CLOCK_START_US * INT64_C(1000000));
+    kal_sim_clock_init(&s->clock, CLOCK_START_S * INT64_C(1000000));
 }
 
 /* A store that has stopped refuses even a write of nothing. */
-static bool refuses_writes(sim *s, kal_kv *kv)
+static bool refuses_writes(kal_kv *kv)
 {
-    kal_error err = KAL_ERROR_INIT;
-    (void)s;
     kal_kv_batch *nothing = kal_kv_batch_open(kv);
-    kal_status status = kal_kv_write(kv, nothing, false, &err);
+    kal_status status = kal_kv_write(kv, nothing, false, NULL);
     kal_kv_batch_close(nothing);
     return status != KAL_OK;
 }
 
-bool sim_store_is_stopped(sim *s)
+bool sim_store_is_stopped(const sim *s)
 {
-    return refuses_writes(s, s->memory);
+    return refuses_writes(s->memory);
 }
 
 /* ---- tasks ---- */
@@ -213,7 +209,7 @@ void sim_crash(sim *s)
         s->is_quiet = true;
         run_until_idle(s);
     }
-    if (!refuses_writes(s, s->power))
+    if (!refuses_writes(s->power))
         sim_fail(s, "a write went through without power");
     s->is_dead = true;
     sim_process_close(s);

@@ -12,13 +12,12 @@
 #include <stdio.h>
 
 /* A read that the failing store refused; any other error ends the run. */
-static bool is_read_fault(sim *s, kal_status status, bool cached_only, const kal_error *err)
+static void expect_read_fault(sim *s, kal_status status, bool cached_only, const kal_error *err)
 {
     bool expected = status == KAL_IO || (status == KAL_BUSY && cached_only);
     if (!expected || s->profile.read_fail_per_1000 == 0)
         sim_fail(s, "a read failed: %s (%s)", kal_status_name(status), err->message);
     s->count.read_faults++;
-    return true;
 }
 
 /* ---- what a view should show ---- */
@@ -96,8 +95,10 @@ static bool get(sim *s, sim_view *v, model_table *table, unsigned key, kal_arena
     kal_bytes bytes = sim_key(handle, table->shape, key, arena);
     kal_status status = kal_view_get(&v->view, handle, bytes, cached_only, arena, row_out, &err);
     *found_out = status == KAL_OK;
-    if (status != KAL_OK && status != KAL_NOT_FOUND)
-        return !is_read_fault(s, status, cached_only, &err);
+    if (status != KAL_OK && status != KAL_NOT_FOUND) {
+        expect_read_fault(s, status, cached_only, &err);
+        return false;
+    }
     if (*found_out)
         read_row(s, table, row_out, &seen);
     check_get(s, v, table, key, *found_out ? &seen : NULL);
@@ -127,7 +128,7 @@ static void read_count(sim *s, sim_view *v, model_table *table)
         return;
     kal_status status = kal_view_count(&v->view, handle, limit, &count, &err);
     if (status != KAL_OK) {
-        is_read_fault(s, status, false, &err);
+        expect_read_fault(s, status, false, &err);
         return;
     }
     for (uint32_t moment = v->from; moment <= v->to; moment++) {
@@ -210,7 +211,7 @@ static void scan_step(sim *s, sim_scan *scan)
         return;
     }
     if (status != KAL_OK) {
-        is_read_fault(s, status, true, &err);
+        expect_read_fault(s, status, true, &err);
         scan_close(scan);
         return;
     }
@@ -248,7 +249,7 @@ static void scan_open(sim *s, sim_scan *scan, sim_view *v, model_table *table)
     }
     kal_status status = kal_scan_open(&v->view, handle, &range, &scan->scan, &err);
     if (status != KAL_OK)
-        is_read_fault(s, status, range.cached_only, &err);
+        expect_read_fault(s, status, range.cached_only, &err);
     kal_arena_release(&arena);
 }
 
@@ -349,21 +350,27 @@ static void change_own(sim *s, sim_view *v, model_table *table)
     bool found = false;
     sim_own own = {.table = table, .key = sim_below(s, SIM_KEYS), .present = sim_chance(s, 3, 4)};
 
+    if (v->own.len > 0 && sim_chance(s, 1, 3)) { /* the same row once more */
+        const sim_own *again = &v->own.items[sim_below(s, (unsigned)v->own.len)];
+        own.table = again->table;
+        own.key = again->key;
+    }
     own.image = (sim_image){true, sim_below(s, 1000), sim_below(s, 50)};
     kal_arena_init(&arena, NULL);
-    if (!get(s, v, table, own.key, &arena, &row, &found)) {
+    if (!get(s, v, own.table, own.key, &arena, &row, &found)) {
         kal_arena_release(&arena);
         return;
     }
-    const sim_own *before = find_own(v, table, own.key);
+    const sim_own *before = find_own(v, own.table, own.key);
     own.seq_seen = before != NULL ? before->seq_seen : found ? row.seq : 0;
+    kal_table *handle = own.table->handle;
     kal_value values[SIM_COLUMNS_MAX];
-    kal_bytes key = sim_key(table->handle, table->shape, own.key, &arena);
-    sim_values(table->shape, own.key, &own.image, &arena, values);
-    kal_status status = own.present ? kal_overlay_put(v->overlay, &v->view, table->handle, key,
-                                                      found ? &row : NULL, values, &err)
-                                    : kal_overlay_delete(v->overlay, &v->view, table->handle, key,
-                                                         found ? &row : NULL, &err);
+    kal_bytes key = sim_key(handle, own.table->shape, own.key, &arena);
+    sim_values(own.table->shape, own.key, &own.image, &arena, values);
+    kal_status status =
+        own.present
+            ? kal_overlay_put(v->overlay, &v->view, handle, key, found ? &row : NULL, values, &err)
+            : kal_overlay_delete(v->overlay, &v->view, handle, key, found ? &row : NULL, &err);
     if (status != KAL_OK)
         sim_fail(s, "an overlay refuses a change: %s", err.message);
     kal_vec_push(&v->own, own);

@@ -6,7 +6,6 @@
 #include "base/assert.h"
 #include "types/key.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SEEDS = 200, STEPS = 1500, REPEAT_EVERY = 20 };
+enum { SEEDS = 200, STEPS = 1000, REPEAT_EVERY = 20 };
 
 static const sim *running; /* whose seed a crash of this program tells */
 

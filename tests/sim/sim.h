@@ -215,7 +215,7 @@ void sim_crash(sim *s);
 /* Clients rest, everything in flight is answered, the sync interval passes. */
 void sim_settle(sim *s);
 void sim_process_close(sim *s);
-bool sim_store_is_stopped(sim *s);
+bool sim_store_is_stopped(const sim *s);
 /* The table's object, NULL when there is none to be had (dropped before it was looked up, a failed
  * read, or a table in doubt). */
 kal_table *sim_handle(sim *s, model_table *table);

@@ -273,19 +273,21 @@ static void settle(sim *s, sim_write *w)
         s->ddl_is_answered = true;
 }
 
+static bool is_settled(const sim_write *w)
+{
+    return kal_list_empty(&w->link);
+}
+
 /* Those before w were answered before it; who waits for one of them has not come to settle it. */
 static void settle_through(sim *s, sim_write *w)
 {
     sim_write *first;
+    if (is_settled(w))
+        sim_fail(s, "write %u is answered after a later one", w->number);
     do {
         first = KAL_CONTAINER_OF(s->writes.next, sim_write, link);
         settle(s, first);
     } while (first != w);
-}
-
-static bool is_settled(const sim_write *w)
-{
-    return kal_list_empty(&w->link);
 }
 
 static void answered(kal_write *write, void *context)
