@@ -42,6 +42,24 @@ typedef enum kal_table_fate {
     KAL_TABLE_DROPPED,
 } kal_table_fate;
 
+/* What the schema cache keeps with a table. */
+typedef struct kal_cache_entry {
+    /* Read without a lock at each look-up: a slot may answer until then, by the cache's seconds; 0:
+     * ask the index. */
+    _Atomic uint32_t good_until_s;
+    _Atomic uint32_t expires_s;     /* by cache_ttl_seconds; KAL_CACHE_NO_LIMIT: never */
+    _Atomic bool was_used;          /* since the hand of CLOCK passed */
+    _Atomic uint64_t uses;          /* look-ups, about: who is read often is loaded at start */
+    uint64_t name_hash;             /* constant once it is known */
+    struct kal_schema_cache *cache; /* NULL: not known there */
+    struct kal_table *next_by_name; /* chain of the index; under the name shard's lock */
+    struct kal_table *next_by_id;   /* likewise, the id shard's */
+    kal_list clock;                 /* under the name shard's lock, as the next one */
+    bool is_held;                   /* by a reference of the cache's own */
+} kal_cache_entry;
+
+#define KAL_CACHE_NO_LIMIT UINT32_MAX
+
 /* A published version of a table. Immutable but for what stands at the end. */
 typedef struct kal_table {
     const kal_table_definition *def;
@@ -57,13 +75,8 @@ typedef struct kal_table {
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
     _Atomic uint32_t refs;
-    /* the schema cache's, under its locks but for the atomic ones */
-    struct kal_schema_cache *cache; /* NULL: not known there yet */
-    kal_list clock;
-    bool is_cached;
-    bool was_used;
-    _Atomic uint32_t validated_s; /* when it was last compared with the store; seconds */
-    _Atomic uint64_t uses;        /* look-ups, about: who is read often is loaded at start */
+    uint32_t bytes;         /* of memory, without row_versions */
+    kal_cache_entry cached; /* the schema cache's */
 } kal_table;
 
 kal_table *kal_table_retain(kal_table *table);
@@ -118,7 +131,7 @@ typedef struct kal_cache_stats {
     uint64_t misses;          /* read from the store, enable_cache = false included */
     uint64_t evictions;       /* for the capacity */
     uint64_t size;            /* tables */
-    uint64_t capacity;        /* tables, at most; about, since it is split */
+    uint64_t capacity;        /* tables, at most */
     uint64_t bytes;           /* of these tables */
     uint64_t revalidations;   /* compared with the store for their cache_ttl_seconds */
     uint64_t failures;        /* of the cache itself, answered from the store */

@@ -25,10 +25,11 @@ typedef struct favourites {
 static void take_table(void *context, const kal_table *table)
 {
     favourites *f = context;
-    uint64_t uses = atomic_load_explicit(&table->uses, memory_order_relaxed);
+    uint64_t uses = atomic_load_explicit(&table->cached.uses, memory_order_relaxed);
     if (table->def->table_id < KAL_TABLE_ID_FIRST || uses == 0)
         return; /* system tables are always loaded */
-    atomic_store_explicit(&((kal_table *)(uintptr_t)table)->uses, uses / 2, memory_order_relaxed);
+    atomic_store_explicit(&((kal_table *)(uintptr_t)table)->cached.uses, uses / 2,
+                          memory_order_relaxed);
     kal_vec_push(&f->items, ((favourite){table->def->table_id, uses}));
 }
 

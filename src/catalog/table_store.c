@@ -198,6 +198,7 @@ kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint3
         types[i] = copy->columns[i].type;
     kal_row_layout_init(&table->layout, types, copy->column_count, &table->arena);
     table->def = copy;
+    table->bytes = (uint32_t)(sizeof *table + table->arena.size_bytes);
     table->catalog = c;
     table->hot_id = hot_id;
     table->shard = shard;
