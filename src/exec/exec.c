@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "exec/stats.h"
+#include "types/type_forms.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,8 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     };
 
     KAL_TRY(open_store(exec, err));
+    kal_type_cache_set_size(o->type_cache_size == 0 ? KAL_TYPE_CACHE_SIZE_DEFAULT
+                                                    : o->type_cache_size);
     kal_catalog_options catalog = {.cache_tables = o->schema_cache_tables};
     KAL_TRY(kal_catalog_open(exec->kv, o->clock, &catalog, &exec->catalog, err));
     exec->sched = kal_sched_threads();

@@ -36,6 +36,7 @@ typedef struct kal_exec_options {
     uint64_t timeout_ms;          /* of one statement; 0 = 30,000 */
     uint32_t node_id;             /* of SNOWFLAKE_ID(), 0..1023 */
     size_t schema_cache_tables;   /* definitions in memory; 0 = 10,000 */
+    size_t type_cache_size;       /* types with parameters whose forms are kept; 0 = 1024 */
     bool sync_commits;            /* fsync before the answer */
     const char *root_password;    /* NULL or from the environment */
 } kal_exec_options;

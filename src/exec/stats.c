@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/process.h"
 #include "catalog/system_tables.h"
+#include "types/type_forms.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -196,19 +197,14 @@ static void add_schema_cache(stats_writer *w)
     add_count(w, "schema_cache_slow_path_locks", s.slow_path_locks);
 }
 
-/* Conversions between types are computed each time in this version: there is no cache to hit. */
-static kal_cache_stats type_conversion_cache_stats(void)
-{
-    return (kal_cache_stats){0};
-}
-
 static void add_type_conversion_cache(stats_writer *w)
 {
-    kal_cache_stats s = type_conversion_cache_stats();
+    kal_type_cache_stats s = kal_type_cache_get_stats();
     add_ratio(w, "type_conversion_cache_hit_rate", s.hits, s.misses);
     add_count(w, "type_conversion_cache_size", s.size);
     add_count(w, "type_conversion_cache_hits", s.hits);
     add_count(w, "type_conversion_cache_misses", s.misses);
+    add_count(w, "type_conversion_cache_capacity", s.capacity);
 }
 
 static void add_registered(void *context, const char *name, uint64_t value)

@@ -44,6 +44,8 @@
       "KALAMDB_STATEMENT_LIMIT_MB", 16, 1048576, 256, "memory of one statement")                   \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
+    X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \
+      16, 9000, 1024, "types with parameters whose other forms are kept")                          \
     X(node_id, "server.node_id", /* check: system-columns (a setting) */                           \
       "--node-id", "KALAMDB_NODE_ID", 0, 1023, 0, "of SNOWFLAKE_ID()")
 

@@ -9,15 +9,16 @@
 #include "types/arrow.h"
 #include "base/assert.h"
 #include "base/json_writer.h"
+#include "types/type_forms.h"
 #include "types/type_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TYPE_KEY "kalam_data_type"
+#define TYPE_KEY KAL_ARROW_TYPE_KEY
 
 enum {
-    FORMAT_BYTES = 32,
+    FORMAT_BYTES = KAL_TYPE_NAME_BYTES,
     NESTING_MAX = 8,             /* of dictionaries and run-ends in one field */
     METADATA_PAIRS_MAX = 65536,  /* beyond it the count is taken for garbage */
     METADATA_BYTES_MAX = 1 << 26 /* likewise the length of one text */
@@ -82,61 +83,23 @@ static export_node *init_node(struct ArrowSchema *out, kal_bytes name, size_t ch
     return node;
 }
 
-static const char *format_of(kal_type type, char out[FORMAT_BYTES])
-{
-    static const char *const FORMATS[KAL_TYPE_TAG_MAX + 1] = {
-        [KAL_TYPE_NULL] = "n",           [KAL_TYPE_BOOLEAN] = "b",      [KAL_TYPE_INT] = "i",
-        [KAL_TYPE_BIGINT] = "l",         [KAL_TYPE_DOUBLE] = "g",       [KAL_TYPE_FLOAT] = "f",
-        [KAL_TYPE_TEXT] = "u",           [KAL_TYPE_TIMESTAMP] = "tsu:", [KAL_TYPE_DATE] = "tdD",
-        [KAL_TYPE_DATETIME] = "tsu:UTC", [KAL_TYPE_TIME] = "ttu",       [KAL_TYPE_JSON] = "u",
-        [KAL_TYPE_BYTES] = "z",          [KAL_TYPE_EMBEDDING] = "+w:",  [KAL_TYPE_UUID] = "w:16",
-        [KAL_TYPE_DECIMAL] = "d:",       [KAL_TYPE_SMALLINT] = "s",     [KAL_TYPE_FILE] = "u",
-    };
-    KAL_ASSERT(type.tag <= KAL_TYPE_TAG_MAX);
-    const char *base = FORMATS[type.tag];
-    if (type.tag == KAL_TYPE_EMBEDDING)
-        snprintf(out, FORMAT_BYTES, "%s%u", base, type.dim);
-    else if (type.tag == KAL_TYPE_DECIMAL)
-        snprintf(out, FORMAT_BYTES, "%s%u,%u", base, type.precision, type.scale);
-    else
-        snprintf(out, FORMAT_BYTES, "%s", base);
-    return out;
-}
-
-static char *append_metadata_text(char *p, const char *text)
-{
-    int32_t len = (int32_t)strlen(text);
-    memcpy(p, &len, sizeof len);
-    memcpy(p + sizeof len, text, (size_t)len);
-    return p + sizeof len + len;
-}
-
-/* One pair, as the specification encodes metadata: int32 count, then length and bytes of key and
- * value, native-endian. */
-static char *type_metadata(kal_type type)
-{
-    char name[KAL_TYPE_NAME_BYTES];
-    const int32_t count = 1;
-    kal_type_name(type, name);
-    char *metadata = allocate(3 * sizeof(int32_t) + strlen(TYPE_KEY) + strlen(name), 1);
-    memcpy(metadata, &count, sizeof count);
-    char *p = append_metadata_text(metadata + sizeof count, TYPE_KEY);
-    append_metadata_text(p, name);
-    return metadata;
-}
-
 static void export_field(const kal_arrow_field *field, struct ArrowSchema *out)
 {
     KAL_ASSERT(kal_type_valid(field->type));
+    kal_type_forms scratch;
+    const kal_type_forms *forms = kal_type_forms_of(field->type, &scratch);
     bool is_list = field->type.tag == KAL_TYPE_EMBEDDING;
     export_node *node = init_node(out, field->name, is_list ? 1 : 0);
-    format_of(field->type, node->format);
-    node->metadata = type_metadata(field->type);
+    memcpy(node->format, forms->arrow_format, sizeof forms->arrow_format);
+    node->metadata = allocate(forms->arrow_metadata_bytes, 1);
+    memcpy(node->metadata, forms->arrow_metadata, forms->arrow_metadata_bytes);
     out->metadata = node->metadata;
     out->flags = field->nullable ? KAL_ARROW_FLAG_NULLABLE : 0;
-    if (is_list)
-        format_of(kal_type_of(KAL_TYPE_FLOAT),
-                  init_node(&node->children[0], KAL_STR("item"), 0)->format);
+    if (is_list) {
+        forms = kal_type_forms_of(kal_type_of(KAL_TYPE_FLOAT), &scratch);
+        memcpy(init_node(&node->children[0], KAL_STR("item"), 0)->format, forms->arrow_format,
+               sizeof forms->arrow_format);
+    }
 }
 
 void kal_arrow_export(const kal_arrow_field *fields, size_t count, struct ArrowSchema *out)
@@ -355,9 +318,14 @@ static kal_status named_type(kal_bytes name, kal_bytes sql, const char *format, 
 static kal_status import_type(const struct ArrowSchema *schema, kal_bytes name, kal_type *type_out,
                               kal_error *err)
 {
-    const struct ArrowSchema *values = value_schema(schema);
     kal_bytes text = {0};
     bool found = false;
+
+    if (schema->dictionary == NULL &&
+        kal_type_of_arrow(schema->format, schema->metadata, type_out) &&
+        type_out->tag != KAL_TYPE_EMBEDDING) /* whose child has to be looked at */
+        return KAL_OK;
+    const struct ArrowSchema *values = value_schema(schema);
 
     if (values == NULL || !foreign_type(values, type_out))
         return kal_error_set(err, KAL_UNSUPPORTED,

@@ -54,6 +54,8 @@ const NAMES = `schema_cache_hit_rate schema_cache_size type_conversion_cache_hit
     memory_rss_mb thread_count cpu_logical_cores open_files_total open_files_regular open_files_directories open_files_other
     storage_partition_count
     open_files_sockets open_files_limit schema_cache_bytes type_conversion_cache_size type_conversion_cache_hits
+    schema_cache_capacity schema_cache_revalidations schema_cache_failures schema_cache_slow_path_locks
+    type_conversion_cache_capacity
     type_conversion_cache_misses total_queries total_query_errors query_window_total query_window_seconds`.split(/\s+/);
 
 test("every name is there once, and every value is a number", async () => {
@@ -243,6 +245,31 @@ test("the schema cache is seen at work", async () => {
     assert.ok(rate(later) >= rate(s) + 50);
     assert.ok(Number(later.schema_cache_size) > 0);
     assert.ok(Number(later.schema_cache_bytes) > 100 * Number(later.schema_cache_size));
+});
+
+// In a server of its own, so that nothing else looks tables up.
+test("10,000 look-ups through SQL leave the hit rate above 0.99, and take no lock once warm", async () => {
+    const own = await new Server().start();
+    try {
+        const client = await own.client();
+        await client.sql("CREATE NAMESPACE app");
+        for (let i = 0; i < 20; i++) await client.sql(`CREATE TABLE app.t${i} (id BIGINT PRIMARY KEY, v TEXT)`);
+        const ask = async (count) => {
+            for (let at = 0; at < count; at += 50) // a request of 50 statements is 50 look-ups or more
+                await client.request(Array.from({ length: 50 }, (_, i) => `SELECT v FROM app.t${(at + i) % 20} WHERE id = 1`).join(";"));
+        };
+        await ask(2000); // every thread of the pool has met every table
+        const warm = await statsOf(client);
+        await ask(10000);
+        const later = await statsOf(client);
+        const of = (name) => Number(later[name]) - Number(warm[name]);
+        assert.ok(Number(later.schema_cache_hit_rate) > 0.99, later.schema_cache_hit_rate);
+        assert.ok(of("schema_cache_hits") >= 10000);
+        assert.equal(of("schema_cache_misses"), 0);
+        assert.ok(of("schema_cache_slow_path_locks") < 100, `${of("schema_cache_slow_path_locks")} locks`);
+    } finally {
+        await own.close();
+    }
 });
 
 test("roles user and service are refused, dba and system are not", async () => {

@@ -1,0 +1,342 @@
+#include "types/type_forms.h"
+#include "base/assert.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { INDEX_SLOTS = 65536 }; /* of each direction back: far more than types there can be */
+
+typedef _Atomic(const kal_type_forms *) forms_slot;
+
+/* Written once each, by whoever comes first. */
+static forms_slot plain[KAL_TYPE_TAG_MAX + 1];
+static forms_slot decimals[KAL_DECIMAL_PRECISION_MAX + 1][KAL_DECIMAL_PRECISION_MAX + 1];
+static forms_slot embeddings[KAL_EMBEDDING_DIM_MAX + 1];
+/* Open addressing by the texts; never removed from. */
+static forms_slot by_arrow[INDEX_SLOTS];
+static forms_slot by_duckdb[INDEX_SLOTS];
+
+static _Atomic size_t capacity = KAL_TYPE_CACHE_SIZE_DEFAULT;
+static _Atomic size_t interned; /* types with parameters */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* ---- counting ---- */
+
+/* One thread's counts; only it writes them. */
+typedef struct tally {
+    struct tally *next;
+    _Atomic uint64_t hits;
+    _Atomic uint64_t misses;
+} tally;
+
+static pthread_mutex_t tallies_lock = PTHREAD_MUTEX_INITIALIZER; /* protects the next two */
+static tally *tallies;
+static tally ended; /* of threads that are gone */
+static pthread_key_t tally_key;
+static _Thread_local tally *own;
+
+static void end_tally(void *of_thread)
+{
+    tally *t = of_thread;
+    pthread_mutex_lock(&tallies_lock);
+    for (tally **at = &tallies; *at != NULL; at = &(*at)->next) {
+        if (*at != t)
+            continue;
+        *at = t->next;
+        break;
+    }
+    ended.hits += t->hits;
+    ended.misses += t->misses;
+    pthread_mutex_unlock(&tallies_lock);
+    free(t);
+}
+
+static tally *new_tally(void)
+{
+    tally *t = calloc(1, sizeof *t); /* owned by the thread: end_tally */
+    if (t == NULL)
+        kal_die("out of memory: counts of a thread");
+    pthread_mutex_lock(&tallies_lock);
+    t->next = tallies;
+    tallies = t;
+    pthread_mutex_unlock(&tallies_lock);
+    pthread_setspecific(tally_key, t);
+    own = t;
+    return t;
+}
+
+static inline void count(bool hit)
+{
+    tally *t = KAL_LIKELY(own != NULL) ? own : new_tally();
+    _Atomic uint64_t *counter = hit ? &t->hits : &t->misses;
+    uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
+/* ---- computing ---- */
+
+static const char *const ARROW_FORMATS[KAL_TYPE_TAG_MAX + 1] = {
+    [KAL_TYPE_NULL] = "n",           [KAL_TYPE_BOOLEAN] = "b",      [KAL_TYPE_INT] = "i",
+    [KAL_TYPE_BIGINT] = "l",         [KAL_TYPE_DOUBLE] = "g",       [KAL_TYPE_FLOAT] = "f",
+    [KAL_TYPE_TEXT] = "u",           [KAL_TYPE_TIMESTAMP] = "tsu:", [KAL_TYPE_DATE] = "tdD",
+    [KAL_TYPE_DATETIME] = "tsu:UTC", [KAL_TYPE_TIME] = "ttu",       [KAL_TYPE_JSON] = "u",
+    [KAL_TYPE_BYTES] = "z",          [KAL_TYPE_EMBEDDING] = "+w:",  [KAL_TYPE_UUID] = "w:16",
+    [KAL_TYPE_DECIMAL] = "d:",       [KAL_TYPE_SMALLINT] = "s",     [KAL_TYPE_FILE] = "u",
+};
+
+static void arrow_format(kal_type type, char out[KAL_TYPE_NAME_BYTES])
+{
+    const char *base = ARROW_FORMATS[type.tag];
+    if (type.tag == KAL_TYPE_EMBEDDING)
+        snprintf(out, KAL_TYPE_NAME_BYTES, "%s%u", base, type.dim);
+    else if (type.tag == KAL_TYPE_DECIMAL)
+        snprintf(out, KAL_TYPE_NAME_BYTES, "%s%u,%u", base, type.precision, type.scale);
+    else
+        snprintf(out, KAL_TYPE_NAME_BYTES, "%s", base);
+}
+
+static char *append_metadata_text(char *p, const char *text)
+{
+    int32_t len = (int32_t)strlen(text);
+    memcpy(p, &len, sizeof len);
+    memcpy(p + sizeof len, text, (size_t)len);
+    return p + sizeof len + len;
+}
+
+/* int32 count, then length and bytes of key and value, native-endian. */
+static uint32_t arrow_metadata(const char *sql, char *out)
+{
+    const int32_t pairs = 1;
+    memcpy(out, &pairs, sizeof pairs);
+    char *p = append_metadata_text(out + sizeof pairs, KAL_ARROW_TYPE_KEY);
+    return (uint32_t)(append_metadata_text(p, sql) - out);
+}
+
+static void compute(kal_type type, kal_type_forms *out)
+{
+    *out = (kal_type_forms){.type = type};
+    kal_type_name(type, out->sql);
+    kal_type_duckdb_name(type, out->duckdb);
+    arrow_format(type, out->arrow_format);
+    out->arrow_metadata_bytes = arrow_metadata(out->sql, out->arrow_metadata);
+}
+
+/* ---- recognising texts ---- */
+
+/* By the length and the last bytes, where names with parameters differ. */
+static inline uint32_t hash_text(const char *text, size_t len)
+{
+    uint64_t tail = 0;
+    if (len >= sizeof tail)
+        memcpy(&tail, text + len - sizeof tail, sizeof tail);
+    else
+        memcpy(&tail, text, len);
+    return (uint32_t)(((tail ^ len) * UINT64_C(0x9E3779B97F4A7C15)) >> 48) % INDEX_SLOTS;
+}
+
+/* Where the SQL form stands in metadata of our making. */
+enum { METADATA_HEAD = 3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY - 1 };
+
+/* The length of the value in metadata that begins as ours does; negative: it does not. */
+static inline int32_t metadata_value(const char *metadata)
+{
+    int32_t pairs = 0;
+    int32_t key_bytes = 0;
+    int32_t value_bytes = 0;
+    memcpy(&pairs, metadata, sizeof pairs);
+    if (pairs != 1)
+        return -1;
+    memcpy(&key_bytes, metadata + sizeof pairs, sizeof key_bytes);
+    if (key_bytes != (int32_t)sizeof KAL_ARROW_TYPE_KEY - 1 ||
+        memcmp(metadata + 2 * sizeof(int32_t), KAL_ARROW_TYPE_KEY, sizeof KAL_ARROW_TYPE_KEY - 1) !=
+            0)
+        return -1;
+    memcpy(&value_bytes, metadata + METADATA_HEAD - sizeof(int32_t), sizeof value_bytes);
+    return value_bytes < KAL_TYPE_NAME_BYTES ? value_bytes : -1;
+}
+
+static void index_put(forms_slot *index, uint32_t at, const kal_type_forms *forms)
+{
+    const kal_type_forms *free_slot = NULL;
+    while (!atomic_compare_exchange_strong(&index[at], &free_slot, forms)) {
+        at = (at + 1) % INDEX_SLOTS;
+        free_slot = NULL;
+    }
+}
+
+/* JSON and FILE are VARCHAR in DuckDB, and an alias on it: the name alone is TEXT. */
+static bool is_read_back(kal_type type)
+{
+    return type.tag != KAL_TYPE_JSON && type.tag != KAL_TYPE_FILE && type.tag != KAL_TYPE_NULL;
+}
+
+static void make_findable(const kal_type_forms *forms)
+{
+    if (forms->type.tag != KAL_TYPE_NULL)
+        index_put(by_arrow, hash_text(forms->sql, strlen(forms->sql)), forms);
+    if (is_read_back(forms->type))
+        index_put(by_duckdb, hash_text(forms->duckdb, strlen(forms->duckdb)), forms);
+}
+
+/* ---- keeping ---- */
+
+/* False: somebody was faster. */
+static bool keep(forms_slot *slot, kal_type type)
+{
+    const kal_type_forms *known = NULL;
+    kal_type_forms *made = malloc(sizeof *made); /* kept for ever */
+    if (made == NULL)
+        kal_die("out of memory: type");
+    compute(type, made);
+    if (!atomic_compare_exchange_strong(slot, &known, made)) {
+        free(made);
+        return false;
+    }
+    make_findable(made);
+    return true;
+}
+
+static void keep_plain(void)
+{
+    if (pthread_key_create(&tally_key, end_tally) != 0)
+        kal_die("no key for counts of threads");
+    for (unsigned tag = 0; tag <= KAL_TYPE_TAG_MAX; tag++) {
+        if (tag != KAL_TYPE_DECIMAL && tag != KAL_TYPE_EMBEDDING)
+            keep(&plain[tag], kal_type_of((kal_type_tag)tag));
+    }
+}
+
+static inline forms_slot *slot_of(kal_type type)
+{
+    if (type.tag == KAL_TYPE_DECIMAL)
+        return &decimals[type.precision][type.scale];
+    if (type.tag == KAL_TYPE_EMBEDDING)
+        return &embeddings[type.dim];
+    return &plain[type.tag];
+}
+
+/* Takes a place for one more type with parameters, if there is one. */
+static bool take_place(void)
+{
+    size_t now = atomic_load(&interned);
+    while (now < atomic_load(&capacity)) {
+        if (atomic_compare_exchange_weak(&interned, &now, now + 1))
+            return true;
+    }
+    return false;
+}
+
+static const kal_type_forms *meet(kal_type type, forms_slot *slot, kal_type_forms *scratch)
+{
+    pthread_once(&once, keep_plain);
+    const kal_type_forms *known = atomic_load_explicit(slot, memory_order_acquire);
+    count(known != NULL);
+    if (known != NULL) /* plain ones, at the first call */
+        return known;
+    if (!take_place()) {
+        compute(type, scratch);
+        return scratch;
+    }
+    if (!keep(slot, type))
+        atomic_fetch_sub(&interned, 1);
+    return atomic_load_explicit(slot, memory_order_acquire);
+}
+
+const kal_type_forms *kal_type_forms_of(kal_type type, kal_type_forms *scratch)
+{
+    KAL_ASSERT(type.tag == KAL_TYPE_NULL || kal_type_valid(type));
+    forms_slot *slot = slot_of(type);
+    const kal_type_forms *known = atomic_load_explicit(slot, memory_order_acquire);
+    if (KAL_UNLIKELY(known == NULL))
+        return meet(type, slot, scratch);
+    count(true);
+    return known;
+}
+
+bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_out)
+{
+    int32_t len = metadata == NULL ? -1 : metadata_value(metadata);
+    const kal_type_forms *forms = NULL;
+
+    if (len < 0)
+        return false;
+    const char *value = metadata + METADATA_HEAD;
+    pthread_once(&once, keep_plain);
+    uint32_t at = hash_text(value, (size_t)len);
+    while ((forms = atomic_load_explicit(&by_arrow[at], memory_order_acquire)) != NULL) {
+        if (forms->arrow_metadata_bytes == METADATA_HEAD + (uint32_t)len &&
+            memcmp(forms->sql, value, (size_t)len) == 0) {
+            bool same = strcmp(forms->arrow_format, format) == 0;
+            count(same);
+            *type_out = forms->type;
+            return same;
+        }
+        at = (at + 1) % INDEX_SLOTS;
+    }
+    count(false);
+    return false;
+}
+
+/* A name that is not kept: as it is written in SQL, where DuckDB's names are aliases. */
+static bool parse_duckdb(kal_bytes name, kal_type *type_out)
+{
+    unsigned dim = 0;
+    int end = 0;
+    char text[KAL_TYPE_NAME_BYTES];
+
+    if (name.len >= sizeof text)
+        return false;
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+    if (sscanf(text, "FLOAT[%u]%n", &dim, &end) == 1 && end == (int)name.len) {
+        *type_out = kal_type_embedding(dim);
+        return kal_type_valid(*type_out);
+    }
+    return kal_type_parse(name, type_out, NULL) == KAL_OK;
+}
+
+bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out)
+{
+    const kal_type_forms *forms = NULL;
+
+    if (name.len == 0 || name.len >= KAL_TYPE_NAME_BYTES)
+        return false;
+    pthread_once(&once, keep_plain);
+    uint32_t at = hash_text((const char *)name.ptr, name.len);
+    while ((forms = atomic_load_explicit(&by_duckdb[at], memory_order_acquire)) != NULL) {
+        if (strlen(forms->duckdb) == name.len && memcmp(forms->duckdb, name.ptr, name.len) == 0) {
+            count(true);
+            *type_out = forms->type;
+            return true;
+        }
+        at = (at + 1) % INDEX_SLOTS;
+    }
+    count(false);
+    return parse_duckdb(name, type_out);
+}
+
+/* ---- settings, telling ---- */
+
+void kal_type_cache_set_size(size_t size)
+{
+    atomic_store(&capacity, size);
+}
+
+kal_type_cache_stats kal_type_cache_get_stats(void)
+{
+    kal_type_cache_stats stats = {.capacity = atomic_load(&capacity)};
+
+    pthread_once(&once, keep_plain);
+    pthread_mutex_lock(&tallies_lock);
+    stats.hits = ended.hits;
+    stats.misses = ended.misses;
+    for (const tally *t = tallies; t != NULL; t = t->next) {
+        stats.hits += atomic_load_explicit(&t->hits, memory_order_relaxed);
+        stats.misses += atomic_load_explicit(&t->misses, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&tallies_lock);
+    stats.size = KAL_TYPE_COUNT - 2 + atomic_load(&interned);
+    return stats;
+}
