@@ -44,18 +44,23 @@ typedef enum kal_table_fate {
 
 /* What the schema cache keeps with a table. */
 typedef struct kal_cache_entry {
-    /* Read without a lock at each look-up: a slot may answer until then, by the cache's seconds; 0:
-     * ask the index. */
+    /* What each look-up reads, without a lock. good_until_s: a slot may answer until then, by the
+     * cache's seconds; 0: ask the index. */
     _Atomic uint32_t good_until_s;
-    _Atomic uint32_t expires_s;     /* by cache_ttl_seconds; KAL_CACHE_NO_LIMIT: never */
-    _Atomic bool was_used;          /* since the hand of CLOCK passed */
-    _Atomic uint64_t uses;          /* look-ups, about: who is read often is loaded at start */
-    uint64_t name_hash;             /* constant once it is known */
+    _Atomic bool was_used; /* since the hand of CLOCK passed */
+    uint8_t ns_len;        /* the next five: constant once it is known */
+    uint8_t name_len;
+    const uint8_t *ns;   /* the definition's */
+    const uint8_t *name; /* likewise */
+    uint64_t name_hash;
     struct kal_schema_cache *cache; /* NULL: not known there */
-    struct kal_table *next_by_name; /* chain of the index; under the name shard's lock */
-    struct kal_table *next_by_id;   /* likewise, the id shard's */
-    kal_list clock;                 /* under the name shard's lock, as the next one */
-    bool is_held;                   /* by a reference of the cache's own */
+    _Atomic uint64_t uses;          /* look-ups, about: who is read often is loaded at start */
+    _Atomic uint32_t expires_s;     /* by cache_ttl_seconds; KAL_CACHE_NO_LIMIT: never */
+    bool is_held;                   /* by a reference of the cache's own; as the next two under the
+                                       name shard's lock */
+    kal_list clock;
+    struct kal_table *next_by_name; /* chain of the index */
+    struct kal_table *next_by_id;   /* likewise, under the id shard's lock */
 } kal_cache_entry;
 
 #define KAL_CACHE_NO_LIMIT UINT32_MAX

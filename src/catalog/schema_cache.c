@@ -181,8 +181,9 @@ static kal_table **id_bucket(kal_schema_cache *cache, uint32_t table_id)
 
 static inline bool is_named(const kal_table *table, kal_bytes ns, kal_bytes name)
 {
-    return kal_bytes_equal(table->def->table_name, name) &&
-           kal_bytes_equal(table->def->namespace_id, ns);
+    const kal_cache_entry *e = &table->cached;
+    return kal_slot_same_text(kal_bytes_of(e->name, e->name_len), name) &&
+           kal_slot_same_text(kal_bytes_of(e->ns, e->ns_len), ns);
 }
 
 /* false: whoever gave back the last reference is about to free it. */
@@ -568,9 +569,16 @@ void kal_schema_cache_validated(kal_catalog_worker *worker, kal_table *table)
 /* Before the table can be found. */
 static void prepare(kal_schema_cache *cache, kal_table *table)
 {
+    const kal_table_definition *def = table->def;
     kal_cache_entry *e = &table->cached;
+    KAL_ASSERT(def->namespace_id.len <= KAL_NAME_BYTES_MAX);
+    KAL_ASSERT(def->table_name.len <= KAL_NAME_BYTES_MAX);
     e->cache = cache;
-    e->name_hash = kal_slot_hash(table->def->namespace_id, table->def->table_name);
+    e->ns = def->namespace_id.ptr;
+    e->ns_len = (uint8_t)def->namespace_id.len;
+    e->name = def->table_name.ptr;
+    e->name_len = (uint8_t)def->table_name.len;
+    e->name_hash = kal_slot_hash(def->namespace_id, def->table_name);
     e->expires_s = expiry(cache, table);
     kal_list_init(&e->clock);
 }

@@ -50,33 +50,51 @@ static inline uint32_t kal_slot_tag(uint64_t name_hash)
     return (uint32_t)(name_hash >> 32);
 }
 
-/* The hash of "ns.name", short texts: the words of the text multiplied into each other. */
-static inline uint64_t kal_slot_mix(uint64_t a, uint64_t b)
+/* ---- names: short texts, hashed and compared by their words, without a call ---- */
+
+/* All of up to 7 bytes. */
+static inline uint64_t kal_slot_word(const uint8_t *p, size_t len)
 {
-    kal_u128 product = (kal_u128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    if (len >= 4)
+        return kal_load_le32(p) | (uint64_t)kal_load_le32(p + len - 4) << 32;
+    return len == 0 ? 0 : (uint64_t)p[0] | (uint64_t)p[len / 2] << 8 | (uint64_t)p[len - 1] << 16;
 }
 
-static inline uint64_t kal_slot_hash_text(kal_bytes text, uint64_t seed)
+/* All words, each with a factor of its own, so that they are multiplied side by side; the last one
+ * overlaps the one before. */
+static inline uint64_t kal_slot_hash_text(kal_bytes text, uint64_t factor)
 {
-    const uint64_t MULTIPLIER = UINT64_C(0x9E3779B97F4A7C15);
-    const uint8_t *p = text.ptr;
-    size_t left = text.len;
-    uint64_t hash = seed ^ text.len;
-    uint64_t last = 0;
-
-    for (; left > 8; left -= 8, p += 8)
-        hash = kal_slot_mix(hash ^ kal_load_le64(p), MULTIPLIER);
-    if (left >= 4)
-        last = kal_load_le32(p) | (uint64_t)kal_load_le32(p + left - 4) << 32;
-    else if (left > 0)
-        last = (uint64_t)p[0] | (uint64_t)p[left / 2] << 8 | (uint64_t)p[left - 1] << 16;
-    return kal_slot_mix(hash ^ last, MULTIPLIER ^ UINT64_C(0x5851F42D4C957F2D));
+    const uint64_t STEP = UINT64_C(0x9E3779B97F4A7C16); /* even: factors stay odd */
+    uint64_t sum = text.len * factor;
+    if (text.len < 8)
+        return sum + kal_slot_word(text.ptr, text.len) * (factor + STEP);
+    for (size_t at = 0; at + 8 < text.len; at += 8) {
+        factor += STEP;
+        uint64_t word = kal_load_le64(text.ptr + at);
+        sum += (word ^ word >> 32) * factor;
+    }
+    uint64_t last = kal_load_le64(text.ptr + text.len - 8);
+    return sum + (last ^ last >> 32) * (factor + STEP);
 }
 
 static inline uint64_t kal_slot_hash(kal_bytes ns, kal_bytes name)
 {
-    return kal_slot_hash_text(name, kal_slot_hash_text(ns, UINT64_C(0x2545F4914F6CDD1D)));
+    uint64_t sum = kal_slot_hash_text(ns, UINT64_C(0xD6E8FEB86659FD93)) ^
+                   kal_slot_hash_text(name, UINT64_C(0x2545F4914F6CDD1D));
+    kal_u128 product = (kal_u128)sum * UINT64_C(0x9FB21C651E98DF25);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline bool kal_slot_same_text(kal_bytes a, kal_bytes b)
+{
+    if (a.len != b.len)
+        return false;
+    if (a.len < 8)
+        return kal_slot_word(a.ptr, a.len) == kal_slot_word(b.ptr, b.len);
+    uint64_t differs = kal_load_le64(a.ptr + a.len - 8) ^ kal_load_le64(b.ptr + a.len - 8);
+    for (size_t at = 0; at + 8 < a.len; at += 8)
+        differs |= kal_load_le64(a.ptr + at) ^ kal_load_le64(b.ptr + at);
+    return differs == 0;
 }
 
 #endif

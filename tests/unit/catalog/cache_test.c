@@ -268,16 +268,16 @@ static void full(void **state)
     kal_cache_stats before = stats(f);
     kal_table *table = NULL;
     uint32_t ids[TABLES];
-    char name[16];
+    char name[32]; /* alike at both ends */
 
     (void)state;
     for (int i = 0; i < TABLES; i++) {
-        snprintf(name, sizeof name, "t%d", i);
+        snprintf(name, sizeof name, "tenant_%05d_messages", i);
         create(f, name, NULL, kal_value_bigint(0));
     }
     for (int round = 0; round < 4; round++) {
         for (int i = 0; i < TABLES; i++) {
-            snprintf(name, sizeof name, "t%d", i);
+            snprintf(name, sizeof name, "tenant_%05d_messages", i);
             must(look(f, name, &table), NULL);
             assert_true(kal_bytes_equal(table->def->table_name, kal_cstr(name)));
             ids[i] = table->def->table_id;
