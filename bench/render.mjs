@@ -3,8 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { here, root } from "./lib.mjs";
 
-const TITLES = { alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows" };
-const PEERS = /^(PostgreSQL|DuckDB|HTTP)/;
+const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows" };
+const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET)/;
 
 const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));
 
@@ -23,6 +23,8 @@ function section(name) {
     const { machine: m } = result;
     const rows = Object.entries(result.figures).map(([what, f]) =>
         `| ${what} | ${number(f.cpu_us)} (${number(f.cpu_us_min)}–${number(f.cpu_us_max)}) | ${number(f.per_second)} | ${number(f.latency_ms)} | ${number(f.p99_ms)} | ${ratio(what, result.figures)} |`);
+    const inside = Object.entries(result.inside ?? {}).map(([what, v]) => `| ${what} | ${number(v)} |`);
+    const more = inside.length ? `| inside the process | CPU or size |\n|---|---|\n${inside.join("\n")}\n\n` : "";
     const remark = join(here, "remarks", `${name}.md`);
     return `## ${TITLES[name]}
 
@@ -32,7 +34,7 @@ ${result.what}. ${result.note}.
 |---|---|---|---|---|---|
 ${rows.join("\n")}
 
-${existsSync(remark) ? readFileSync(remark, "utf8").trim() + "\n\n" : ""}Measured ${result.date}: ${m.processor}, ${m.cores} cores, ${m.memory_gib} GiB, Linux ${m.kernel}; load average before: ${m.load_before}.
+${more}${existsSync(remark) ? readFileSync(remark, "utf8").trim() + "\n\n" : ""}Measured ${result.date}: ${m.processor}, ${m.cores} cores, ${m.memory_gib} GiB, Linux ${m.kernel}; load average before: ${m.load_before}.
 `;
 }
 

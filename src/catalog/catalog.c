@@ -130,7 +130,7 @@ static kal_status open_catalog(kal_catalog *c, kal_error *err)
     KAL_TRY(kal_users_load(c, err));
     KAL_TRY(bring_up_to_date(c, is_new, err));
     kal_schema_cache_tick(c->cache, seconds_of(c));
-    kal_system_tables_warm(c);
+    KAL_TRY(kal_system_tables_warm(c, err));
     kal_popular_load(c);
     return KAL_OK;
 }

@@ -78,9 +78,10 @@ typedef struct kal_table {
     kal_arena arena;                                 /* owns all of the above */
     kal_catalog *catalog;                            /* borrowed */
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
+    _Atomic(struct kal_table_note *) note;           /* see kal_table_note_get(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
     _Atomic uint32_t refs;
-    uint32_t bytes;         /* of memory, without row_versions */
+    uint32_t bytes;         /* of memory, without row_versions and note */
     kal_cache_entry cached; /* the schema cache's */
 } kal_table;
 
@@ -94,6 +95,18 @@ void kal_table_release(kal_table *table); /* NULL is allowed */
 KAL_MUST_CHECK kal_status kal_table_row_open(kal_table *table, const kal_kv_snapshot *snapshot,
                                              kal_bytes bytes, bool cached_only, kal_row *row_out,
                                              kal_error *err);
+
+/* A text that follows from this version alone, kept with it by whoever made it first (exec: the
+ * answer of DESCRIBE), and a number that goes with it. */
+typedef struct kal_table_note {
+    uint64_t number;
+    size_t len;
+    uint8_t text[];
+} kal_table_note;
+/* NULL: there is none yet. Lives as long as the table. */
+const kal_table_note *kal_table_note_get(const kal_table *table);
+/* Unless there is one. */
+void kal_table_note_set(kal_table *table, kal_bytes text, uint64_t number);
 
 /* ---- opening ---- */
 

@@ -211,6 +211,6 @@ void kal_popular_load(kal_catalog *c);
 /* Takes the system tables' definitions over into the store where they are new or changed. */
 KAL_MUST_CHECK kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err);
 /* Puts them into the cache. */
-void kal_system_tables_warm(kal_catalog *c);
+KAL_MUST_CHECK kal_status kal_system_tables_warm(kal_catalog *c, kal_error *err);
 
 #endif

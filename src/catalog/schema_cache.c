@@ -26,7 +26,6 @@ typedef struct name_shard {
     alignas(LINE_BYTES) pthread_mutex_t lock;
     kal_table **buckets; /* owned; chained by cached.next_by_name */
     kal_list clock;      /* tables that the cache keeps, the next candidate first */
-    uint64_t bytes;      /* of these */
     uint64_t evictions;
 } name_shard;
 
@@ -271,6 +270,7 @@ static void forget_id(kal_schema_cache *cache, kal_table *table)
 static void free_table(kal_table *table)
 {
     kal_row_versions_free(table);
+    free(atomic_load(&table->note));
     kal_arena_release(&table->arena);
     free(table);
 }
@@ -333,7 +333,6 @@ static void keep(kal_schema_cache *cache, name_shard *shard, kal_table *table)
     kal_table_retain(table);
     e->is_held = true;
     kal_list_push_back(&shard->clock, &e->clock);
-    shard->bytes += table->bytes;
     atomic_fetch_add(&cache->kept, 1);
     atomic_store_explicit(&e->was_used, true, memory_order_relaxed);
     atomic_store_explicit(&e->good_until_s, is_cacheable(table) ? e->expires_s : 0,
@@ -341,14 +340,13 @@ static void keep(kal_schema_cache *cache, name_shard *shard, kal_table *table)
 }
 
 /* The cache's reference is the caller's then; NULL when it had none. */
-static kal_table *let_go(kal_schema_cache *cache, name_shard *shard, kal_table *table)
+static kal_table *let_go(kal_schema_cache *cache, kal_table *table)
 {
     kal_cache_entry *e = &table->cached;
     if (!e->is_held)
         return NULL;
     e->is_held = false;
     kal_list_remove(&e->clock);
-    shard->bytes -= table->bytes;
     atomic_fetch_sub(&cache->kept, 1);
     atomic_store_explicit(&e->good_until_s, 0, memory_order_relaxed);
     return table;
@@ -363,7 +361,7 @@ static kal_table *examine_one(kal_schema_cache *cache, name_shard *shard)
     if (!is_pinned(table) &&
         !atomic_exchange_explicit(&table->cached.was_used, false, memory_order_relaxed)) {
         shard->evictions++;
-        return let_go(cache, shard, table);
+        return let_go(cache, table);
     }
     kal_list_remove(&table->cached.clock);
     kal_list_push_back(&shard->clock, &table->cached.clock);
@@ -392,7 +390,7 @@ void kal_schema_cache_close(kal_schema_cache *cache)
         while (!kal_list_empty(&shard->clock)) {
             kal_table *table = KAL_CONTAINER_OF(shard->clock.next, kal_table, cached.clock);
             pthread_mutex_lock(&shard->lock);
-            kal_table *kept = let_go(cache, shard, table);
+            kal_table *kept = let_go(cache, table);
             pthread_mutex_unlock(&shard->lock);
             KAL_ASSERT(kept->refs == 1); /* nobody else holds it */
             kal_table_release(kept);
@@ -591,14 +589,13 @@ static bool is_same_version(const kal_table *a, const kal_table *b)
 
 /* Puts `table` in the place of `old` (or of nothing); the shard is locked. Returns the reference to
  * old that the cache had. */
-static kal_table *take_place(kal_schema_cache *cache, name_shard *shard, kal_table *old,
-                             kal_table *table)
+static kal_table *take_place(kal_schema_cache *cache, kal_table *old, kal_table *table)
 {
     kal_table *kept = NULL;
     if (old != NULL) {
         atomic_store(&old->fate, KAL_TABLE_REPLACED);
         unlink_name(cache, old);
-        kept = let_go(cache, shard, old);
+        kept = let_go(cache, old);
     }
     link_name(cache, table);
     return kept;
@@ -617,7 +614,7 @@ static kal_table *make_known(kal_schema_cache *cache, kal_table *table)
                                       table->def->table_name);
     bool is_known = old != NULL && is_same_version(old, table);
     if (!is_known)
-        old_kept = take_place(cache, shard, old, table);
+        old_kept = take_place(cache, old, table);
     keep(cache, shard, is_known ? old : table);
     pthread_mutex_unlock(&shard->lock);
     if (is_known) {
@@ -670,7 +667,7 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
     if (table != NULL) {
         atomic_store(&table->fate, fate);
         unlink_name(cache, table);
-        kept = let_go(cache, shard, table);
+        kept = let_go(cache, table);
     }
     pthread_mutex_unlock(&shard->lock);
     if (table != NULL)
@@ -707,6 +704,18 @@ void kal_schema_cache_each(kal_schema_cache *cache, kal_cache_visit visit, void 
     }
 }
 
+/* The shard is locked. */
+static uint64_t kept_bytes(const name_shard *shard)
+{
+    uint64_t bytes = 0;
+    KAL_LIST_FOR_EACH (link, &shard->clock) {
+        const kal_table *table = KAL_CONTAINER_OF(link, kal_table, cached.clock);
+        const kal_table_note *note = kal_table_note_get(table);
+        bytes += table->bytes + (note == NULL ? 0 : sizeof *note + note->len);
+    }
+    return bytes;
+}
+
 static void sum_tallies(kal_schema_cache *cache, uint64_t sums[TALLIES])
 {
     pthread_mutex_lock(&cache->workers_lock);
@@ -735,7 +744,7 @@ kal_cache_stats kal_schema_cache_stats(kal_schema_cache *cache)
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         pthread_mutex_lock(&cache->names[i].lock);
         stats.evictions += cache->names[i].evictions;
-        stats.bytes += cache->names[i].bytes;
+        stats.bytes += kept_bytes(&cache->names[i]);
         pthread_mutex_unlock(&cache->names[i].lock);
     }
     return stats;

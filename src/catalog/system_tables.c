@@ -142,17 +142,18 @@ kal_status kal_system_tables_store(kal_catalog_change *change, kal_error *err)
     return KAL_OK;
 }
 
-void kal_system_tables_warm(kal_catalog *c)
+kal_status kal_system_tables_warm(kal_catalog *c, kal_error *err)
 {
-    kal_error err = KAL_ERROR_INIT;
     for (uint32_t id = KAL_SYSTEM_NONE + 1; id < KAL_SYSTEM_TABLE_END; id++) {
         kal_table *table = NULL;
         kal_status status =
             kal_table_store_load(c, kal_system_table_namespace((kal_system_table)id),
-                                 kal_system_table_name((kal_system_table)id), &table, &err);
-        if (status != KAL_OK) /* it was written or compared a moment ago */
-            kal_die("cannot read the definition of system table %s: %s", TABLES[id].name,
-                    err.message);
+                                 kal_system_table_name((kal_system_table)id), &table, err);
+        if (status == KAL_NOT_FOUND) /* it was written or compared a moment ago */
+            return kal_error_set(err, KAL_CORRUPT, "the definition of system table %s is gone",
+                                 TABLES[id].name);
+        KAL_TRY(status);
         kal_schema_cache_put(c->cache, table);
     }
+    return KAL_OK;
 }

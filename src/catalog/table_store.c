@@ -179,6 +179,25 @@ kal_status kal_catalog_table_history(kal_catalog *c, const kal_kv_snapshot *snap
 
 /* ---- table objects ---- */
 
+const kal_table_note *kal_table_note_get(const kal_table *table)
+{
+    return atomic_load_explicit(&table->note, memory_order_acquire);
+}
+
+void kal_table_note_set(kal_table *table, kal_bytes text, uint64_t number)
+{
+    kal_table_note *none = NULL;
+    kal_table_note *note = malloc(sizeof *note + text.len); /* owned by the table */
+
+    if (note == NULL)
+        kal_die("out of memory: note of a table");
+    note->number = number;
+    note->len = text.len;
+    memcpy(note->text, text.ptr, text.len);
+    if (!atomic_compare_exchange_strong(&table->note, &none, note))
+        free(note);
+}
+
 static size_t layout_bytes(const kal_table_definition *def)
 {
     return def->column_count * (sizeof(kal_row_column) + sizeof(kal_row_variable)) + 64;

@@ -96,6 +96,24 @@ static kal_status describe_columns(kal_run *run, const kal_table_definition *def
     return end_result(run, status);
 }
 
+/* The answer is kept with the table's version, from which alone it follows. */
+static kal_status describe_now(kal_run *run, kal_table *table, kal_error *err)
+{
+    const kal_table_note *note = kal_table_note_get(table);
+    kal_status status = KAL_OK;
+
+    if (note != NULL) {
+        kal_result_again(run->result, kal_bytes_of(note->text, note->len), note->number);
+        return KAL_OK;
+    }
+    kal_result_begin(run->result, DESCRIBE, KAL_ARRAY_LEN(DESCRIBE));
+    for (uint32_t i = 0; i < table->def->column_count && status == KAL_OK; i++)
+        status = describe_column(run, table->def, &table->def->columns[i], err);
+    if (status == KAL_OK)
+        kal_table_note_set(table, kal_result_written(run->result), table->def->column_count);
+    return end_result(run, status);
+}
+
 static kal_status history_row(kal_run *run, const kal_schema_version *v, kal_error *err)
 {
     kal_buf changes; /* owned */
@@ -215,7 +233,9 @@ kal_status kal_run_describe(kal_run *run, kal_error *err)
     KAL_TRY(kal_run_table(run, &s->table, &table, err));
     if (s->at_version)
         return describe_at_version(run, table, err);
-    return s->history ? describe_history(run, table, err) : describe_columns(run, table->def, err);
+    if (s->history)
+        return describe_history(run, table, err);
+    return describe_now(run, table, err);
 }
 
 kal_status kal_run_show_create_table(kal_run *run, kal_error *err)

@@ -73,6 +73,11 @@ void kal_result_begin(kal_result *r, const kal_result_column *columns, size_t co
 KAL_MUST_CHECK kal_status kal_result_row(kal_result *r, const kal_value *values, size_t count,
                                          kal_error *err);
 void kal_result_end(kal_result *r);
+/* Schema and rows as written so far, before kal_result_end(): to be written again later. Borrowed
+ * from the body until it changes. */
+kal_bytes kal_result_written(const kal_result *r);
+/* A whole result out of such a text. */
+void kal_result_again(kal_result *r, kal_bytes written, uint64_t row_count);
 /* A result without rows: DDL, and DML without RETURNING. */
 void kal_result_message(kal_result *r, uint64_t row_count, const char *format, ...)
     KAL_PRINTF(3, 4);

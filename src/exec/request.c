@@ -485,6 +485,8 @@ static kal_status run_inline(kal_exec_job *job, kal_error *err)
     if (status == KAL_OK && statement->kind == KAL_STMT_SELECT) {
         statement_open_view(&job->own);
         status = kal_run_select(&job->own.run, err);
+    } else if (status == KAL_OK && statement->kind == KAL_STMT_DESCRIBE_TABLE) {
+        status = kal_run_describe(&job->own.run, err);
     } else if (status == KAL_OK) {
         status = write_inline(job, err);
         if (status == KAL_END)
@@ -503,7 +505,10 @@ static bool is_short(const kal_exec_request *request)
 static bool may_run_inline(const kal_exec_job *job)
 {
     const kal_sql_statement *s = job->statements[0];
-    return job->statement_count == 1 && (s->kind == KAL_STMT_SELECT || is_dml(s));
+    /* Of a table as it is: from memory, unlike its history. */
+    bool describes = s->kind == KAL_STMT_DESCRIBE_TABLE && s->not_built == NULL &&
+                     !s->table.history && !s->table.at_version;
+    return job->statement_count == 1 && (s->kind == KAL_STMT_SELECT || is_dml(s) || describes);
 }
 
 static void start(kal_exec_job *job)

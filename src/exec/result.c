@@ -1,11 +1,13 @@
 /*
  * result.c: the JSON of replies: results with rows or a message, and errors.
  */
+#include "base/assert.h"
 #include "exec/exec_internal.h"
 #include "types/json.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void write_flags(const kal_result_column *column, kal_json_writer *w)
 {
@@ -80,18 +82,48 @@ void kal_result_end(kal_result *r)
     finish(r, NULL);
 }
 
+/* What a result begins with, behind a comma perhaps. */
+static const char OPENING[] = "{\"schema\":";
+
+kal_bytes kal_result_written(const kal_result *r)
+{
+    size_t start = r->start + (r->body->ptr[r->start] == ',') + sizeof OPENING - 1;
+    return kal_bytes_of(r->body->ptr + start, r->body->len - start);
+}
+
+void kal_result_again(kal_result *r, kal_bytes written, uint64_t row_count)
+{
+    r->start = r->body->len;
+    r->json_start = r->json;
+    r->row_count = row_count;
+    kal_json_begin_object(&r->json);
+    kal_json_key(&r->json, "schema");
+    kal_json_raw(&r->json, written); /* the member "rows" too, but for its closing bracket */
+    kal_buf_append_byte(r->body, ']');
+    finish(r, NULL);
+}
+
 void kal_result_message(kal_result *r, uint64_t row_count, const char *format, ...)
 {
-    char message[KAL_ERROR_MESSAGE_BYTES];
+    char short_message[KAL_ERROR_MESSAGE_BYTES];
+    char *message = short_message;
     va_list args;
 
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    int len = vsnprintf(short_message, sizeof short_message, format, args);
     va_end(args);
+    if (len >= (int)sizeof short_message) { /* of an ALTER TABLE with many changes */
+        va_start(args, format);
+        if (vasprintf(&message, format, args) < 0)
+            kal_die("out of memory: message");
+        va_end(args);
+    }
     kal_result_begin(r, NULL, 0);
     r->row_count = row_count;
     kal_json_end_array(&r->json);
     finish(r, message);
+    if (message != short_message)
+        free(message);
 }
 
 void kal_result_restart(kal_result *r)

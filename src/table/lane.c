@@ -315,6 +315,13 @@ static void put_heads(group *g)
     }
 }
 
+/* While closing there is no task to wake any more, and kal_tables_close() syncs itself. */
+static void sync_later(kal_tables *t)
+{
+    if (t->task != NULL)
+        kal_task_wake_at(t->task, t->sync_due_ns);
+}
+
 static kal_status write_batch(group *g, bool sync, kal_error *err)
 {
     kal_tables *t = g->tables;
@@ -330,7 +337,7 @@ static kal_status write_batch(group *g, bool sync, kal_error *err)
         t->unsynced = true;
         t->sync_due_ns =
             kal_clock_mono_ns(t->clock) + t->options.sync_interval_ms * UINT64_C(1000000);
-        kal_task_wake_at(t->task, t->sync_due_ns);
+        sync_later(t);
     }
     return KAL_OK;
 }
@@ -417,7 +424,7 @@ static void sync_if_due(kal_tables *t)
     else
         t->sync_due_ns += t->options.sync_interval_ms * UINT64_C(1000000);
     if (t->unsynced)
-        kal_task_wake_at(t->task, t->sync_due_ns);
+        sync_later(t);
 }
 
 kal_step kal_lane_step(void *context)

@@ -105,7 +105,7 @@ struct kal_tables {
     kal_sched *sched;
     const kal_clock *clock;
     kal_tables_options options;
-    kal_task *task;
+    kal_task *task; /* owned; NULL while closing */
 
     pthread_mutex_t lock; /* protects queue, queue_bytes, closing */
     kal_list queue;

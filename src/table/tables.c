@@ -57,6 +57,7 @@ void kal_tables_close(kal_tables *tables)
     tables->closing = true;
     pthread_mutex_unlock(&tables->lock);
     kal_task_stop(tables->task);
+    tables->task = NULL;
     while (kal_lane_step(tables) == KAL_STEP_AGAIN)
         ;
     if (tables->unsynced && kal_kv_sync(tables->kv, &err) != KAL_OK)

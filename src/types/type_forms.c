@@ -21,6 +21,7 @@ static forms_slot by_duckdb[INDEX_SLOTS];
 static _Atomic size_t capacity = KAL_TYPE_CACHE_SIZE_DEFAULT;
 static _Atomic size_t interned; /* types with parameters */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic bool ready; /* keep_plain() is done */
 
 /* ---- counting ---- */
 
@@ -35,7 +36,8 @@ static pthread_mutex_t tallies_lock = PTHREAD_MUTEX_INITIALIZER; /* protects the
 static tally *tallies;
 static tally ended; /* of threads that are gone */
 static pthread_key_t tally_key;
-static _Thread_local tally *own;
+/* The model that costs no call: this is never part of a library that is loaded later. */
+static _Thread_local tally *own __attribute__((tls_model("initial-exec")));
 
 static void end_tally(void *of_thread)
 {
@@ -73,6 +75,36 @@ static inline void count(bool hit)
     _Atomic uint64_t *counter = hit ? &t->hits : &t->misses;
     uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
+/* ---- texts as numbers ---- */
+
+/* A text of at most 16 bytes is its length, its first and its last 8 bytes, which overlap; none of
+ * ours is longer. */
+enum { WORDS_BYTES_MAX = 16 };
+
+static inline struct kal_text_words words_of(const char *text, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    if (len >= 8)
+        return (struct kal_text_words){kal_load_le64(bytes), kal_load_le64(bytes + len - 8), len};
+    if (len >= 4)
+        return (struct kal_text_words){kal_load_le32(bytes), kal_load_le32(bytes + len - 4), len};
+    if (len == 0)
+        return (struct kal_text_words){0};
+    return (struct kal_text_words){bytes[0], (uint64_t)bytes[len / 2] << 8 | bytes[len - 1], len};
+}
+
+static inline bool same_words(const struct kal_text_words *a, const struct kal_text_words *b)
+{
+    return a->head == b->head && a->tail == b->tail && a->len == b->len;
+}
+
+static inline uint32_t hash_words(const struct kal_text_words *w)
+{
+    return (uint32_t)(((w->tail * 3 ^ w->head ^ w->len << 56) * UINT64_C(0x9E3779B97F4A7C15)) >>
+                      48) %
+           INDEX_SLOTS;
 }
 
 /* ---- computing ---- */
@@ -121,20 +153,11 @@ static void compute(kal_type type, kal_type_forms *out)
     kal_type_duckdb_name(type, out->duckdb);
     arrow_format(type, out->arrow_format);
     out->arrow_metadata_bytes = arrow_metadata(out->sql, out->arrow_metadata);
+    out->sql_words = words_of(out->sql, strlen(out->sql));
+    out->duckdb_words = words_of(out->duckdb, strlen(out->duckdb));
 }
 
 /* ---- recognising texts ---- */
-
-/* By the length and the last bytes, where names with parameters differ. */
-static inline uint32_t hash_text(const char *text, size_t len)
-{
-    uint64_t tail = 0;
-    if (len >= sizeof tail)
-        memcpy(&tail, text + len - sizeof tail, sizeof tail);
-    else
-        memcpy(&tail, text, len);
-    return (uint32_t)(((tail ^ len) * UINT64_C(0x9E3779B97F4A7C15)) >> 48) % INDEX_SLOTS;
-}
 
 /* Where the SQL form stands in metadata of our making. */
 enum { METADATA_HEAD = 3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY - 1 };
@@ -154,7 +177,7 @@ static inline int32_t metadata_value(const char *metadata)
             0)
         return -1;
     memcpy(&value_bytes, metadata + METADATA_HEAD - sizeof(int32_t), sizeof value_bytes);
-    return value_bytes < KAL_TYPE_NAME_BYTES ? value_bytes : -1;
+    return value_bytes <= WORDS_BYTES_MAX ? value_bytes : -1;
 }
 
 static void index_put(forms_slot *index, uint32_t at, const kal_type_forms *forms)
@@ -175,9 +198,9 @@ static bool is_read_back(kal_type type)
 static void make_findable(const kal_type_forms *forms)
 {
     if (forms->type.tag != KAL_TYPE_NULL)
-        index_put(by_arrow, hash_text(forms->sql, strlen(forms->sql)), forms);
-    if (is_read_back(forms->type))
-        index_put(by_duckdb, hash_text(forms->duckdb, strlen(forms->duckdb)), forms);
+        index_put(by_arrow, hash_words(&forms->sql_words), forms);
+    if (is_read_back(forms->type) && forms->duckdb_words.len <= WORDS_BYTES_MAX)
+        index_put(by_duckdb, hash_words(&forms->duckdb_words), forms);
 }
 
 /* ---- keeping ---- */
@@ -206,6 +229,13 @@ static void keep_plain(void)
         if (tag != KAL_TYPE_DECIMAL && tag != KAL_TYPE_EMBEDDING)
             keep(&plain[tag], kal_type_of((kal_type_tag)tag));
     }
+    atomic_store_explicit(&ready, true, memory_order_release);
+}
+
+static inline void get_ready(void)
+{
+    if (KAL_UNLIKELY(!atomic_load_explicit(&ready, memory_order_acquire)))
+        pthread_once(&once, keep_plain);
 }
 
 static inline forms_slot *slot_of(kal_type type)
@@ -230,7 +260,7 @@ static bool take_place(void)
 
 static const kal_type_forms *meet(kal_type type, forms_slot *slot, kal_type_forms *scratch)
 {
-    pthread_once(&once, keep_plain);
+    get_ready();
     const kal_type_forms *known = atomic_load_explicit(slot, memory_order_acquire);
     count(known != NULL);
     if (known != NULL) /* plain ones, at the first call */
@@ -255,6 +285,14 @@ const kal_type_forms *kal_type_forms_of(kal_type type, kal_type_forms *scratch)
     return known;
 }
 
+/* Short texts: a loop beats a call. */
+static inline bool same_text(const char *a, const char *b)
+{
+    while (*a == *b && *a != '\0')
+        a++, b++;
+    return *a == *b;
+}
+
 bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_out)
 {
     int32_t len = metadata == NULL ? -1 : metadata_value(metadata);
@@ -262,13 +300,12 @@ bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_
 
     if (len < 0)
         return false;
-    const char *value = metadata + METADATA_HEAD;
-    pthread_once(&once, keep_plain);
-    uint32_t at = hash_text(value, (size_t)len);
+    struct kal_text_words words = words_of(metadata + METADATA_HEAD, (size_t)len);
+    get_ready();
+    uint32_t at = hash_words(&words);
     while ((forms = atomic_load_explicit(&by_arrow[at], memory_order_acquire)) != NULL) {
-        if (forms->arrow_metadata_bytes == METADATA_HEAD + (uint32_t)len &&
-            memcmp(forms->sql, value, (size_t)len) == 0) {
-            bool same = strcmp(forms->arrow_format, format) == 0;
+        if (same_words(&forms->sql_words, &words)) {
+            bool same = same_text(forms->arrow_format, format);
             count(same);
             *type_out = forms->type;
             return same;
@@ -303,10 +340,12 @@ bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out)
 
     if (name.len == 0 || name.len >= KAL_TYPE_NAME_BYTES)
         return false;
-    pthread_once(&once, keep_plain);
-    uint32_t at = hash_text((const char *)name.ptr, name.len);
-    while ((forms = atomic_load_explicit(&by_duckdb[at], memory_order_acquire)) != NULL) {
-        if (strlen(forms->duckdb) == name.len && memcmp(forms->duckdb, name.ptr, name.len) == 0) {
+    struct kal_text_words words = words_of((const char *)name.ptr, name.len);
+    get_ready();
+    uint32_t at = hash_words(&words);
+    while (name.len <= WORDS_BYTES_MAX &&
+           (forms = atomic_load_explicit(&by_duckdb[at], memory_order_acquire)) != NULL) {
+        if (same_words(&forms->duckdb_words, &words)) {
             count(true);
             *type_out = forms->type;
             return true;
@@ -328,7 +367,7 @@ kal_type_cache_stats kal_type_cache_get_stats(void)
 {
     kal_type_cache_stats stats = {.capacity = atomic_load(&capacity)};
 
-    pthread_once(&once, keep_plain);
+    get_ready();
     pthread_mutex_lock(&tallies_lock);
     stats.hits = ended.hits;
     stats.misses = ended.misses;

@@ -28,6 +28,12 @@ typedef struct kal_type_forms {
     /* One pair, as the Arrow C data interface encodes metadata: kalam_data_type = the SQL form. */
     char arrow_metadata[3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY + KAL_TYPE_NAME_BYTES];
     uint32_t arrow_metadata_bytes;
+    /* For recognising: the texts as numbers. */
+    struct kal_text_words {
+        uint64_t head;
+        uint64_t tail;
+        uint64_t len;
+    } sql_words, duckdb_words;
 } kal_type_forms;
 
 /* The forms of a valid type; scratch is filled and returned when the cache is full. */

@@ -7,7 +7,7 @@
  * each history follows from its number; after each step rows and definition are compared with the
  * model, at the end all versions too.
  *
- *   history_sim [COUNT [FIRST]]      KAL_TEST_SEED=n runs history n alone
+ *   sim_history [COUNT [FIRST]]      KAL_TEST_SEED=n runs history n alone
  */
 #include "base/log.h"
 #include "catalog/catalog.h"

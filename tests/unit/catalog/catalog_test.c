@@ -498,6 +498,37 @@ static void a_newer_format_is_refused(void **state)
     open_catalog(f);
 }
 
+static void opening_fails_where_a_read_fails(void **state)
+{
+    /* Goal: a store that cannot be read is an error of the opening, never the end of the process.
+     * Method: opened with seeded read faults until both outcomes were seen. */
+    fixture *f = *state;
+    unsigned opened = 0;
+    unsigned failed = 0;
+
+    close_catalog(f);
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        kal_error err = KAL_ERROR_INIT;
+        kal_kv *faults = kal_kv_open_fault(kal_kv_open_mem(), seed, 0, 0);
+        kal_catalog *catalog = NULL;
+        assert_int_equal(kal_catalog_open(faults, &f->sim.clock, NULL, &catalog, &err), KAL_OK);
+        kal_catalog_close(catalog);
+        faults = kal_kv_open_fault(faults, seed, 0, 10);
+        kal_status status = kal_catalog_open(faults, &f->sim.clock, NULL, &catalog, &err);
+        if (status != KAL_OK) {
+            assert_int_equal(status, KAL_IO);
+            assert_non_null(strstr(err.message, "cannot read the store"));
+            assert_null(catalog);
+        }
+        *(status == KAL_OK ? &opened : &failed) += 1;
+        kal_catalog_close(catalog);
+        kal_kv_close(faults);
+    }
+    assert_true(opened > 0);
+    assert_true(failed > 0);
+    open_catalog(f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -516,6 +547,7 @@ int main(void)
         TEST(counts_are_the_rows),
         TEST(rows_follow_the_definitions),
         TEST(a_newer_format_is_refused),
+        TEST(opening_fails_where_a_read_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
