@@ -402,8 +402,30 @@ static void write_pair(kal_json_writer *w, const char *key, const char *unit, co
     kal_json_end_object(w);
 }
 
-static void write_field(kal_json_writer *w, kal_bytes name, kal_type type, bool nullable,
-                        bool with_metadata);
+/* type_json: of the field's type. sql: its name for the metadata, or NULL: none. */
+static void write_field(kal_json_writer *w, kal_bytes name, kal_bytes type_json, bool nullable,
+                        const char *sql)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "name");
+    kal_json_string(w, name);
+    kal_json_key(w, "data_type");
+    kal_json_raw(w, type_json);
+    kal_json_key(w, "nullable");
+    kal_json_bool(w, nullable);
+    kal_json_key(w, "dict_id");
+    kal_json_u64(w, 0);
+    kal_json_key(w, "dict_is_ordered");
+    kal_json_bool(w, false);
+    kal_json_key(w, "metadata");
+    kal_json_begin_object(w);
+    if (sql != NULL) {
+        kal_json_key(w, KAL_ARROW_TYPE_KEY);
+        kal_json_cstr(w, sql);
+    }
+    kal_json_end_object(w);
+    kal_json_end_object(w);
+}
 
 static void write_parametric(kal_json_writer *w, kal_type type)
 {
@@ -428,7 +450,7 @@ static void write_parametric(kal_json_writer *w, kal_type type)
         KAL_ASSERT(type.tag == KAL_TYPE_EMBEDDING);
         kal_json_key(w, "FixedSizeList");
         kal_json_begin_array(w);
-        write_field(w, KAL_STR("item"), kal_type_of(KAL_TYPE_FLOAT), false, false);
+        write_field(w, KAL_STR("item"), KAL_STR("\"Float32\""), false, NULL);
         kal_json_u64(w, type.dim);
         kal_json_end_array(w);
         break;
@@ -444,7 +466,7 @@ static void write_type(kal_json_writer *w, kal_type type)
         [KAL_TYPE_FLOAT] = "Float32",   [KAL_TYPE_DOUBLE] = "Float64",
         [KAL_TYPE_TEXT] = "Utf8",       [KAL_TYPE_JSON] = "Utf8",
         [KAL_TYPE_FILE] = "Utf8",       [KAL_TYPE_BYTES] = "Binary",
-        [KAL_TYPE_DATE] = "Date32",
+        [KAL_TYPE_DATE] = "Date32",     [KAL_TYPE_NULL] = "Null",
     };
     if (PLAIN[type.tag] != NULL)
         kal_json_cstr(w, PLAIN[type.tag]);
@@ -456,33 +478,16 @@ static void write_type(kal_json_writer *w, kal_type type)
         write_parametric(w, type);
 }
 
-static void write_field(kal_json_writer *w, kal_bytes name, kal_type type, bool nullable,
-                        bool with_metadata)
+void kal_arrow_type_json(kal_type type, kal_buf *out)
 {
-    char sql[KAL_TYPE_NAME_BYTES];
-    kal_json_begin_object(w);
-    kal_json_key(w, "name");
-    kal_json_string(w, name);
-    kal_json_key(w, "data_type");
-    write_type(w, type);
-    kal_json_key(w, "nullable");
-    kal_json_bool(w, nullable);
-    kal_json_key(w, "dict_id");
-    kal_json_u64(w, 0);
-    kal_json_key(w, "dict_is_ordered");
-    kal_json_bool(w, false);
-    kal_json_key(w, "metadata");
-    kal_json_begin_object(w);
-    if (with_metadata) {
-        kal_json_key(w, TYPE_KEY);
-        kal_json_cstr(w, kal_type_name(type, sql));
-    }
-    kal_json_end_object(w);
-    kal_json_end_object(w);
+    kal_json_writer w;
+    kal_json_writer_init(&w, out);
+    write_type(&w, type);
 }
 
 void kal_arrow_schema_json(const kal_arrow_field *fields, size_t count, kal_buf *out)
 {
+    kal_type_forms scratch;
     kal_json_writer w;
     kal_json_writer_init(&w, out);
     kal_json_begin_object(&w);
@@ -490,7 +495,9 @@ void kal_arrow_schema_json(const kal_arrow_field *fields, size_t count, kal_buf 
     kal_json_begin_array(&w);
     for (size_t i = 0; i < count; i++) {
         KAL_ASSERT(kal_type_valid(fields[i].type));
-        write_field(&w, fields[i].name, fields[i].type, fields[i].nullable, true);
+        const kal_type_forms *forms = kal_type_forms_of(fields[i].type, &scratch);
+        write_field(&w, fields[i].name, kal_bytes_of(forms->arrow_json, forms->arrow_json_len),
+                    fields[i].nullable, forms->sql);
     }
     kal_json_end_array(&w);
     kal_json_key(&w, "metadata");

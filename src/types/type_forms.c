@@ -1,5 +1,6 @@
 #include "types/type_forms.h"
 #include "base/assert.h"
+#include "types/arrow.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -146,6 +147,33 @@ static uint32_t arrow_metadata(const char *sql, char *out)
     return (uint32_t)(append_metadata_text(p, sql) - out);
 }
 
+static uint16_t reply_json(kal_type type, char *out)
+{
+    const char *name = kal_type_reply_name((kal_type_tag)type.tag);
+    int len = 0;
+    if (type.tag == KAL_TYPE_EMBEDDING)
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "{\"%s\":%u}", name, type.dim);
+    else if (type.tag == KAL_TYPE_DECIMAL)
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "{\"%s\":{\"precision\":%u,\"scale\":%u}}", name,
+                       type.precision, type.scale);
+    else
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "\"%s\"", name);
+    KAL_ASSERT(len > 0 && len < KAL_REPLY_JSON_BYTES);
+    return (uint16_t)len;
+}
+
+static uint16_t arrow_json(kal_type type, char *out)
+{
+    kal_buf text; /* owned */
+    kal_buf_init(&text, NULL);
+    kal_arrow_type_json(type, &text);
+    KAL_ASSERT(text.len < KAL_ARROW_JSON_BYTES);
+    memcpy(out, text.ptr, text.len);
+    uint16_t len = (uint16_t)text.len;
+    kal_buf_release(&text);
+    return len;
+}
+
 static void compute(kal_type type, kal_type_forms *out)
 {
     *out = (kal_type_forms){.type = type};
@@ -153,6 +181,8 @@ static void compute(kal_type type, kal_type_forms *out)
     kal_type_duckdb_name(type, out->duckdb);
     arrow_format(type, out->arrow_format);
     out->arrow_metadata_bytes = arrow_metadata(out->sql, out->arrow_metadata);
+    out->arrow_json_len = arrow_json(type, out->arrow_json);
+    out->reply_json_len = reply_json(type, out->reply_json);
     out->sql_words = words_of(out->sql, strlen(out->sql));
     out->duckdb_words = words_of(out->duckdb, strlen(out->duckdb));
 }
@@ -357,6 +387,12 @@ bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out)
 }
 
 /* ---- settings, telling ---- */
+
+void kal_type_cache_count(bool hit)
+{
+    get_ready();
+    count(hit);
+}
 
 void kal_type_cache_set_size(size_t size)
 {
