@@ -83,22 +83,34 @@ static export_node *init_node(struct ArrowSchema *out, kal_bytes name, size_t ch
     return node;
 }
 
-static void export_field(const kal_arrow_field *field, struct ArrowSchema *out)
+/* Forms that are kept outlive every schema, so they are not copied. */
+static void set_type(struct ArrowSchema *out, export_node *node, kal_type type)
 {
-    KAL_ASSERT(kal_type_valid(field->type));
     kal_type_forms scratch;
-    const kal_type_forms *forms = kal_type_forms_of(field->type, &scratch);
-    bool is_list = field->type.tag == KAL_TYPE_EMBEDDING;
-    export_node *node = init_node(out, field->name, is_list ? 1 : 0);
+    const kal_type_forms *forms = kal_type_forms_of(type, &scratch);
+
+    if (forms != &scratch) {
+        out->format = forms->arrow_format;
+        out->metadata = forms->arrow_metadata;
+        return;
+    }
     memcpy(node->format, forms->arrow_format, sizeof forms->arrow_format);
     node->metadata = allocate(forms->arrow_metadata_bytes, 1);
     memcpy(node->metadata, forms->arrow_metadata, forms->arrow_metadata_bytes);
     out->metadata = node->metadata;
+}
+
+static void export_field(const kal_arrow_field *field, struct ArrowSchema *out)
+{
+    KAL_ASSERT(kal_type_valid(field->type));
+    bool is_list = field->type.tag == KAL_TYPE_EMBEDDING;
+    export_node *node = init_node(out, field->name, is_list ? 1 : 0);
+    set_type(out, node, field->type);
     out->flags = field->nullable ? KAL_ARROW_FLAG_NULLABLE : 0;
     if (is_list) {
-        forms = kal_type_forms_of(kal_type_of(KAL_TYPE_FLOAT), &scratch);
-        memcpy(init_node(&node->children[0], KAL_STR("item"), 0)->format, forms->arrow_format,
-               sizeof forms->arrow_format);
+        struct ArrowSchema *item = &node->children[0];
+        set_type(item, init_node(item, KAL_STR("item"), 0), kal_type_of(KAL_TYPE_FLOAT));
+        item->metadata = NULL; /* not a column */
     }
 }
 

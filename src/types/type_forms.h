@@ -22,11 +22,20 @@
 #define KAL_ARROW_JSON_BYTES        160
 #define KAL_REPLY_JSON_BYTES        64
 
+/* A text of at most 16 bytes as numbers, by which it is recognised. */
+typedef struct kal_text_words {
+    uint64_t head;
+    uint64_t tail;
+    uint64_t len;
+} kal_text_words;
+
 typedef struct kal_type_forms {
     kal_type type;
+    kal_text_words sql_words; /* these first: what recognising reads is one line of the cache */
+    kal_text_words duckdb_words;
+    char arrow_format[KAL_TYPE_NAME_BYTES]; /* "d:10,2" */
     char sql[KAL_TYPE_NAME_BYTES];          /* "DECIMAL(10,2)" */
     char duckdb[KAL_TYPE_NAME_BYTES];       /* "DECIMAL(10,2)", "FLOAT[384]", "VARCHAR" */
-    char arrow_format[KAL_TYPE_NAME_BYTES]; /* "d:10,2" */
     /* One pair, as the Arrow C data interface encodes metadata: kalam_data_type = the SQL form. */
     char arrow_metadata[3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY + KAL_TYPE_NAME_BYTES];
     uint32_t arrow_metadata_bytes;
@@ -34,12 +43,6 @@ typedef struct kal_type_forms {
     char reply_json[KAL_REPLY_JSON_BYTES]; /* data_type of a reply: "BigInt", quotes and all */
     uint16_t arrow_json_len;
     uint16_t reply_json_len;
-    /* For recognising: the texts as numbers. */
-    struct kal_text_words {
-        uint64_t head;
-        uint64_t tail;
-        uint64_t len;
-    } sql_words, duckdb_words;
 } kal_type_forms;
 
 /* The forms of a valid type; scratch is filled and returned when the cache is full. */
