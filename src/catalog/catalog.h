@@ -27,6 +27,7 @@
 #include "store/kv.h"
 #include "types/row.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 typedef struct kal_catalog kal_catalog;               /* opaque: kal_catalog_close */
@@ -44,14 +45,13 @@ typedef enum kal_table_fate {
 
 /* What the schema cache keeps with a table. */
 typedef struct kal_cache_entry {
-    /* What each look-up reads, without a lock. good_until_s: a slot may answer until then, by the
-     * cache's seconds; 0: ask the index. */
-    _Atomic uint32_t good_until_s;
+    /* What each look-up reads, without a lock: one line of the processor's cache. good_until_s: a
+     * slot may answer until then, by the cache's seconds; 0: ask the index. */
+    alignas(64) _Atomic uint32_t good_until_s;
     _Atomic bool was_used; /* since the hand of CLOCK passed */
-    uint8_t ns_len;        /* the next five: constant once it is known */
+    uint8_t ns_len;        /* the next four: constant once it is known */
     uint8_t name_len;
-    const uint8_t *ns;   /* the definition's */
-    const uint8_t *name; /* likewise */
+    uint8_t key[57]; /* namespace and name, one behind the other, if they fit */
     uint64_t name_hash;
     struct kal_schema_cache *cache; /* NULL: not known there */
     _Atomic uint64_t uses;          /* look-ups, about: who is read often is loaded at start */

@@ -181,8 +181,13 @@ static kal_table **id_bucket(kal_schema_cache *cache, uint32_t table_id)
 static inline bool is_named(const kal_table *table, kal_bytes ns, kal_bytes name)
 {
     const kal_cache_entry *e = &table->cached;
-    return kal_slot_same_text(kal_bytes_of(e->name, e->name_len), name) &&
-           kal_slot_same_text(kal_bytes_of(e->ns, e->ns_len), ns);
+    if (e->ns_len != ns.len || e->name_len != name.len)
+        return false;
+    if (KAL_UNLIKELY(ns.len + name.len > sizeof e->key))
+        return kal_bytes_equal(table->def->table_name, name) &&
+               kal_bytes_equal(table->def->namespace_id, ns);
+    return kal_slot_same_text(kal_bytes_of(e->key + ns.len, name.len), name) &&
+           kal_slot_same_text(kal_bytes_of(e->key, ns.len), ns);
 }
 
 /* false: whoever gave back the last reference is about to free it. */
@@ -572,10 +577,12 @@ static void prepare(kal_schema_cache *cache, kal_table *table)
     KAL_ASSERT(def->namespace_id.len <= KAL_NAME_BYTES_MAX);
     KAL_ASSERT(def->table_name.len <= KAL_NAME_BYTES_MAX);
     e->cache = cache;
-    e->ns = def->namespace_id.ptr;
     e->ns_len = (uint8_t)def->namespace_id.len;
-    e->name = def->table_name.ptr;
     e->name_len = (uint8_t)def->table_name.len;
+    if ((size_t)e->ns_len + e->name_len <= sizeof e->key) {
+        memcpy(e->key, def->namespace_id.ptr, e->ns_len);
+        memcpy(e->key + e->ns_len, def->table_name.ptr, e->name_len);
+    }
     e->name_hash = kal_slot_hash(def->namespace_id, def->table_name);
     e->expires_s = expiry(cache, table);
     kal_list_init(&e->clock);
