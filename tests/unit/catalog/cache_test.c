@@ -356,6 +356,11 @@ static void popular_tables(void **state)
     assert_int_equal(stats(f).misses, before.misses);
     must(look(f, "t9", &table), NULL);
     assert_int_equal(stats(f).misses, before.misses + 1);
+    reopen(f);
+    reopen(f); /* nobody has read anything since */
+    before = stats(f);
+    must(look(f, "t4", &table), NULL);
+    assert_int_equal(stats(f).misses, before.misses);
     drop(f, "t0");
     reopen(f);
     assert_int_equal(look(f, "t0", &table), KAL_NOT_FOUND);
