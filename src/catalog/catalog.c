@@ -263,7 +263,7 @@ static kal_status load_known(kal_catalog_worker *worker, kal_bytes ns, kal_bytes
     pthread_rwlock_rdlock(&c->publish_lock);
     kal_status status = kal_table_store_load(c, ns, name, &loaded, err);
     if (status == KAL_OK)
-        *table_out = kal_schema_cache_add(worker, loaded);
+        *table_out = kal_schema_cache_add(worker, loaded, false);
     pthread_rwlock_unlock(&c->publish_lock);
     return status;
 }
@@ -345,7 +345,7 @@ static kal_status load_by_id(kal_catalog_worker *worker, uint32_t table_id, kal_
         status = kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, err);
     if (status == KAL_OK) {
         made = kal_table_make(c, version.def, record.hot_id, record.shard);
-        *table_out = kal_schema_cache_add(worker, made);
+        *table_out = kal_schema_cache_add(worker, made, true);
     }
     pthread_rwlock_unlock(&c->publish_lock);
     kal_arena_release(&arena);

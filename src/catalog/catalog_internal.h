@@ -11,7 +11,7 @@
  *   06 version: u32 id, u32 v     -> step of the history (with its actor), definition
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
- *   16 popular tables             -> see popular.c
+ *   10 popular tables             -> see popular.c
  *
  * Numbers are little-endian, texts u32 length and bytes.
  */

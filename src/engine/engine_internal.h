@@ -27,6 +27,15 @@ typedef struct kal_scan_table {
     bool has_alias;
 } kal_scan_table;
 
+/* A handle of DuckDB's for one of our types, made once. */
+typedef struct kal_slot_type {
+    kal_type type;
+    duckdb_logical_type logical; /* owned; NULL: none yet */
+} kal_slot_type;
+
+/* Direct-mapped: every type without parameters has a place, the others share the rest. */
+#define KAL_SLOT_TYPES 256
+
 typedef struct kal_slot {
     kal_engine *engine;
     duckdb_connection connection;        /* owned */
@@ -41,6 +50,8 @@ typedef struct kal_slot {
 
     pthread_mutex_t lock;
     kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */
+
+    kal_slot_type types[KAL_SLOT_TYPES]; /* of the thread that binds the statement */
 
     /* Watchdog, under engine->lock except stop. */
     bool watched;
@@ -101,8 +112,9 @@ KAL_MUST_CHECK kal_status kal_functions_register(kal_engine *engine, duckdb_conn
 
 /* ---- types_map.c ---- */
 
-/* Owned by the caller. */
-duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type);
+/* DuckDB's handle of a type, which the slot keeps; borrowed until the next call. */
+duckdb_logical_type kal_slot_type_of(kal_slot *slot, kal_type type);
+void kal_slot_types_release(kal_slot *slot);
 /* Owned by the caller; bytes are copied. */
 duckdb_value kal_duckdb_value(const kal_duckdb *api, const kal_value *value);
 /* Writes value i into a vector of its type. */
