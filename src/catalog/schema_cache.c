@@ -683,6 +683,11 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
     kal_table_release(table);
 }
 
+uint64_t kal_schema_cache_generation(kal_schema_cache *cache)
+{
+    return atomic_load_explicit(&cache->generation, memory_order_acquire);
+}
+
 void kal_schema_cache_next_generation(kal_schema_cache *cache)
 {
     atomic_fetch_add_explicit(&cache->generation, 1, memory_order_release);
