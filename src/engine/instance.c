@@ -170,6 +170,12 @@ static kal_status open_once(kal_engine *engine, kal_error *err)
     return status;
 }
 
+void kal_engine_stop(kal_engine *engine)
+{
+    if (engine != NULL)
+        atomic_store(&engine->stopping, true);
+}
+
 void kal_engine_close(kal_engine *engine)
 {
     if (engine == NULL)
@@ -211,7 +217,8 @@ static kal_slot *take_free(kal_engine *engine)
 static kal_status still_wanted(kal_engine *engine, const kal_engine_query_args *query,
                                kal_error *err)
 {
-    if (query->cancelled != NULL && atomic_load(query->cancelled))
+    if (atomic_load(&engine->stopping) ||
+        (query->cancelled != NULL && atomic_load(query->cancelled)))
         return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
     if (query->deadline_mono_ns != 0 && kal_clock_mono_ns(engine->clock) >= query->deadline_mono_ns)
         return kal_error_set(err, KAL_TIMEOUT,
@@ -238,6 +245,8 @@ kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_query_args *que
     *slot_out = NULL;
     pthread_mutex_lock(&engine->lock);
     kal_status status = open_once(engine, err);
+    if (status == KAL_OK)
+        status = still_wanted(engine, query, err);
     while (status == KAL_OK && (*slot_out = take_free(engine)) == NULL) {
         wait_a_little(engine);
         status = still_wanted(engine, query, err);

@@ -232,10 +232,11 @@ kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *si
         .param_count = run->param_count,
         .deadline_mono_ns = run->deadline_ns,
         .is_admin = run->principal->role >= KAL_ROLE_DBA,
-        .cancelled = &run->exec->stop,
+        .cancelled = run->cancelled,
         .budget = run->budget,
     };
     if (run->inline_only)
         return KAL_BUSY;
+    KAL_TRY(kal_run_check_time(run, err)); /* it may have waited long */
     return kal_engine_query(run->exec->engine, run, &query, sink, err);
 }

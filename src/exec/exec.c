@@ -116,6 +116,7 @@ static void wait_for_requests(kal_exec *exec)
     while (exec->requests > 0 && waited == 0)
         waited = pthread_cond_timedwait(&exec->idle, &exec->lock, &until);
     atomic_store(&exec->stop, true);
+    kal_engine_stop(exec->engine);
     while (exec->requests > 0)
         pthread_cond_wait(&exec->idle, &exec->lock);
     pthread_mutex_unlock(&exec->lock);

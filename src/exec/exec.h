@@ -95,6 +95,10 @@ struct kal_exec_request {
 
 /* The memory of `request` stays the caller's; it must outlive done. */
 void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
+/* Nobody waits for the answer: what reads ends soon with KAL_CANCELLED, running or waiting; a write
+ * that was submitted is carried out. After submit and before release; `done` is called all the
+ * same. */
+void kal_exec_cancel(kal_exec_request *request);
 /* Releases reply and what exec kept; call once, after done. */
 void kal_exec_request_release(kal_exec_request *request);
 

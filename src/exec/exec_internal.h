@@ -112,7 +112,8 @@ typedef struct kal_run {
     kal_overlay *overlay; /* of the transaction; NULL outside */
     kal_result *result;
     uint64_t deadline_ns;
-    kal_path path;    /* of SELECT */
+    const _Atomic bool *cancelled; /* nobody waits for the answer */
+    kal_path path;                 /* of SELECT */
     bool inline_only; /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
@@ -127,7 +128,8 @@ KAL_MUST_CHECK kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_by
                                               kal_table **table_out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
-/* KAL_TIMEOUT when the deadline has passed; ask every thousand rows or so. */
+/* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
+ * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);
 /* The partition that the identity reads and writes in this table: 0 for SHARED. */
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);

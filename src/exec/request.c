@@ -41,6 +41,7 @@ struct kal_exec_job {
     uint64_t start_ns;
     uint64_t statement_start_ns; /* of the statement that runs: the end of the one before it */
     uint64_t deadline_ns;
+    _Atomic bool cancelled; /* kal_exec_cancel() */
     bool is_parsed;
     kal_sql_statement **statements; /* arena */
     size_t statement_count;
@@ -227,6 +228,7 @@ static void statement_open(statement_run *s, kal_exec_job *job, const kal_sql_st
         .view = job->overlay == NULL ? NULL : &job->transaction_view,
         .result = &job->result,
         .deadline_ns = job->deadline_ns,
+        .cancelled = &job->cancelled,
         .path = job->request->path,
         .inline_only = inline_only,
         .system_lock = &s->system_lock,
@@ -579,6 +581,12 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request)
         start(job);
     else
         finish(job, status, &err);
+}
+
+void kal_exec_cancel(kal_exec_request *request)
+{
+    if (request->job != NULL)
+        atomic_store(&request->job->cancelled, true);
 }
 
 void kal_exec_request_release(kal_exec_request *request)

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +42,15 @@ struct kal_exchange { /* a connection */
     char peer[ADDRESS_BYTES];
     connection_phase phase;
     bool is_reading;
-    bool is_closing; /* uv_close was called */
-    bool is_closed;  /* and is over */
-    bool in_handler; /* the loop's thread only: the handler is on the stack */
-    bool in_head;    /* the deadline of a head was set */
-    bool hang_up;    /* after the reply */
-    bool is_head;    /* HEAD: no body in the reply */
+    bool is_closing;               /* uv_close was called */
+    bool is_closed;                /* and is over */
+    bool in_handler;               /* the loop's thread only: the handler is on the stack */
+    bool in_head;                  /* the deadline of a head was set */
+    bool hang_up;                  /* after the reply */
+    bool is_head;                  /* HEAD: no body in the reply */
+    bool has_left;                 /* in flight: the client was gone at the last tick */
+    void (*cancel)(void *context); /* in flight; NULL: nobody wants to know, or was told */
+    void *cancel_context;
     uint64_t deadline_ms;
     kal_http_reply reply;
     kal_http_field fields[FIELDS_MAX];
@@ -347,6 +351,8 @@ static bool handle(kal_exchange *c)
     c->is_head = request->method == KAL_HTTP_HEAD;
     c->hang_up = !request->keep_alive;
     c->phase = PHASE_IN_FLIGHT;
+    c->has_left = false;
+    c->cancel = NULL;
     c->in_handler = true;
     o->handler(o->context, c);
     if (!c->in_handler) /* it answered at once */
@@ -461,14 +467,38 @@ static void begin_drain(http_loop *loop)
     }
 }
 
+/* The connection is not read while a request is in flight, so its end is asked for. Seen twice: a
+ * client that only ended its sending side still gets the answers that are quick. */
+static bool has_left(kal_exchange *c)
+{
+    struct pollfd p = {.events = POLLRDHUP};
+    bool before = c->has_left;
+
+    if (uv_fileno((uv_handle_t *)&c->tcp, &p.fd) != 0)
+        return false;
+    c->has_left = poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    return before && c->has_left;
+}
+
+static void cancel_exchange(kal_exchange *c)
+{
+    void (*fn)(void *context) = c->cancel;
+    c->cancel = NULL;
+    fn(c->cancel_context);
+}
+
 static void expire(http_loop *loop)
 {
     uint64_t now = uv_now(&loop->loop);
     bool force = loop->is_draining && now >= loop->drain_deadline_ms;
     KAL_LIST_FOR_EACH (link, &loop->connections) {
         kal_exchange *c = KAL_CONTAINER_OF(link, kal_exchange, link);
-        bool late = c->phase != PHASE_IN_FLIGHT && c->deadline_ms != 0 && now >= c->deadline_ms;
-        if (late || (force && c->phase != PHASE_IN_FLIGHT))
+        if (c->phase == PHASE_IN_FLIGHT) {
+            if (c->cancel != NULL && (force || has_left(c)))
+                cancel_exchange(c);
+            continue;
+        }
+        if (force || (c->deadline_ms != 0 && now >= c->deadline_ms))
             hang_up(c);
     }
 }
@@ -696,4 +726,10 @@ const char *kal_exchange_peer(const kal_exchange *exchange)
 kal_arena *kal_exchange_arena(kal_exchange *exchange)
 {
     return &exchange->arena;
+}
+
+void kal_exchange_on_cancel(kal_exchange *exchange, void (*cancel)(void *context), void *context)
+{
+    exchange->cancel = cancel;
+    exchange->cancel_context = context;
 }

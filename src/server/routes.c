@@ -194,6 +194,12 @@ static void on_sql_done(kal_exec_request *request)
     kal_exchange_respond(sql->exchange, &reply);
 }
 
+static void on_sql_cancel(void *context)
+{
+    sql_request *sql = context;
+    kal_exec_cancel(&sql->request);
+}
+
 static kal_status take_params(const kal_json *body, const kal_json **params_out, kal_error *err)
 {
     const kal_json *params = kal_json_find(body, "params");
@@ -228,10 +234,12 @@ static void handle_sql(kal_routes *routes, kal_exchange *exchange)
     sql->request.peer = kal_exchange_peer(exchange);
     sql->request.done = on_sql_done;
     sql->request.context = sql;
-    if (read_sql_request(routes, exchange, sql, &err) == KAL_OK)
+    if (read_sql_request(routes, exchange, sql, &err) == KAL_OK) {
+        kal_exchange_on_cancel(exchange, on_sql_cancel, sql);
         kal_exec_submit(routes->exec, &sql->request);
-    else
+    } else {
         respond_sql_error(exchange, &err);
+    }
 }
 
 /* ---- health, status, me ---- */
