@@ -72,7 +72,7 @@ typedef struct kal_engine_options {
     const char *library_path;  /* libduckdb.so */
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
-    unsigned concurrent_max;   /* statements at a time; 0 = max(1, cores - 1); others wait */
+    unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */
     const kal_clock *clock;    /* borrowed */
 } kal_engine_options;
 

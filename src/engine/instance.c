@@ -18,7 +18,6 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
                            kal_engine **engine_out, kal_error *err)
 {
     kal_engine *engine = calloc(1, sizeof *engine);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     (void)err;
     if (engine == NULL)
@@ -32,9 +31,7 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
                                      ? MEMORY_LIMIT_MIN
                                      : options->memory_limit_bytes;
     engine->threads = options->threads == 0 ? 1 : options->threads;
-    engine->slot_count = options->concurrent_max;
-    if (engine->slot_count == 0)
-        engine->slot_count = cores > 2 ? (unsigned)cores - 1 : 1;
+    engine->slot_count = options->concurrent_max == 0 ? 1 : options->concurrent_max;
     if (engine->slot_count > KAL_ENGINE_SLOTS_MAX)
         engine->slot_count = KAL_ENGINE_SLOTS_MAX;
     pthread_mutex_init(&engine->lock, NULL);

@@ -235,8 +235,10 @@ kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *si
         .cancelled = run->cancelled,
         .budget = run->budget,
     };
-    if (run->inline_only)
+    if (!run->may_use_engine) {
+        run->wants_engine = true;
         return KAL_BUSY;
+    }
     KAL_TRY(kal_run_check_time(run, err)); /* it may have waited long */
     return kal_engine_query(run->exec->engine, run, &query, sink, err);
 }

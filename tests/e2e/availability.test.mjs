@@ -62,3 +62,30 @@ test("stopping ends the queries that run, with an answer", WAITS, async () => {
         assert.match(socket.reply, /^HTTP\/1\.1 499 .*"code":"CANCELLED"/s);
     }
 });
+
+test("one user's queries do not hold up others, nor what needs no query engine", WAITS, async () => {
+    const greedy = await root.addUser("greedy", "dba");
+    const other = await root.addUser("other", "dba");
+    const sockets = [];
+    for (let i = 0; i < 40; i++) sockets.push(await send(greedy, NEVER_ENDS));
+    await sleep(300);
+    for (const client of [greedy, other]) {
+        await client.sql("SHOW TABLES");
+        await client.sql("DESCRIBE TABLE app.things");
+        await client.sql(`CREATE NAMESPACE of_${client === other ? "other" : "greedy"}`);
+        await client.sql("COMMENT ON TABLE app.things IS 'busy'").catch((error) => assert.equal(error.code, "UNSUPPORTED"));
+        await client.sql("BEGIN; INSERT INTO app.things (id, name) VALUES (50, 'a'); DELETE FROM app.things WHERE id = 50; COMMIT");
+        await client.sql("UPDATE app.things SET name = 'c' WHERE name = 'b'");
+    }
+    // Others' queries have their turn.
+    assert.deepEqual(await other.rows(NEEDS_DUCKDB), [["10"]]);
+    assert.deepEqual(await other.rows("SELECT 1 AS one"), [[1]]);
+    // A transaction that comes to need DuckDB goes on where it may use it, and is whole.
+    assert.deepEqual(await other.rows(`BEGIN; INSERT INTO app.things (id, name) VALUES (60, 'a');
+        INSERT INTO app.things (id, name) SELECT 61, upper(name) FROM app.things WHERE id = 60;
+        UPDATE app.things SET name = md5(name) WHERE id = 60; COMMIT;
+        SELECT id, length(name) AS n FROM app.things WHERE id >= 60 ORDER BY id`), [[60, "32"], [61, "1"]]);
+    for (const socket of sockets) assert.equal(socket.reply, "");
+    for (const socket of sockets) socket.destroy();
+    assert.deepEqual(await greedy.rows(NEEDS_DUCKDB), [["10"]]);
+});
