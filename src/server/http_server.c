@@ -21,6 +21,7 @@ enum {
     FIELDS_MAX = 8,
     LOOPS_MAX = 64,
     ADDRESS_BYTES = 64,
+    BODY_RATE_MIN = 1024, /* bytes a second */
 };
 
 typedef struct http_loop http_loop;
@@ -46,12 +47,15 @@ struct kal_exchange { /* a connection */
     bool is_closed;                /* and is over */
     bool in_handler;               /* the loop's thread only: the handler is on the stack */
     bool in_head;                  /* the deadline of a head was set */
+    bool in_body;                  /* body_start_ms and body_bytes are of this body */
     bool hang_up;                  /* after the reply */
     bool is_head;                  /* HEAD: no body in the reply */
     bool has_left;                 /* in flight: the client was gone at the last tick */
     void (*cancel)(void *context); /* in flight; NULL: nobody wants to know, or was told */
     void *cancel_context;
     uint64_t deadline_ms;
+    uint64_t body_start_ms;
+    uint64_t body_bytes; /* that came since, as sent */
     kal_http_reply reply;
     kal_http_field fields[FIELDS_MAX];
     kal_buf head; /* kept for its memory */
@@ -95,6 +99,22 @@ static void set_deadline(kal_exchange *c, unsigned timeout_ms)
     c->deadline_ms = uv_now(&c->loop->loop) + timeout_ms;
 }
 
+/* A byte now and then is not enough: on average a body comes at BODY_RATE_MIN, but for the time
+ * that it may be silent. */
+static void body_deadline(kal_exchange *c)
+{
+    unsigned timeout_ms = c->loop->server->options.body_timeout_ms;
+
+    if (!c->in_body) {
+        c->body_start_ms = uv_now(&c->loop->loop);
+        c->body_bytes = 0;
+    }
+    uint64_t whole_ms = c->body_start_ms + timeout_ms + c->body_bytes * 1000 / BODY_RATE_MIN;
+    set_deadline(c, timeout_ms);
+    if (c->deadline_ms > whole_ms)
+        c->deadline_ms = whole_ms;
+}
+
 static void reading_deadline(kal_exchange *c)
 {
     const kal_http_server_options *o = &c->loop->server->options;
@@ -105,10 +125,11 @@ static void reading_deadline(kal_exchange *c)
     if (!in_message)
         set_deadline(c, o->idle_timeout_ms);
     else if (in_body)
-        set_deadline(c, o->body_timeout_ms);
+        body_deadline(c);
     else if (!c->in_head) /* once, not for every byte of a head */
         set_deadline(c, o->head_timeout_ms);
     c->in_head = in_head;
+    c->in_body = in_body;
 }
 
 static void release_reply(kal_exchange *c)
@@ -162,6 +183,7 @@ static void after_reply(kal_exchange *c)
     kal_http_reader_finish(&c->reader);
     c->phase = PHASE_READING;
     c->in_head = false;
+    c->in_body = false;
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -303,6 +325,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
     }
     if (len == 0)
         return;
+    c->body_bytes += (uint64_t)len;
     kal_http_reader_feed(&c->reader, kal_bytes_of(buf->base, (size_t)len));
     process(c);
 }

@@ -37,7 +37,7 @@ typedef struct kal_http_server_options {
     kal_http_limits limits;
     unsigned connections_max;
     unsigned head_timeout_ms;  /* from the first byte of a request to the end of its head */
-    unsigned body_timeout_ms;  /* without a byte of the body */
+    unsigned body_timeout_ms;  /* without a byte of the body, or behind 1 KiB/s by so much */
     unsigned idle_timeout_ms;  /* between requests */
     unsigned write_timeout_ms; /* for a reply to be taken */
     unsigned drain_timeout_ms; /* after stop; then what is in flight is cancelled */

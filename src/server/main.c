@@ -102,6 +102,7 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *are
     options.loops = (unsigned)config->loops;
     options.connections_max = (unsigned)config->connections_max;
     options.idle_timeout_ms = (unsigned)config->idle_timeout_ms;
+    options.body_timeout_ms = (unsigned)config->body_timeout_ms;
     options.drain_timeout_ms = (unsigned)config->drain_timeout_ms;
     options.limits.body_bytes = BODY_BYTES_MAX;
     options.handler = kal_routes_handle;

@@ -50,8 +50,9 @@ test("the writes of a client that left are carried out", WAITS, async () => {
     while ((await root.rows("SELECT id FROM app.things WHERE id <= 3")).length < 3) await sleep(20);
 });
 
-test("stopping ends the queries that run, with an answer", WAITS, async () => {
+test("stopping ends the queries that run, with an answer", WAITS, async (t) => {
     const other = await new Server({ args: ARGS }).start();
+    t.after(() => other.close("SIGKILL"));
     const admin = await other.client();
     const running = await send(admin, NEVER_ENDS);
     const waiting = await send(admin, NEVER_ENDS);
@@ -88,4 +89,37 @@ test("one user's queries do not hold up others, nor what needs no query engine",
     for (const socket of sockets) assert.equal(socket.reply, "");
     for (const socket of sockets) socket.destroy();
     assert.deepEqual(await greedy.rows(NEEDS_DUCKDB), [["10"]]);
+});
+
+test("a body that trickles does not keep its connection; one that comes in pieces is taken", WAITS, async (t) => {
+    const other = await new Server({ args: ["--body-timeout-ms", "1500"] }).start();
+    t.after(() => other.close("SIGKILL"));
+    const admin = await other.client();
+    const head = `POST /v1/api/sql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${admin.token}\r\ncontent-type: application/json\r\n`;
+    const open = async (text) => {
+        const socket = net.connect(other.port, "127.0.0.1");
+        await once(socket, "connect");
+        socket.on("error", () => {});
+        socket.reply = "";
+        socket.on("data", (part) => (socket.reply += part));
+        socket.write(text);
+        return socket;
+    };
+    for (const [length, part] of [["content-length: 1000000", "x"], ["transfer-encoding: chunked", "1\r\nx\r\n"]]) {
+        const socket = await open(`${head}${length}\r\n\r\n`);
+        while (!socket.destroyed) {
+            socket.write(part);
+            await sleep(100);
+        }
+        assert.equal(socket.reply, "");
+    }
+    const body = JSON.stringify({ sql: `SELECT length('${"x".repeat(160000)}') AS n` });
+    const socket = await open(`${head}content-length: ${body.length}\r\n\r\n`);
+    for (let i = 0; i < 40; i++) {
+        socket.write(body.slice(Math.ceil(body.length / 40) * i, Math.ceil(body.length / 40) * (i + 1)));
+        await sleep(50);
+    }
+    while (!socket.reply.includes("}]")) await sleep(20);
+    assert.match(socket.reply, /^HTTP\/1\.1 200 .*"160000"/s);
+    socket.destroy();
 });
