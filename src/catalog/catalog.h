@@ -302,9 +302,12 @@ bool kal_catalog_any_password(kal_catalog *catalog); /* somebody can log in */
  * its rows are still there. */
 KAL_MUST_CHECK kal_status kal_catalog_create_user(kal_catalog_change *change, kal_user *user,
                                                   kal_error *err);
-/* Replaces role, password_hash, email, auth_*; raises the token generation. Refuses to take away
- * the last login of role dba or system. */
+/* Replaces role, password_hash, email, auth_*; a new role or password raises the token generation.
+ * Refuses to take away the last login of role dba or system. */
 KAL_MUST_CHECK kal_status kal_catalog_alter_user(kal_catalog_change *change, const kal_user *user,
+                                                 kal_error *err);
+/* Raises the token generation: every token that was given out is void. */
+KAL_MUST_CHECK kal_status kal_catalog_end_tokens(kal_catalog_change *change, kal_bytes user_id,
                                                  kal_error *err);
 /* Soft: the rows stay, the name stays taken. root cannot be dropped. */
 KAL_MUST_CHECK kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id,

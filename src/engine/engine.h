@@ -81,7 +81,7 @@ typedef struct kal_engine_options {
     const char *library_path;  /* libduckdb.so */
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
-    unsigned concurrent_max;   /* statements at a time; 0 = max(1, cores - 1); others wait */
+    unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */
     const kal_clock *clock;    /* borrowed */
 } kal_engine_options;
 
@@ -89,6 +89,8 @@ typedef struct kal_engine_options {
 KAL_MUST_CHECK kal_status kal_engine_open(const kal_engine_options *options,
                                           const kal_engine_ops *ops, kal_engine **engine_out,
                                           kal_error *err);
+/* Queries end with KAL_CANCELLED from now on, those that run soon. NULL is allowed. */
+void kal_engine_stop(kal_engine *engine);
 void kal_engine_close(kal_engine *engine); /* NULL is allowed; asserts that no query runs */
 
 /* Receives a result. Values are borrowed for the call. A status other than KAL_OK stops the query

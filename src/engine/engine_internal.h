@@ -68,6 +68,7 @@ struct kal_engine {
     unsigned threads;
     unsigned slot_count;
     kal_duckdb api; /* valid once opened */
+    _Atomic bool stopping;
 
     pthread_mutex_t lock; /* protects the rest */
     pthread_cond_t slot_free;

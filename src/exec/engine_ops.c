@@ -270,9 +270,19 @@ static kal_engine_query_args query_args(const kal_run *run, kal_bytes sql)
         .param_count = run->param_count,
         .deadline_mono_ns = run->deadline_ns,
         .is_admin = run->principal->role >= KAL_ROLE_DBA,
-        .cancelled = &run->exec->stop,
+        .cancelled = run->cancelled,
         .budget = run->budget,
     };
+}
+
+/* KAL_BUSY: the statement starts over where it may wait for DuckDB. */
+static kal_status enter_engine(kal_run *run, kal_error *err)
+{
+    if (!run->may_use_engine) {
+        run->wants_engine = true;
+        return KAL_BUSY;
+    }
+    return kal_run_check_time(run, err); /* it may have waited long */
 }
 
 kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes view,
@@ -280,13 +290,13 @@ kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes 
 {
     const kal_engine_query_args query = query_args(run, sql);
     const kal_engine_name name = {ns, view};
+    KAL_TRY(enter_engine(run, err));
     return kal_engine_qualify(run->exec->engine, run, &query, &name, run->arena, text_out, err);
 }
 
 kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink, kal_error *err)
 {
     const kal_engine_query_args query = query_args(run, sql);
-    if (run->inline_only)
-        return KAL_BUSY;
+    KAL_TRY(enter_engine(run, err));
     return kal_engine_query(run->exec->engine, run, &query, sink, err);
 }

@@ -34,7 +34,8 @@ struct kal_exec {
     kal_tables *tables;
     kal_auth *auth;
     kal_engine *engine;
-    kal_pool *pool;
+    kal_pool *pool;        /* statements; they leave it when they come to need DuckDB */
+    kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
@@ -112,8 +113,11 @@ typedef struct kal_run {
     kal_overlay *overlay; /* of the transaction; NULL outside */
     kal_result *result;
     uint64_t deadline_ns;
-    kal_path path;    /* of SELECT */
-    bool inline_only; /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
+    const _Atomic bool *cancelled; /* nobody waits for the answer */
+    kal_path path;                 /* of SELECT */
+    bool inline_only;    /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
+    bool may_use_engine; /* on a thread of the engine's pool */
+    bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     pthread_mutex_t *system_lock; /* the engine's threads share `system` */
@@ -127,7 +131,8 @@ KAL_MUST_CHECK kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_by
                                               kal_table **table_out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
-/* KAL_TIMEOUT when the deadline has passed; ask every thousand rows or so. */
+/* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
+ * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);
 /* The partition that the identity reads and writes in this table: 0 for SHARED. */
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);
@@ -151,7 +156,7 @@ KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *wha
 KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
 
 /* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.
- */
+ * KAL_BUSY, with run->wants_engine, on a thread that may not; nothing must have changed by then. */
 KAL_MUST_CHECK kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink,
                                          kal_error *err);
 /* The SELECT with its tables qualified: what the view ns.view keeps. In the run's arena. */
@@ -226,9 +231,10 @@ KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err)
 typedef void (*kal_pool_fn)(void *context, kal_catalog_worker *worker);
 KAL_MUST_CHECK kal_status kal_pool_open(kal_catalog *catalog, unsigned threads, kal_pool **pool_out,
                                         kal_error *err);
-/* KAL_BUSY when too much is waiting. */
-KAL_MUST_CHECK kal_status kal_pool_submit(kal_pool *pool, kal_pool_fn fn, void *context,
-                                          kal_error *err);
+/* For this user, who has at most all threads but one at a time. KAL_BUSY when too much is waiting.
+ */
+KAL_MUST_CHECK kal_status kal_pool_submit(kal_pool *pool, uint64_t user_no, kal_pool_fn fn,
+                                          void *context, kal_error *err);
 void kal_pool_close(kal_pool *pool); /* runs what was submitted, then ends; NULL is allowed */
 
 #endif

@@ -256,8 +256,6 @@ static kal_status fill_waiting(values_run *v, kal_error *err)
 {
     if (v->exprs.len == 0)
         return KAL_OK;
-    if (v->run->inline_only)
-        return KAL_BUSY;
     kal_value *results = kal_arena_try_array(v->run->arena, v->exprs.len, sizeof *results);
     if (results == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
@@ -349,7 +347,7 @@ kal_status kal_insert_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, 
     KAL_TRY(plan_insert(run, plan, err));
     *dml_out = plan->dml;
     if (plan->sql->source == KAL_SQL_INSERT_SELECT)
-        return run->inline_only ? KAL_BUSY : add_selected(run, plan, write, err);
+        return add_selected(run, plan, write, err);
     if (param_rows == NULL)
         return add_values(run, plan, write, err);
     for (size_t i = 0; i < param_rows->len; i++) {

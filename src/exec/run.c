@@ -77,6 +77,8 @@ kal_status kal_run_check_time(const kal_run *run, kal_error *err)
 {
     if (atomic_load_explicit(&run->exec->stop, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
+    if (atomic_load_explicit(run->cancelled, memory_order_relaxed))
+        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
     if (kal_clock_mono_ns(run->exec->options.clock) < run->deadline_ns)
         return KAL_OK;
     return kal_error_set(err, KAL_TIMEOUT, "the statement took longer than %llu ms",

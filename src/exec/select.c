@@ -4,7 +4,7 @@
  * The fast path takes a single table (or none of its rows at all), expressions that the binder
  * admits, names it can give exactly like DuckDB, and few rows: on an event loop INLINE_ROWS_MAX
  * scanned, on the pool FAST_ROWS_MAX. When a scan turns out longer, what was written is taken back
- * and the statement moves on: from the loop to the pool, there to DuckDB. Both see the same view
+ * and the statement moves on: from the loop to the pool, then to DuckDB. Both see the same view
  * kind and give the same answer; a differential test holds them together.
  */
 #include "base/assert.h"
@@ -461,7 +461,5 @@ kal_status kal_run_select(kal_run *run, kal_error *err)
             return status;
         }
     }
-    if (run->inline_only)
-        return KAL_BUSY;
     return run_by_engine(run, err);
 }
