@@ -103,11 +103,74 @@ static void an_error_in_a_batch_names_its_row(void **state)
     test_reply_release(&reply);
 }
 
+static void a_number_does_not_run_into_a_word(void **state)
+{
+    const char *decimal = "numbers are written in decimal; bytes as '0x…', in quotes";
+    const char *blank = "a name behind a number is parted from it by a blank";
+    test_db *db = *state;
+    expect(db, "INSERT INTO app.notes SELECT 150, 0x10, 'x'", "'0x10' is not a number", decimal);
+    expect(db, "INSERT INTO app.notes VALUES (150, 0x10, 'x')", "'0x10' is not a number", decimal);
+    expect(db, "SELECT 0x10", "'0x10' is not a number", decimal);
+    expect(db, "SELECT id FROM app.notes WHERE s = 0B1", "'0B1' is not a number", decimal);
+    expect(db, "SELECT 5x", "'5x' is not a number", blank);
+    expect(db, "SELECT 1.5x", "'5x' is not a number", blank);
+    expect(db, "SELECT 1e", "'1e' is not a number", blank);
+    expect(db, "SELECT 1__0", "'1__0' is not a number", blank);
+    test_db_expect(db, NULL,
+                   "SELECT 1_000 + 1e1 + 1e+1 + 1E-1 + 1.5e1 + .5 + 1. AS v, '0x10' AS \"5x\"",
+                   "[[1036.6,\"0x10\"]]");
+}
+
+static void unknown_names_suggest_near_ones(void **state)
+{
+    test_db *db = *state;
+    expect(db, "SELECT * FROM ap.notes", "namespace 'ap' does not exist", "did you mean 'app'?");
+    expect(db, "SELECT count(*) FROM ap.notes a JOIN app.notes b USING (id)",
+           "namespace 'ap' does not exist", "did you mean 'app'?");
+    expect(db, "USE apq", "namespace 'apq' does not exist", "did you mean 'app'?");
+    expect(db, "DROP NAMESPACE ap", "namespace 'ap' does not exist", "did you mean 'app'?");
+    expect(db, "SELECT * FROM elsewhere.notes", "namespace 'elsewhere' does not exist", NULL);
+    expect(db, "SELECT * FROM notes", "table 'default.notes' does not exist",
+           "did you mean 'app.notes'?");
+    expect(db, "SELECT * FROM app.nots", "table 'app.nots' does not exist",
+           "did you mean 'app.notes'?");
+    expect(db, "SELECT * FROM nothing_like_it", "table 'default.nothing_like_it' does not exist",
+           NULL);
+    expect(db, "CREATE TABLE app.x (id INT PRIMARY KEY) WITH (COMPRESION = 'zstd')",
+           "unknown table option 'compresion', SHARED tables have: storage_id, flush_policy, "
+           "deleted_retention_hours, access_level, enable_cache, cache_ttl_seconds, "
+           "enable_replication, compression",
+           "did you mean 'compression'?");
+}
+
+static void a_question_mark_is_told_to_be_a_number(void **state)
+{
+    static const char *const statements[] = {
+        "SELECT ?",
+        "SELECT id FROM app.notes WHERE id = ?",
+        "INSERT INTO app.notes VALUES (?, 1, 'x')",
+        "INSERT INTO app.notes SELECT ?, 1, 'x'",
+        "UPDATE app.notes SET s = ? WHERE id = 1",
+        "DELETE FROM app.notes WHERE id = ?",
+    };
+    const char *hint = "parameters are written $1, $2 and so on";
+    for (size_t i = 0; i < KAL_ARRAY_LEN(statements); i++) {
+        expect(*state, statements[i], "'?' is not a parameter", hint);
+        test_reply reply = refuse(*state, statements[i], "[1]",
+                                  "the statement has 0 parameters, the request gives 1", hint);
+        test_reply_release(&reply);
+    }
+    test_db_expect(*state, NULL, "SELECT '?' AS \"?\" /* ? */ -- ?", "[[\"?\"]]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_names_a_column_twice),
         cmocka_unit_test(an_error_in_a_batch_names_its_row),
+        cmocka_unit_test(a_number_does_not_run_into_a_word),
+        cmocka_unit_test(unknown_names_suggest_near_ones),
+        cmocka_unit_test(a_question_mark_is_told_to_be_a_number),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
