@@ -147,6 +147,8 @@ KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_
 KAL_MUST_CHECK kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
                                                       kal_table **table_out, kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
+/* Writes the error: code NAMESPACE_NOT_FOUND, a near name as hint. Returns KAL_NOT_FOUND. */
+kal_status kal_catalog_unknown_namespace(kal_catalog *catalog, kal_bytes ns, kal_error *err);
 
 typedef struct kal_cache_stats {
     uint64_t hits;            /* answered from memory */

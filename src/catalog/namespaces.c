@@ -163,6 +163,39 @@ void kal_namespaces_publish(kal_catalog *c, const kal_change_step *step)
         free(kal_map_remove(&c->namespace_map, step->name));
 }
 
+typedef struct near_namespace {
+    kal_bytes name;
+    size_t least;
+    char best[KAL_NAME_BYTES_MAX + 1];
+} near_namespace;
+
+static kal_status look_near(void *context, kal_bytes name, int64_t created_at_us, kal_bytes options,
+                            kal_error *err)
+{
+    near_namespace *search = context;
+    size_t distance = kal_edit_distance(name, search->name);
+
+    (void)created_at_us, (void)options, (void)err;
+    if (distance >= search->least || name.len > KAL_NAME_BYTES_MAX)
+        return KAL_OK;
+    search->least = distance;
+    memcpy(search->best, name.ptr, name.len);
+    search->best[name.len] = '\0';
+    return KAL_OK;
+}
+
+kal_status kal_catalog_unknown_namespace(kal_catalog *c, kal_bytes ns, kal_error *err)
+{
+    near_namespace search = {.name = ns, .least = ns.len / 3 + 2};
+
+    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(ns));
+    kal_error_code(err, "NAMESPACE_NOT_FOUND");
+    if (ns.len <= KAL_NAME_BYTES_MAX &&
+        kal_namespaces_scan(c, NULL, look_near, &search, NULL) == KAL_OK && search.best[0] != '\0')
+        kal_error_hint(err, "did you mean '%s'?", search.best);
+    return KAL_NOT_FOUND;
+}
+
 bool kal_catalog_has_namespace(kal_catalog *c, kal_bytes ns)
 {
     pthread_rwlock_rdlock(&c->publish_lock);
@@ -186,13 +219,6 @@ kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes na
     }
     KAL_TRY(check_new_name(name, err));
     return kal_namespace_put(change, name, err);
-}
-
-static kal_status not_found(kal_bytes name, kal_error *err)
-{
-    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(name));
-    kal_error_code(err, "NAMESPACE_NOT_FOUND");
-    return KAL_NOT_FOUND;
 }
 
 /* The options as they are, with one set or left out. */
@@ -252,7 +278,7 @@ static kal_status current_record(kal_catalog_change *change, kal_bytes ns, uint6
     namespace_key(c, ns, &key);
     kal_status status = kal_entity_get(&c->namespaces, NULL, &key, &change->arena, &entity, err);
     if (status == KAL_NOT_FOUND)
-        return not_found(ns, err);
+        return kal_catalog_unknown_namespace(c, ns, err);
     KAL_TRY(status);
     if (!take_record(&entity.record, entity.format, created_out, options_out))
         return kal_record_corrupt("namespace", err);
@@ -319,7 +345,7 @@ kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name
     if (!*existed_out && if_exists)
         return KAL_OK;
     if (!*existed_out)
-        return not_found(name, err);
+        return kal_catalog_unknown_namespace(c, name, err);
     if (kal_namespace_is_system(name) || kal_bytes_equal(name, KAL_STR("default")))
         return kal_error_set(err, KAL_DENIED, "namespace '%.*s' cannot be dropped", KAL_FMT(name));
     KAL_TRY(kal_table_store_scan(c, NULL, name, collect_name, &tables, err));

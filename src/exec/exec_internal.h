@@ -137,8 +137,6 @@ KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err)
 /* The partition that the identity reads and writes in this table: 0 for SHARED. */
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);
 
-kal_status kal_unknown_namespace(kal_bytes name, kal_error *err);
-
 /* Runs one statement but BEGIN, COMMIT, ROLLBACK and USE; blocking. */
 KAL_MUST_CHECK kal_status kal_run_statement(kal_run *run, kal_error *err);
 

@@ -210,6 +210,8 @@ static kal_status take_params(kal_run *run, const kal_json *params, kal_error *e
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "the statement has %zu parameter%s, the request gives %zu",
                   wanted, wanted == 1 ? "" : "s", run->param_count);
+    if (wanted == 0)
+        kal_error_hint(err, "parameters are written $1, $2 and so on");
     kal_error_code(err, "INVALID_PARAMETER");
     return KAL_INVALID;
 }
@@ -357,7 +359,7 @@ static kal_status use_namespace(kal_exec_job *job, const kal_sql_statement *stat
 {
     kal_bytes name = statement->namespace_stmt.name.text;
     if (!kal_catalog_has_namespace(job->exec->catalog, name)) {
-        kal_status status = kal_unknown_namespace(name, err);
+        kal_status status = kal_catalog_unknown_namespace(job->exec->catalog, name, err);
         kal_error_at(err, statement->namespace_stmt.name.position);
         return status;
     }
@@ -575,7 +577,7 @@ static kal_status check_namespace(kal_exec_job *job, kal_error *err)
     if (name.len == 0 || kal_bytes_equal(name, job->default_namespace))
         return KAL_OK;
     if (!kal_catalog_has_namespace(job->exec->catalog, name))
-        return kal_unknown_namespace(name, err);
+        return kal_catalog_unknown_namespace(job->exec->catalog, name, err);
     job->default_namespace = name;
     return KAL_OK;
 }

@@ -39,13 +39,6 @@ kal_status kal_run_table(kal_run *run, const kal_sql_object *name, kal_table **t
     return status;
 }
 
-kal_status kal_unknown_namespace(kal_bytes name, kal_error *err)
-{
-    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(name));
-    kal_error_code(err, "NAMESPACE_NOT_FOUND");
-    return KAL_NOT_FOUND;
-}
-
 static kal_status find_system_rows(kal_run *run, kal_table *table, kal_system_rows *rows_out,
                                    kal_error *err)
 {

@@ -211,6 +211,7 @@ static kal_status key_from_names(kal_table_definition *def, const kal_bytes *nam
             if (def->key_columns[j] == (uint32_t)i)
                 return stands_twice(names[k], err);
         }
+        KAL_ASSERT(k < def->column_count); /* more names than columns: one stood twice */
         def->columns[i].is_primary_key = true;
         def->key_columns[k] = (uint32_t)i;
     }
@@ -228,10 +229,9 @@ kal_status kal_table_definition_create(kal_bytes namespace_id, kal_bytes table_n
     if (count == 0)
         return kal_error_set(err, KAL_INVALID, "table '%.*s' needs at least one column",
                              KAL_FMT(table_name));
-    if (count > KAL_COLUMNS_MAX || key_count > count)
+    if (count > KAL_COLUMNS_MAX)
         return kal_error_set(err, KAL_INVALID, "table '%.*s' has %zu columns, the limit is %d",
-                             KAL_FMT(table_name), count > key_count ? count : key_count,
-                             KAL_COLUMNS_MAX);
+                             KAL_FMT(table_name), count, KAL_COLUMNS_MAX);
     kal_table_definition *def = KAL_NEW(arena, kal_table_definition);
     def->namespace_id = kal_arena_copy(arena, namespace_id);
     def->table_name = kal_arena_copy(arena, table_name);
