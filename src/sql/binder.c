@@ -574,7 +574,6 @@ static const struct {
     uint32_t args;
     bool may_be_bare;
 } FUNCTIONS[] = {
-    {"cosine_distance", KAL_EXPR_COSINE_DISTANCE, KAL_TYPE_FLOAT, 2, false},
     {"now", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, false},
     {"current_timestamp", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, true},
     {"current_user", KAL_EXPR_CURRENT_USER, KAL_TYPE_TEXT, 0, true},
@@ -585,10 +584,12 @@ static const struct {
 };
 
 /* Embeddings, or a text literal of the other argument's dimension. */
-static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_expr *node,
-                                   kal_error *err)
+static kal_status bind_vector(kal_binder *b, const kal_sql_expr *e, kal_vector_function function,
+                              operand *out, kal_error *err)
 {
     operand x[2];
+    if (e->call.star || e->call.bare || e->call.args.count != 2)
+        return to_engine(b, err);
     for (size_t i = 0; i < 2; i++)
         KAL_TRY(bind(b, e->call.args.items[i], &x[i], err));
     for (size_t i = 0; i < 2; i++) {
@@ -607,16 +608,20 @@ static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_exp
         x[i].expr->literal = v;
         x[i].expr->type = type;
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (x[i].expr->type.tag != KAL_TYPE_EMBEDDING)
-            return to_engine(b, err);
-        node->children[i] = x[i].expr;
-    }
+    if (x[0].expr->type.tag != KAL_TYPE_EMBEDDING || x[1].expr->type.tag != KAL_TYPE_EMBEDDING)
+        return to_engine(b, err);
+    out->expr = binary_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(KAL_TYPE_FLOAT), x);
+    out->expr->function = KAL_EXPR_VECTOR;
+    out->expr->vector = function;
     return KAL_OK;
 }
 
 static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
+    for (kal_vector_function f = 0; f < KAL_VECTOR_FUNCTION_COUNT; f++) {
+        if (kal_bytes_equal_nocase(e->call.name.text, kal_cstr(kal_vector_function_name(f))))
+            return bind_vector(b, e, f, out, err);
+    }
     for (size_t i = 0; i < KAL_ARRAY_LEN(FUNCTIONS); i++) {
         if (!kal_bytes_equal_nocase(e->call.name.text, kal_cstr(FUNCTIONS[i].name)))
             continue;
@@ -626,8 +631,6 @@ static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, 
         out->expr =
             new_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(FUNCTIONS[i].result), FUNCTIONS[i].args);
         out->expr->function = FUNCTIONS[i].function;
-        if (FUNCTIONS[i].function == KAL_EXPR_COSINE_DISTANCE)
-            return bind_cosine_args(b, e, out->expr, err);
         return KAL_OK;
     }
     return to_engine(b, err);
