@@ -137,6 +137,30 @@ int kal_bind_column(const kal_binder *b, const kal_sql_expr *e)
     return -1;
 }
 
+bool kal_bind_is_column_name(const kal_binder *b, kal_bytes name)
+{
+    for (uint32_t i = 0; i < b->def->column_count; i++) {
+        if (kal_bytes_equal_nocase(b->def->columns[i].name, name))
+            return true;
+    }
+    for (size_t h = 0; h < KAL_HIDDEN_COUNT; h++) {
+        if (kal_bytes_equal_nocase(kal_hidden_name(h), name))
+            return true;
+    }
+    return false;
+}
+
+/* DuckDB lets an item's alias stand in WHERE, ORDER BY and later items. */
+static bool is_alias(const kal_binder *b, kal_bytes name)
+{
+    for (size_t i = 0; b->items != NULL && i < b->items->count; i++) {
+        const kal_sql_item *item = &b->items->items[i];
+        if (kal_sql_name_given(item->alias) && kal_bytes_equal_nocase(item->alias.text, name))
+            return true;
+    }
+    return false;
+}
+
 kal_status kal_bind_unknown_column(const kal_binder *b, kal_bytes name, size_t position,
                                    kal_error *err)
 {
@@ -171,6 +195,8 @@ static kal_status bind_column_ref(kal_binder *b, const kal_sql_expr *e, operand 
     if (at < 0) {
         if (b->def != NULL && !qualifies(b, e) && !b->allow_excluded)
             return to_engine(b, err); /* its binder knows best what the qualifier may be */
+        if (e->column.qualifier_count == 0 && is_alias(b, e->column.name.text))
+            return to_engine(b, err);
         return kal_bind_unknown_column(b, e->column.name.text, e->column.name.position, err);
     }
     out->expr = new_node(b, e, KAL_EXPR_COLUMN, column_type(b, at), 0);

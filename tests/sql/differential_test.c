@@ -248,9 +248,11 @@ static void put_item(generator *g, unsigned n)
 /* *ordered_out: the rows come in one order only. */
 static void make_query(generator *g, bool *ordered_out)
 {
+    bool is_star = below(g, 4) == 0;
+
     kal_buf_clear(&g->sql);
     put(g, "SELECT ");
-    if (below(g, 4) == 0) {
+    if (is_star) {
         put(g, "*");
     } else {
         uint64_t count = 1 + below(g, 3);
@@ -268,7 +270,9 @@ static void make_query(generator *g, bool *ordered_out)
     if (*ordered_out) {
         put(g, " ORDER BY ");
         if (below(g, 2) == 0) {
-            put(g, any_column(g)->name);
+            put(g, is_star || below(g, 3) == 0 ? any_column(g)->name
+                   : below(g, 2) == 0          ? "c0"
+                                               : "1");
             put(g, below(g, 2) == 0 ? " DESC" : "");
             put(g, below(g, 3) == 0 ? " NULLS FIRST" : "");
             put(g, ", ");
