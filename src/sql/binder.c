@@ -2,8 +2,9 @@
 #include "base/assert.h"
 #include "base/json_writer.h"
 
-/* Digits up to which a decimal literal becomes the same double in every way of converting it. */
-enum { EXACT_DOUBLE_DIGITS = 15 };
+/* Digits up to which a decimal literal becomes the same double or float in every way of converting
+ * it, and the integers that every way makes the same float. */
+enum { EXACT_DOUBLE_DIGITS = 15, EXACT_FLOAT_DIGITS = 7, EXACT_FLOAT_INTEGER = 1 << 24 };
 
 kal_bytes kal_hidden_name(size_t hidden)
 {
@@ -242,9 +243,12 @@ static bool literal_may_become(const kal_value *v, kal_type type)
                type.tag != KAL_TYPE_EMBEDDING;
     case KAL_TYPE_INT:
     case KAL_TYPE_BIGINT:
-        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE;
+        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE ||
+               (type.tag == KAL_TYPE_FLOAT && v->integer >= -EXACT_FLOAT_INTEGER &&
+                v->integer <= EXACT_FLOAT_INTEGER);
     case KAL_TYPE_DECIMAL:
-        return type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS;
+        return (type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS) ||
+               (type.tag == KAL_TYPE_FLOAT && v->type.precision <= EXACT_FLOAT_DIGITS);
     case KAL_TYPE_DOUBLE:
         return type.tag == KAL_TYPE_DOUBLE;
     default:
@@ -285,14 +289,20 @@ static bool is_double_mix(kal_type a, kal_type b)
     return a.tag == KAL_TYPE_DOUBLE && (kal_type_is_integer(b) || b.tag == KAL_TYPE_FLOAT);
 }
 
+/* A DOUBLE literal or parameter does not become a FLOAT: its peer becomes a DOUBLE. */
+static bool widens_float(kal_type literal, kal_type peer)
+{
+    return literal.tag == KAL_TYPE_DOUBLE && peer.tag == KAL_TYPE_FLOAT;
+}
+
 /* Makes two operands one type, or sends them to the engine. */
 static kal_status unify(kal_binder *b, operand *x, operand *y, kal_error *err)
 {
     if (x->open && y->open) /* two literals: DuckDB's literal rules are its own */
         return to_engine(b, err);
-    if (x->open)
+    if (x->open && !widens_float(x->expr->type, y->expr->type))
         KAL_TRY(settle_literal(b, x->expr, y->expr->type, err));
-    if (y->open)
+    if (y->open && !widens_float(y->expr->type, x->expr->type))
         KAL_TRY(settle_literal(b, y->expr, x->expr->type, err));
     kal_type tx = x->expr->type;
     kal_type ty = y->expr->type;

@@ -120,7 +120,7 @@ static void refusals(void **state)
 
 /* ---- the nearest ---- */
 
-enum { NEAREST_ROWS = 3000, NEAREST_DIM = 5, NEAREST_QUERIES = 400 };
+enum { NEAREST_ROWS = 3000, NEAREST_DIM = 5, NEAREST_QUERIES = 200 };
 
 /* Small whole numbers, so that many distances are equal; now and then something special. */
 static void put_vector(kal_buf *out, kal_rng *rng, const char *quote)
@@ -189,6 +189,8 @@ static void make_nearest(kal_buf *sql, kal_rng *rng)
                                          " WHERE g <> 3 AND name LIKE '%1%'",
                                          " WHERE k BETWEEN 100 AND 2900",
                                          " WHERE v IS NOT NULL",
+                                         " WHERE L2_DISTANCE(v, $1) < 4.7",
+                                         " WHERE COSINE_DISTANCE(v, $1) BETWEEN 0.3 AND 1",
                                          " WHERE k < 0"};
     static const char *const ITEMS[] = {"k", "k, name", "g, v, k"};
     static const char *const ENDS[] = {"", " ASC", " DESC", " NULLS FIRST", " DESC NULLS FIRST"};
