@@ -44,6 +44,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->tables = store_of(kv, "table", KIND_TABLE);
     c->versions = store_of(kv, "table version", KIND_VERSION);
     c->versions.format = KAL_SCHEMA_VERSION_FORMAT;
+    c->namespaces.format = 2;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);

@@ -57,6 +57,7 @@ typedef struct kal_table {
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
     _Atomic(struct kal_table_note *) note;           /* see kal_table_note_get(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
+    _Atomic uint64_t checked_at; /* VIEW: the generation at which its text was found to be valid */
     _Atomic uint32_t refs;
     /* the schema cache's, under its locks but for the atomic ones */
     struct kal_schema_cache *cache; /* NULL: not known there yet */
@@ -66,6 +67,9 @@ typedef struct kal_table {
     _Atomic uint32_t validated_s; /* when it was last compared with the store; seconds */
     _Atomic uint64_t uses;        /* look-ups, about: who is read often is loaded at start */
 } kal_table;
+
+/* Rises with each publication of a schema change; never answers in the middle of one. */
+uint64_t kal_catalog_generation(kal_catalog *catalog);
 
 kal_table *kal_table_retain(kal_table *table);
 void kal_table_release(kal_table *table); /* NULL is allowed */
@@ -210,6 +214,13 @@ void kal_catalog_end(kal_catalog_change *change);
 KAL_MUST_CHECK kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes name,
                                                        bool if_not_exists, bool *existed_out,
                                                        kal_error *err);
+#define KAL_NAMESPACE_OPTIONS_MAX      64
+#define KAL_NAMESPACE_OPTION_BYTES_MAX 4096
+/* Sets (NULL: removes) one option: a text, whole number or boolean. KAL_NOT_FOUND, KAL_DENIED for
+ * the server's own, KAL_LIMIT. Several of one change add up. */
+KAL_MUST_CHECK kal_status kal_catalog_set_namespace_option(kal_catalog_change *change, kal_bytes ns,
+                                                           kal_bytes option, const kal_value *value,
+                                                           kal_error *err);
 /* KAL_CONFLICT-like KAL_INVALID while it holds tables, unless cascade: then they are dropped too.
  */
 KAL_MUST_CHECK kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name,
@@ -229,6 +240,11 @@ KAL_MUST_CHECK kal_status kal_catalog_alter_table(kal_catalog_change *change,
                                                   const kal_table *current,
                                                   const kal_altered *altered, kal_table **next_out,
                                                   kal_error *err);
+/* Another definition of a view, as its next version: def is validated; its number and version are
+ * assigned. */
+KAL_MUST_CHECK kal_status kal_catalog_replace_view(kal_catalog_change *change,
+                                                   const kal_table *current,
+                                                   const kal_table_definition *def, kal_error *err);
 /* From publish on, writes that would put NULL into these columns (ids) are refused; the definition
  * stays what it is. Nothing is stored: a restart forgets it. count 0 takes it back. */
 void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *current,

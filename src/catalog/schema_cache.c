@@ -703,6 +703,11 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
         free_table(old);
 }
 
+uint64_t kal_schema_cache_generation(kal_schema_cache *cache)
+{
+    return atomic_load_explicit(&cache->generation, memory_order_acquire);
+}
+
 void kal_schema_cache_next_generation(kal_schema_cache *cache)
 {
     atomic_fetch_add_explicit(&cache->generation, 1, memory_order_release);

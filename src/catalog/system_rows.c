@@ -119,7 +119,7 @@ static kal_status count_table(void *context, kal_bytes ns, kal_bytes name, uint3
 }
 
 static kal_status namespace_row(void *context, kal_bytes name, int64_t created_at_us,
-                                kal_error *err)
+                                kal_bytes options, kal_error *err)
 {
     row_maker *m = context;
 
@@ -129,7 +129,7 @@ static kal_status namespace_row(void *context, kal_bytes name, int64_t created_a
     set_text(m, KAL_NAMESPACES_NAMESPACE_ID, name);
     set_text(m, KAL_NAMESPACES_NAME, name);
     set_time(m, KAL_NAMESPACES_CREATED_AT, created_at_us);
-    set_null(m, KAL_NAMESPACES_OPTIONS, KAL_TYPE_JSON);
+    set_optional(m, KAL_NAMESPACES_OPTIONS, KAL_TYPE_JSON, options);
     set_int(m, KAL_NAMESPACES_TABLE_COUNT, (uint64_t)m->counted);
     return add_row(m, err);
 }
@@ -565,9 +565,9 @@ static kal_status count_user(void *context, const kal_user *user, kal_error *err
 }
 
 static kal_status count_namespace(void *context, kal_bytes name, int64_t created_at_us,
-                                  kal_error *err)
+                                  kal_bytes options, kal_error *err)
 {
-    (void)name, (void)created_at_us, (void)err;
+    (void)name, (void)created_at_us, (void)options, (void)err;
     ++*(uint64_t *)context;
     return KAL_OK;
 }

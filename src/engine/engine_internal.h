@@ -119,6 +119,7 @@ typedef struct kal_edit {
     size_t start; /* in the old text */
     size_t end;
     kal_bytes text;
+    kal_bytes view; /* the view it puts in place; len 0: it is something else */
 } kal_edit;
 
 typedef struct kal_rewrite {
@@ -138,6 +139,32 @@ bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char 
                          kal_buf *out);
 /* A place of the new text in the old one. */
 size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
+
+/* ---- query.c, views.c ---- */
+
+/* Bounds, DuckDB's parse and the allow-list: the plan of a text, in the arena. */
+KAL_MUST_CHECK kal_status kal_query_plan(kal_slot *slot, kal_bytes text, bool is_admin,
+                                         kal_arena *arena, kal_plan **plan_out, kal_error *err);
+/* Binds the text, which has no views and no parameters, and forgets it: KAL_OK when it could run.
+ */
+KAL_MUST_CHECK kal_status kal_query_check(kal_slot *slot, void *statement, kal_bytes text,
+                                          kal_arena *arena, kal_error *err);
+
+typedef struct kal_views_place {
+    kal_slot *slot;
+    void *statement;
+    bool is_admin;   /* may write longer texts */
+    uint64_t moment; /* of all schemas; see kal_engine_ops */
+} kal_views_place;
+
+/* Replaces the views in text; *text_out is text itself when there are none. What a view reads must
+ * be valid by itself: else a column that is gone could be found in what stands next to the view.
+ * *edits_out: what was replaced. Both live in the arena. */
+KAL_MUST_CHECK kal_status kal_views_expand(const kal_views_place *place, kal_bytes text,
+                                           kal_arena *arena, kal_rewrite *edits_out,
+                                           kal_bytes *text_out, kal_error *err);
+/* What went wrong inside a view is said of it, at the place where it is named. Returns status. */
+kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, kal_error *err);
 
 /* ---- errors.c ---- */
 
