@@ -1,10 +1,10 @@
 /*
- * vector.c: the kernels, twice: once in the compiler's own 16-byte vectors, which are SSE2 or NEON,
- * once in AVX2 and FMA where the processor has them (asked once).
+ * vector.c: the kernels, once for every processor (the compiler makes SSE2 or NEON of them), once
+ * for AVX2 and FMA where the processor has both, which is asked once.
  *
- * Compiled with -ffp-contract=off: a square of a rounded difference (L2) must be rounded before it
- * is added, in every implementation. Where a fused step cannot change the result, because the
- * product is exact, it is written out.
+ * Compiled with -ffp-contract=off: the square of a rounded difference (L2) must be rounded before
+ * it is added, in every implementation. Where fusing cannot change the result, because the product
+ * is exact, it is written out.
  */
 #include "types/vector.h"
 #include "base/assert.h"
@@ -12,8 +12,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
-enum { LANES = KAL_VECTOR_LANES, BLOCK_BYTES = LANES * sizeof(float) };
+enum { LANES = 16, BLOCK_BYTES = LANES * sizeof(float) };
 
 static const char *const NAMES[] = {
 #define VECTOR_NAME(name) [KAL_VECTOR_##name] = #name,
@@ -21,13 +24,98 @@ static const char *const NAMES[] = {
 #undef VECTOR_NAME
 };
 
-/* ---- 16-byte vectors ---- */
+/* ---- 16 lanes ---- */
 
-typedef float pair32 __attribute__((vector_size(8)));
-typedef double pair __attribute__((vector_size(16)));
+/* Fields and not an array: the compiler keeps them in registers. */
+typedef float floats __attribute__((vector_size(16)));
+typedef double quad __attribute__((vector_size(32)));
+typedef struct lanes {
+    quad q0, q1, q2, q3;
+} lanes;
 
-/* 16 lanes of one sum take half of 16 registers, so the three of a cosine go by halves. */
-enum { PAIRS = LANES / 2, HALF = PAIRS / 2 };
+/* The last numbers of a vector, fewer than 16, filled up with zeros, which change no sum. */
+static void fill_block(const uint8_t *from, size_t count, uint8_t block[BLOCK_BYTES])
+{
+    static const uint8_t ZEROS[BLOCK_BYTES];
+    memcpy(block, ZEROS, BLOCK_BYTES);
+    memcpy(block, from, count * sizeof(float));
+}
+
+/* ---- kernels ---- */
+
+/* Runs a step with x and y being the next 16 numbers of a and b. */
+#define FOR_BLOCKS(step)                                                                           \
+    do {                                                                                           \
+        const uint8_t *x = a;                                                                      \
+        const uint8_t *y = b;                                                                      \
+        for (size_t blocks = dim / LANES; blocks > 0; blocks--) {                                  \
+            step;                                                                                  \
+            x += BLOCK_BYTES;                                                                      \
+            y += BLOCK_BYTES;                                                                      \
+        }                                                                                          \
+        if (dim % LANES != 0) {                                                                    \
+            uint8_t last[2][BLOCK_BYTES];                                                          \
+            fill_block(x, dim % LANES, last[0]);                                                   \
+            fill_block(y, dim % LANES, last[1]);                                                   \
+            x = last[0];                                                                           \
+            y = last[1];                                                                           \
+            step;                                                                                  \
+        }                                                                                          \
+    } while (0)
+
+/* What a step does with four lanes, which start `at` bytes in the block; one after the other, so
+ * that no more registers are in use than sums and two. */
+#define COSINE_OF(load, add, q, at)                                                                \
+    do {                                                                                           \
+        quad u = load(x + (at));                                                                   \
+        quad v = load(y + (at));                                                                   \
+        ab.q = add(ab.q, u, v);                                                                    \
+        aa.q = add(aa.q, u, u);                                                                    \
+        bb.q = add(bb.q, v, v);                                                                    \
+    } while (0)
+#define L2_OF(load, add, q, at)                                                                    \
+    do {                                                                                           \
+        quad d = load(x + (at)) - load(y + (at));                                                  \
+        ab.q += d * d;                                                                             \
+    } while (0)
+#define DOT_OF(load, add, q, at) ab.q = add(ab.q, load(x + (at)), load(y + (at)))
+#define BY_FOUR(step, load, add)                                                                   \
+    step(load, add, q0, 0);                                                                        \
+    step(load, add, q1, sizeof(floats));                                                           \
+    step(load, add, q2, 2 * sizeof(floats));                                                       \
+    step(load, add, q3, 3 * sizeof(floats))
+
+/* load(p) gives four floats at any alignment; add(sum, u, v) is sum + u * v for products that are
+ * exact. All of it is compiled anew for each processor: GCC does not widen by inlining. */
+#define KERNELS(prefix, attributes, load, add)                                                     \
+    attributes static inline double prefix##_total(const lanes *l)                                 \
+    {                                                                                              \
+        quad four = (l->q0 + l->q2) + (l->q1 + l->q3);                                             \
+        return (four[0] + four[2]) + (four[1] + four[3]);                                          \
+    }                                                                                              \
+    attributes static void prefix##_cosine(const uint8_t *a, const uint8_t *b, size_t dim,         \
+                                           kal_vector_sums *out)                                   \
+    {                                                                                              \
+        lanes ab = {0};                                                                            \
+        lanes aa = {0};                                                                            \
+        lanes bb = {0};                                                                            \
+        FOR_BLOCKS(BY_FOUR(COSINE_OF, load, add));                                                 \
+        *out = (kal_vector_sums){prefix##_total(&ab), prefix##_total(&aa), prefix##_total(&bb)};   \
+    }                                                                                              \
+    attributes static void prefix##_l2(const uint8_t *a, const uint8_t *b, size_t dim,             \
+                                       kal_vector_sums *out)                                       \
+    {                                                                                              \
+        lanes ab = {0};                                                                            \
+        FOR_BLOCKS(BY_FOUR(L2_OF, load, add));                                                     \
+        out->ab = prefix##_total(&ab);                                                             \
+    }                                                                                              \
+    attributes static void prefix##_dot(const uint8_t *a, const uint8_t *b, size_t dim,            \
+                                        kal_vector_sums *out)                                      \
+    {                                                                                              \
+        lanes ab = {0};                                                                            \
+        FOR_BLOCKS(BY_FOUR(DOT_OF, load, add));                                                    \
+        out->ab = prefix##_total(&ab);                                                             \
+    }
 
 #if defined(__SSE2__)
 #define BASE_NAME "sse2"
@@ -37,140 +125,34 @@ enum { PAIRS = LANES / 2, HALF = PAIRS / 2 };
 #define BASE_NAME "portable"
 #endif
 
-static inline pair load_pair(const uint8_t *p, size_t index)
+static inline quad base_load(const uint8_t *p)
 {
-    pair32 narrow;
-    memcpy(&narrow, p + index * sizeof narrow, sizeof narrow);
-    return __builtin_convertvector(narrow, pair);
+    floats f;
+    memcpy(&f, p, sizeof f);
+    return __builtin_convertvector(f, quad);
 }
 
-static inline void store_pairs(const pair *from, size_t count, double *lanes)
+static inline quad base_add(quad sum, quad u, quad v)
 {
-    memcpy(lanes, from, count * sizeof *from);
+    return sum + u * v;
 }
 
-static inline void cosine_half(const uint8_t *a, const uint8_t *b, size_t block_count, size_t first,
-                               kal_vector_sums *sums)
-{
-    pair ab[HALF] = {0};
-    pair aa[HALF] = {0};
-    pair bb[HALF] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < HALF; k++) {
-            pair x = load_pair(a + block * BLOCK_BYTES, first + k);
-            pair y = load_pair(b + block * BLOCK_BYTES, first + k);
-            ab[k] += x * y;
-            aa[k] += x * x;
-            bb[k] += y * y;
-        }
-    }
-    store_pairs(ab, HALF, sums->ab + 2 * first);
-    store_pairs(aa, HALF, sums->aa + 2 * first);
-    store_pairs(bb, HALF, sums->bb + 2 * first);
-}
-
-static void base_cosine(const uint8_t *a, const uint8_t *b, size_t block_count,
-                        kal_vector_sums *sums)
-{
-    cosine_half(a, b, block_count, 0, sums);
-    cosine_half(a, b, block_count, HALF, sums);
-}
-
-static void base_l2(const uint8_t *a, const uint8_t *b, size_t block_count, kal_vector_sums *sums)
-{
-    pair dd[PAIRS] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 8
-        for (size_t k = 0; k < PAIRS; k++) {
-            pair d = load_pair(a + block * BLOCK_BYTES, k) - load_pair(b + block * BLOCK_BYTES, k);
-            dd[k] += d * d;
-        }
-    }
-    store_pairs(dd, PAIRS, sums->ab);
-}
-
-static void base_dot(const uint8_t *a, const uint8_t *b, size_t block_count, kal_vector_sums *sums)
-{
-    pair ab[PAIRS] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 8
-        for (size_t k = 0; k < PAIRS; k++)
-            ab[k] += load_pair(a + block * BLOCK_BYTES, k) * load_pair(b + block * BLOCK_BYTES, k);
-    }
-    store_pairs(ab, PAIRS, sums->ab);
-}
-
-/* ---- 32-byte vectors ---- */
+KERNELS(base, , base_load, base_add)
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #define WITH_AVX2 __attribute__((target("avx2,fma")))
-enum { QUADS = LANES / 4 };
 
-WITH_AVX2 static inline __m256d load_quad(const uint8_t *p, size_t index)
+WITH_AVX2 static inline quad avx2_load(const uint8_t *p)
 {
-    return _mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)(p + index * sizeof(__m128))));
+    return _mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)p));
 }
 
-WITH_AVX2 static inline void store_quads(const __m256d *from, double *lanes)
+WITH_AVX2 static inline quad avx2_add(quad sum, quad u, quad v)
 {
-    for (size_t k = 0; k < QUADS; k++)
-        _mm256_storeu_pd(lanes + 4 * k, from[k]);
+    return _mm256_fmadd_pd(u, v, sum);
 }
 
-WITH_AVX2 static void avx2_cosine(const uint8_t *a, const uint8_t *b, size_t block_count,
-                                  kal_vector_sums *sums)
-{
-    __m256d ab[QUADS] = {0};
-    __m256d aa[QUADS] = {0};
-    __m256d bb[QUADS] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < QUADS; k++) {
-            __m256d x = load_quad(a + block * BLOCK_BYTES, k);
-            __m256d y = load_quad(b + block * BLOCK_BYTES, k);
-            ab[k] = _mm256_fmadd_pd(x, y, ab[k]);
-            aa[k] = _mm256_fmadd_pd(x, x, aa[k]);
-            bb[k] = _mm256_fmadd_pd(y, y, bb[k]);
-        }
-    }
-    store_quads(ab, sums->ab);
-    store_quads(aa, sums->aa);
-    store_quads(bb, sums->bb);
-}
-
-WITH_AVX2 static void avx2_l2(const uint8_t *a, const uint8_t *b, size_t block_count,
-                              kal_vector_sums *sums)
-{
-    __m256d dd[QUADS] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < QUADS; k++) {
-            __m256d x = load_quad(a + block * BLOCK_BYTES, k);
-            __m256d y = load_quad(b + block * BLOCK_BYTES, k);
-            __m256d d = _mm256_sub_pd(x, y);
-            dd[k] = _mm256_add_pd(dd[k], _mm256_mul_pd(d, d));
-        }
-    }
-    store_quads(dd, sums->ab);
-}
-
-WITH_AVX2 static void avx2_dot(const uint8_t *a, const uint8_t *b, size_t block_count,
-                               kal_vector_sums *sums)
-{
-    __m256d ab[QUADS] = {0};
-    for (size_t block = 0; block < block_count; block++) {
-#pragma GCC unroll 4
-        for (size_t k = 0; k < QUADS; k++) {
-            __m256d x = load_quad(a + block * BLOCK_BYTES, k);
-            __m256d y = load_quad(b + block * BLOCK_BYTES, k);
-            ab[k] = _mm256_fmadd_pd(x, y, ab[k]);
-        }
-    }
-    store_quads(ab, sums->ab);
-}
+KERNELS(avx2, WITH_AVX2, avx2_load, avx2_add)
 #endif
 
 /* ---- choosing ---- */
@@ -204,42 +186,6 @@ size_t kal_vector_implementations(const kal_vector_implementation **first_out)
 
 /* ---- from sums to results ---- */
 
-static double load(const uint8_t *p, size_t i)
-{
-    float f;
-    memcpy(&f, p + i * sizeof f, sizeof f);
-    return f;
-}
-
-/* The numbers after the last whole block, each in its lane. */
-static void add_rest(kal_vector_function function, const uint8_t *a, const uint8_t *b, size_t from,
-                     size_t dim, kal_vector_sums *sums)
-{
-    for (size_t i = from; i < dim; i++) {
-        double x = load(a, i);
-        double y = load(b, i);
-        if (function == KAL_VECTOR_L2_DISTANCE) {
-            double d = x - y;
-            sums->ab[i % LANES] += d * d;
-            continue;
-        }
-        sums->ab[i % LANES] += x * y;
-        if (function == KAL_VECTOR_COSINE_DISTANCE) {
-            sums->aa[i % LANES] += x * x;
-            sums->bb[i % LANES] += y * y;
-        }
-    }
-}
-
-static double total(double lanes[LANES])
-{
-    for (size_t width = LANES / 2; width > 0; width /= 2) {
-        for (size_t k = 0; k < width; k++)
-            lanes[k] += lanes[k + width];
-    }
-    return lanes[0];
-}
-
 /* Squares of finite floats sum up to a finite double that is 0 only when all of them are 0, and the
  * product of two such sums neither overflows nor vanishes. */
 static double cosine_distance(double ab, double aa, double bb)
@@ -256,29 +202,18 @@ static double cosine_distance(double ab, double aa, double bb)
     return 1 - cosine;
 }
 
-static double result_of(kal_vector_function function, kal_vector_sums *sums)
-{
-    switch (function) {
-    case KAL_VECTOR_COSINE_DISTANCE:
-        return cosine_distance(total(sums->ab), total(sums->aa), total(sums->bb));
-    case KAL_VECTOR_L2_DISTANCE:
-        return sqrt(total(sums->ab));
-    default:
-        return total(sums->ab);
-    }
-}
-
 float kal_vector_compute_by(const kal_vector_implementation *implementation,
                             kal_vector_function function, const uint8_t *a, const uint8_t *b,
                             size_t dim)
 {
-    kal_vector_sums sums;
-    size_t block_count = dim / LANES;
+    kal_vector_sums sums = {0};
 
     KAL_ASSERT(function < KAL_VECTOR_FUNCTION_COUNT);
-    implementation->kernels[function](a, b, block_count, &sums);
-    add_rest(function, a, b, block_count * LANES, dim, &sums);
-    double result = result_of(function, &sums);
+    implementation->kernels[function](a, b, dim, &sums);
+    double result = function == KAL_VECTOR_COSINE_DISTANCE
+                        ? cosine_distance(sums.ab, sums.aa, sums.bb)
+                    : function == KAL_VECTOR_L2_DISTANCE ? sqrt(sums.ab)
+                                                         : sums.ab;
     return isnan(result) ? NAN : (float)result;
 }
 

@@ -11,10 +11,11 @@
  * infinite. All three are symmetric to the bit, and there is one NaN.
  *
  * Sums are kept in double over 16 lanes: number i goes to lane i % 16, and lanes are added in one
- * order. A product of two floats is exact in double, so every implementation (SSE2 or NEON, AVX2)
- * gives the same bits. With n numbers a sum is off by at most (n / 16 + 5) * 2^-53 times the sum of
- * the terms' magnitudes: below 6e-14 of it at 8192. Nothing overflows or is lost below the smallest
- * float before the result is rounded to float. Identical vectors have distance 0.
+ * order (k to k + 8, then k to k + 4, ...). A product of two floats is exact in double, so every
+ * implementation (SSE2 or NEON, AVX2) gives the same bits. With n numbers a sum is off by at most
+ * (n / 16 + 5) * 2^-53 times the sum of the terms' magnitudes: below 6e-14 of it at 8192. Nothing
+ * overflows or is lost below the smallest float before the result is rounded to float. Identical
+ * vectors have distance 0.
  *
  * Threads: any.
  */
@@ -42,15 +43,13 @@ KAL_MUST_CHECK kal_status kal_vector_compute(kal_vector_function function, kal_b
 
 /* ---- implementations: for tests and benchmarks ---- */
 
-/* Adds whole blocks of 16 numbers to the lanes of as many sums as the function has. */
-#define KAL_VECTOR_LANES 16
 typedef struct kal_vector_sums {
-    double ab[KAL_VECTOR_LANES]; /* L2_DISTANCE: of (a - b)^2 */
-    double aa[KAL_VECTOR_LANES]; /* COSINE_DISTANCE only */
-    double bb[KAL_VECTOR_LANES];
+    double ab; /* of a * b; L2_DISTANCE: of (a - b)^2 */
+    double aa; /* COSINE_DISTANCE only */
+    double bb;
 } kal_vector_sums;
-typedef void (*kal_vector_kernel)(const uint8_t *a, const uint8_t *b, size_t block_count,
-                                  kal_vector_sums *sums);
+typedef void (*kal_vector_kernel)(const uint8_t *a, const uint8_t *b, size_t dim,
+                                  kal_vector_sums *sums_out);
 
 typedef struct kal_vector_implementation {
     const char *name; /* static: "sse2", "neon", "portable", "avx2" */
