@@ -2,8 +2,9 @@
 #include "base/assert.h"
 #include "base/json_writer.h"
 
-/* Digits up to which a decimal literal becomes the same double in every way of converting it. */
-enum { EXACT_DOUBLE_DIGITS = 15 };
+/* Digits up to which a decimal literal becomes the same double or float in every way of converting
+ * it, and the integers that every way makes the same float. */
+enum { EXACT_DOUBLE_DIGITS = 15, EXACT_FLOAT_DIGITS = 7, EXACT_FLOAT_INTEGER = 1 << 24 };
 
 kal_bytes kal_hidden_name(size_t hidden)
 {
@@ -137,6 +138,30 @@ int kal_bind_column(const kal_binder *b, const kal_sql_expr *e)
     return -1;
 }
 
+bool kal_bind_is_column_name(const kal_binder *b, kal_bytes name)
+{
+    for (uint32_t i = 0; i < b->def->column_count; i++) {
+        if (kal_bytes_equal_nocase(b->def->columns[i].name, name))
+            return true;
+    }
+    for (size_t h = 0; h < KAL_HIDDEN_COUNT; h++) {
+        if (kal_bytes_equal_nocase(kal_hidden_name(h), name))
+            return true;
+    }
+    return false;
+}
+
+/* DuckDB lets an item's alias stand in WHERE, ORDER BY and later items. */
+static bool is_alias(const kal_binder *b, kal_bytes name)
+{
+    for (size_t i = 0; b->items != NULL && i < b->items->count; i++) {
+        const kal_sql_item *item = &b->items->items[i];
+        if (kal_sql_name_given(item->alias) && kal_bytes_equal_nocase(item->alias.text, name))
+            return true;
+    }
+    return false;
+}
+
 kal_status kal_bind_unknown_column(const kal_binder *b, kal_bytes name, size_t position,
                                    kal_error *err)
 {
@@ -171,6 +196,8 @@ static kal_status bind_column_ref(kal_binder *b, const kal_sql_expr *e, operand 
     if (at < 0) {
         if (b->def != NULL && !qualifies(b, e) && !b->allow_excluded)
             return to_engine(b, err); /* its binder knows best what the qualifier may be */
+        if (e->column.qualifier_count == 0 && is_alias(b, e->column.name.text))
+            return to_engine(b, err);
         return kal_bind_unknown_column(b, e->column.name.text, e->column.name.position, err);
     }
     out->expr = new_node(b, e, KAL_EXPR_COLUMN, column_type(b, at), 0);
@@ -216,9 +243,12 @@ static bool literal_may_become(const kal_value *v, kal_type type)
                type.tag != KAL_TYPE_EMBEDDING;
     case KAL_TYPE_INT:
     case KAL_TYPE_BIGINT:
-        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE;
+        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE ||
+               (type.tag == KAL_TYPE_FLOAT && v->integer >= -EXACT_FLOAT_INTEGER &&
+                v->integer <= EXACT_FLOAT_INTEGER);
     case KAL_TYPE_DECIMAL:
-        return type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS;
+        return (type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS) ||
+               (type.tag == KAL_TYPE_FLOAT && v->type.precision <= EXACT_FLOAT_DIGITS);
     case KAL_TYPE_DOUBLE:
         return type.tag == KAL_TYPE_DOUBLE;
     default:
@@ -259,14 +289,20 @@ static bool is_double_mix(kal_type a, kal_type b)
     return a.tag == KAL_TYPE_DOUBLE && (kal_type_is_integer(b) || b.tag == KAL_TYPE_FLOAT);
 }
 
+/* A DOUBLE literal or parameter does not become a FLOAT: its peer becomes a DOUBLE. */
+static bool widens_float(kal_type literal, kal_type peer)
+{
+    return literal.tag == KAL_TYPE_DOUBLE && peer.tag == KAL_TYPE_FLOAT;
+}
+
 /* Makes two operands one type, or sends them to the engine. */
 static kal_status unify(kal_binder *b, operand *x, operand *y, kal_error *err)
 {
     if (x->open && y->open) /* two literals: DuckDB's literal rules are its own */
         return to_engine(b, err);
-    if (x->open)
+    if (x->open && !widens_float(x->expr->type, y->expr->type))
         KAL_TRY(settle_literal(b, x->expr, y->expr->type, err));
-    if (y->open)
+    if (y->open && !widens_float(y->expr->type, x->expr->type))
         KAL_TRY(settle_literal(b, y->expr, x->expr->type, err));
     kal_type tx = x->expr->type;
     kal_type ty = y->expr->type;
@@ -574,7 +610,6 @@ static const struct {
     uint32_t args;
     bool may_be_bare;
 } FUNCTIONS[] = {
-    {"cosine_distance", KAL_EXPR_COSINE_DISTANCE, KAL_TYPE_FLOAT, 2, false},
     {"now", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, false},
     {"current_timestamp", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, true},
     {"current_user", KAL_EXPR_CURRENT_USER, KAL_TYPE_TEXT, 0, true},
@@ -585,10 +620,12 @@ static const struct {
 };
 
 /* Embeddings, or a text literal of the other argument's dimension. */
-static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_expr *node,
-                                   kal_error *err)
+static kal_status bind_vector(kal_binder *b, const kal_sql_expr *e, kal_vector_function function,
+                              operand *out, kal_error *err)
 {
     operand x[2];
+    if (e->call.star || e->call.bare || e->call.args.count != 2)
+        return to_engine(b, err);
     for (size_t i = 0; i < 2; i++)
         KAL_TRY(bind(b, e->call.args.items[i], &x[i], err));
     for (size_t i = 0; i < 2; i++) {
@@ -607,16 +644,20 @@ static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_exp
         x[i].expr->literal = v;
         x[i].expr->type = type;
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (x[i].expr->type.tag != KAL_TYPE_EMBEDDING)
-            return to_engine(b, err);
-        node->children[i] = x[i].expr;
-    }
+    if (x[0].expr->type.tag != KAL_TYPE_EMBEDDING || x[1].expr->type.tag != KAL_TYPE_EMBEDDING)
+        return to_engine(b, err);
+    out->expr = binary_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(KAL_TYPE_FLOAT), x);
+    out->expr->function = KAL_EXPR_VECTOR;
+    out->expr->vector = function;
     return KAL_OK;
 }
 
 static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
+    for (kal_vector_function f = 0; f < KAL_VECTOR_FUNCTION_COUNT; f++) {
+        if (kal_bytes_equal_nocase(e->call.name.text, kal_cstr(kal_vector_function_name(f))))
+            return bind_vector(b, e, f, out, err);
+    }
     for (size_t i = 0; i < KAL_ARRAY_LEN(FUNCTIONS); i++) {
         if (!kal_bytes_equal_nocase(e->call.name.text, kal_cstr(FUNCTIONS[i].name)))
             continue;
@@ -626,8 +667,6 @@ static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, 
         out->expr =
             new_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(FUNCTIONS[i].result), FUNCTIONS[i].args);
         out->expr->function = FUNCTIONS[i].function;
-        if (FUNCTIONS[i].function == KAL_EXPR_COSINE_DISTANCE)
-            return bind_cosine_args(b, e, out->expr, err);
         return KAL_OK;
     }
     return to_engine(b, err);
