@@ -44,6 +44,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->tables = store_of(kv, "table", KIND_TABLE);
     c->versions = store_of(kv, "table version", KIND_VERSION);
     c->versions.format = KAL_SCHEMA_VERSION_FORMAT;
+    c->namespaces.format = 2;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
@@ -262,7 +263,7 @@ static kal_status load_known(kal_catalog_worker *worker, kal_bytes ns, kal_bytes
     pthread_rwlock_rdlock(&c->publish_lock);
     kal_status status = kal_table_store_load(c, ns, name, &loaded, err);
     if (status == KAL_OK)
-        *table_out = kal_schema_cache_add(worker, loaded);
+        *table_out = kal_schema_cache_add(worker, loaded, false);
     pthread_rwlock_unlock(&c->publish_lock);
     return status;
 }
@@ -344,7 +345,7 @@ static kal_status load_by_id(kal_catalog_worker *worker, uint32_t table_id, kal_
         status = kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, err);
     if (status == KAL_OK) {
         made = kal_table_make(c, version.def, record.hot_id, record.shard);
-        *table_out = kal_schema_cache_add(worker, made);
+        *table_out = kal_schema_cache_add(worker, made, true);
     }
     pthread_rwlock_unlock(&c->publish_lock);
     kal_arena_release(&arena);

@@ -139,6 +139,7 @@ static void close_database(kal_engine *engine)
         kal_slot *slot = &engine->slots[i];
         if (slot->connection == NULL)
             continue;
+        kal_slot_types_release(slot);
         engine->api.destroy_prepare(&slot->serialize);
         engine->api.disconnect(&slot->connection);
         pthread_mutex_destroy(&slot->lock);

@@ -230,6 +230,12 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_create_namespace(run, err);
     case KAL_STMT_DROP_NAMESPACE:
         return kal_run_drop_namespace(run, err);
+    case KAL_STMT_ALTER_NAMESPACE:
+        return kal_run_alter_namespace(run, err);
+    case KAL_STMT_CREATE_VIEW:
+        return kal_run_create_view(run, err);
+    case KAL_STMT_DROP_VIEW:
+        return kal_run_drop_view(run, err);
     case KAL_STMT_CREATE_TABLE:
         return kal_run_create_table(run, err);
     case KAL_STMT_ALTER_TABLE:

@@ -227,7 +227,8 @@ static kal_status plan_select(kal_run *run, kal_binder *b, select_plan *plan, ka
         return not_fast(b, err);
     KAL_TRY(kal_run_table(run, &s->table, &plan->table, err));
     KAL_TRY(kal_may_read(run->principal, plan->table, err));
-    if (plan->table->def->table_type == KAL_TABLE_SYSTEM)
+    if (plan->table->def->table_type == KAL_TABLE_SYSTEM ||
+        plan->table->def->table_type == KAL_TABLE_VIEW)
         return not_fast(b, err);
     *b = kal_run_binder(run, plan->table, s->alias.text);
     KAL_TRY(kal_bind_where(b, s->where, &plan->where, err));
