@@ -60,6 +60,15 @@ static kal_expr *column_expr(kal_arena *arena, uint32_t column, kal_type type)
     return e;
 }
 
+/* What the table says of a column that is given as it is; a hidden one has no flags. */
+static void set_flags(kal_result_column *out, const kal_table_definition *def, int column)
+{
+    if (column < 0 || (uint32_t)column >= def->column_count)
+        return;
+    out->is_key = def->columns[column].is_primary_key;
+    out->is_not_null = !def->columns[column].is_nullable;
+}
+
 static void add_item(select_plan *plan, kal_expr *expr, kal_result_column column)
 {
     plan->items[plan->item_count] = expr;
@@ -71,8 +80,9 @@ static void add_star(select_plan *plan, kal_arena *arena)
     const kal_table_definition *def = plan->table->def;
     for (uint32_t i = 0; i < def->column_count; i++) {
         const kal_column *c = &def->columns[i];
-        add_item(plan, column_expr(arena, i, c->type),
-                 (kal_result_column){c->name, c->type, c->is_primary_key, !c->is_nullable});
+        kal_result_column column = {.name = c->name, .type = c->type};
+        set_flags(&column, def, (int)i);
+        add_item(plan, column_expr(arena, i, c->type), column);
     }
 }
 
@@ -106,22 +116,26 @@ static kal_status plan_item(select_plan *plan, kal_binder *b, const kal_sql_item
         return not_fast(b, err);
     column.type = bound->type;
     column.name = kal_sql_name_given(item->alias) ? item->alias_raw : e->column.name.text;
-    if (bound->kind == KAL_EXPR_COLUMN && bound->column < b->def->column_count) {
-        column.is_key = b->def->columns[bound->column].is_primary_key;
-        column.is_not_null = !b->def->columns[bound->column].is_nullable;
-    }
+    if (bound->kind == KAL_EXPR_COLUMN)
+        set_flags(&column, b->def, (int)bound->column);
     add_item(plan, bound, column);
     return KAL_OK;
+}
+
+static size_t most_items(const kal_sql_select *s, const kal_table_definition *def)
+{
+    size_t most = s->items.count;
+    for (size_t i = 0; i < s->items.count; i++) {
+        if (s->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
+            most += def->column_count;
+    }
+    return most;
 }
 
 static kal_status plan_items(select_plan *plan, kal_binder *b, const kal_sql_select *s,
                              kal_error *err)
 {
-    size_t most = s->items.count;
-    for (size_t i = 0; i < s->items.count; i++) {
-        if (s->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
-            most += b->def->column_count;
-    }
+    size_t most = most_items(s, b->def);
     plan->items = kal_arena_try_array(b->arena, most, sizeof *plan->items);
     plan->columns = kal_arena_try_array(b->arena, most, sizeof *plan->columns);
     if (plan->items == NULL || plan->columns == NULL)
@@ -482,20 +496,60 @@ static kal_status run_fast(kal_run *run, select_plan *plan, kal_error *err)
 
 typedef struct engine_result {
     kal_run *run;
+    const kal_result_column *flags; /* arena; what the text says of the columns */
+    size_t flag_count;              /* 0: nothing */
     size_t column_count;
     bool begun;
 } engine_result;
+
+/* Flags must not depend on the way a statement takes, which depends on how many rows there are. So
+ * they come from the text, by the rules of the fast path: a SELECT of one table that our parser
+ * understands, columns as they are. */
+static void find_flags(kal_run *run, engine_result *e)
+{
+    const kal_sql_select *s = &run->statement->select;
+    kal_error ignored = KAL_ERROR_INIT; /* DuckDB finds it too */
+    kal_table *table = NULL;
+    size_t count = 0;
+
+    if (!s->is_simple || !s->has_from || kal_run_table(run, &s->table, &table, &ignored) != KAL_OK)
+        return;
+    const kal_table_definition *def = table->def;
+    kal_binder b = kal_run_binder(run, table, s->alias.text);
+    kal_result_column *flags = kal_arena_try_array(run->arena, most_items(s, def), sizeof *flags);
+    if (flags == NULL)
+        return; /* so is the result's memory, which is an error */
+    for (size_t i = 0; i < s->items.count; i++) {
+        const kal_sql_expr *item = s->items.items[i].expr;
+        if (item->kind == KAL_SQL_EXPR_STAR) {
+            for (uint32_t c = 0; c < def->column_count; c++)
+                set_flags(&flags[count++], def, (int)c);
+            continue;
+        }
+        if (item->kind == KAL_SQL_EXPR_COLUMN)
+            set_flags(&flags[count], def, kal_bind_column(&b, item));
+        count++;
+    }
+    e->flags = flags;
+    e->flag_count = count;
+}
 
 static kal_status sink_begin(void *context, const kal_engine_column *columns, size_t column_count,
                              kal_error *err)
 {
     engine_result *e = context;
     kal_result_column *out = kal_arena_try_array(e->run->arena, column_count + 1, sizeof *out);
+    bool has_flags = e->flag_count == column_count;
 
     if (out == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
     for (size_t i = 0; i < column_count; i++)
-        out[i] = (kal_result_column){.name = columns[i].name, .type = columns[i].type};
+        out[i] = (kal_result_column){
+            .name = columns[i].name,
+            .type = columns[i].type,
+            .is_key = has_flags && e->flags[i].is_key,
+            .is_not_null = has_flags && e->flags[i].is_not_null,
+        };
     kal_result_begin(e->run->result, out, column_count);
     e->column_count = column_count;
     e->begun = true;
@@ -512,6 +566,9 @@ static kal_status run_by_engine(kal_run *run, kal_error *err)
 {
     engine_result e = {.run = run};
     kal_engine_sink sink = {&e, sink_begin, sink_row};
+
+    if (run->may_use_engine)
+        find_flags(run, &e);
     kal_status status = kal_run_engine(run, run->statement->select.text, &sink, err);
     if (status == KAL_OK && e.begun)
         kal_result_end(run->result);
