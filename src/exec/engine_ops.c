@@ -229,6 +229,7 @@ kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *si
         .sql = sql,
         .default_schema = run->default_namespace,
         .params = run->params,
+        .param_json = run->param_json,
         .param_count = run->param_count,
         .deadline_mono_ns = run->deadline_ns,
         .is_admin = run->principal->role >= KAL_ROLE_DBA,

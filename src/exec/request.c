@@ -195,8 +195,7 @@ static kal_status take_params(kal_run *run, const kal_json *params, kal_error *e
         run->param_rows = params;
         return KAL_OK;
     }
-    KAL_TRY(kal_dml_params(params, KAL_PARAM_COUNT_MAX, run->arena, &run->params, &run->param_count,
-                           err));
+    KAL_TRY(kal_run_params(run, params, KAL_PARAM_COUNT_MAX, err));
     if (run->param_count == wanted)
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "the statement has %zu parameter%s, the request gives %zu",

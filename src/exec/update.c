@@ -106,8 +106,7 @@ kal_status kal_change_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, 
         if (plan == NULL)
             return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
         if (param_rows != NULL)
-            KAL_TRY(kal_dml_params(&param_rows->items[i], KAL_COLUMNS_MAX, run->arena, &run->params,
-                                   &run->param_count, err));
+            KAL_TRY(kal_run_params(run, &param_rows->items[i], KAL_COLUMNS_MAX, err));
         KAL_TRY(plan_change(run, plan, err));
         *dml_out = plan->dml;
         KAL_TRY(add_point(run, plan, write, err));
@@ -355,8 +354,7 @@ static kal_status collect_change(void *context, kal_run *run, kal_view *view, ka
         return collect_one(run, plan, view, overlay, count_out, err);
     /* A batch: the statement once per row of parameters, all in one commit. */
     for (size_t i = 0; i < run->param_rows->len; i++) {
-        KAL_TRY(kal_dml_params(&run->param_rows->items[i], KAL_COLUMNS_MAX, run->arena,
-                               &run->params, &run->param_count, err));
+        KAL_TRY(kal_run_params(run, &run->param_rows->items[i], KAL_COLUMNS_MAX, err));
         KAL_TRY(plan_change(run, plan, err));
         KAL_TRY(collect_one(run, plan, view, overlay, count_out, err));
     }
@@ -367,8 +365,7 @@ kal_status kal_change_run_prepared(kal_run *run, kal_error *err)
 {
     change_plan plan;
     if (run->param_rows != NULL && run->param_rows->len > 0)
-        KAL_TRY(kal_dml_params(&run->param_rows->items[0], KAL_COLUMNS_MAX, run->arena,
-                               &run->params, &run->param_count, err));
+        KAL_TRY(kal_run_params(run, &run->param_rows->items[0], KAL_COLUMNS_MAX, err));
     KAL_TRY(plan_change(run, &plan, err));
     return kal_dml_run_prepared(run, &plan.dml, collect_change, &plan, err);
 }
