@@ -536,12 +536,17 @@ static kal_status bind_cast(kal_binder *b, const kal_sql_expr *e, operand *out, 
     operand x;
     kal_type to = e->cast.type->type;
     KAL_TRY(bind(b, e->cast.operand, &x, err));
+    if (x.json != NULL && !x.expr->literal.is_null) {
+        KAL_TRY(settle_param(b, &x, to, err));
+        if (kal_type_equal(x.expr->type, to)) {
+            *out = literal(b, e, x.expr->literal, false);
+            return KAL_OK;
+        }
+    }
     bool literal_text =
         x.open && (x.expr->literal.is_null || x.expr->literal.type.tag == KAL_TYPE_TEXT);
     if (literal_text && to.tag != KAL_TYPE_JSON && to.tag != KAL_TYPE_FILE) {
         kal_value v;
-        if (x.json != NULL && !x.expr->literal.is_null)
-            KAL_TRY(settle_param(b, &x, to, err));
         kal_status status = kal_value_cast(&x.expr->literal, to, b->arena, &v, err);
         if (status != KAL_OK) {
             kal_error_at(err, e->position);

@@ -237,13 +237,82 @@ static void test_temporal_key(void **state)
     test_db_close(db);
 }
 
+/* ---- where the type is said ---- */
+
+static void test_bytes_in_expressions(void **state)
+{
+    test_db *db = open_with("CREATE TABLE a1.b (id INT PRIMARY KEY, bys BYTES)");
+    static const char *const FORMS[] = {"[[1,2]]", "[\"0x0102\"]", "[\"AQI=\"]"};
+    (void)state;
+
+    for (size_t i = 0; i < KAL_ARRAY_LEN(FORMS); i++) {
+        run_params(db, "INSERT INTO a1.b VALUES (1, CAST($1 AS BLOB))", FORMS[i]);
+        run_params(db, "INSERT INTO a1.b SELECT 2, $1::BLOB UNION ALL SELECT 3, $1::BLOB",
+                   FORMS[i]);
+        test_db_run(db, "INSERT INTO a1.b VALUES (4, NULL), (5, NULL)");
+        run_params(db, "UPDATE a1.b SET bys = coalesce(bys, $1) WHERE id = 4", FORMS[i]);
+        run_params(db, "INSERT INTO a1.b VALUES (5, NULL) ON CONFLICT (id) DO UPDATE SET bys = $1",
+                   FORMS[i]);
+        expect_both(db, "SELECT id, bys FROM a1.b WHERE bys = CAST($1 AS BLOB) ORDER BY id",
+                    FORMS[i], "[[1,[1,2]],[2,[1,2]],[3,[1,2]],[4,[1,2]],[5,[1,2]]]");
+        run_params(db, "DELETE FROM a1.b WHERE bys = $1 AND length(id::TEXT) = 1", FORMS[i]);
+        test_db_expect(db, NULL, "SELECT id FROM a1.b", "[]");
+    }
+    test_db_close(db);
+}
+
+/* ---- several rows ---- */
+
+static void test_batch(void **state)
+{
+    test_db *db = open_with(
+        "CREATE TABLE a1.r (id INT PRIMARY KEY, a JSON, b JSON, d DECIMAL(38,10), bys BYTES)");
+    (void)state;
+
+    run_params(db, "INSERT INTO a1.r (id, a) VALUES ($1, $2)", "[[1,[3]],[2,{\"x\":1.50}]]");
+    run_params(db, "INSERT INTO a1.r (id, d, bys) VALUES ($1, $2, $3)",
+               "[[3,12345678901234567890.123456789,\"AQI=\"],[4,0.1,[1,2]]]");
+    test_db_expect(db, NULL, "SELECT id, a, d, bys FROM a1.r ORDER BY id",
+                   "[[1,\"[3]\",null,null],[2,\"{\\\"x\\\":1.50}\",null,null],"
+                   "[3,null,\"12345678901234567890.1234567890\",[1,2]],"
+                   "[4,null,\"0.1000000000\",[1,2]]]");
+    run_params(db, "UPDATE a1.r SET a = $1 WHERE id = $2", "[[[7],1],[[8],2]]");
+    test_db_expect(db, NULL, "SELECT a FROM a1.r WHERE id < 3 ORDER BY id",
+                   "[[\"[7]\"],[\"[8]\"]]");
+    test_db_close(db);
+}
+
+/* An UPDATE whose WHERE has no parameter changes the same rows for every row of parameters. */
+static void test_update_takes_arrays(void **state)
+{
+    test_db *db = open_with("CREATE TABLE a1.jj (id INT PRIMARY KEY, a JSON, b JSON)");
+    (void)state;
+
+    test_db_run(db, "INSERT INTO a1.jj VALUES (1, NULL, NULL)");
+    run_params(db, "UPDATE a1.jj SET a = $1, b = $2 WHERE id = 1", "[[1,2],[3,4]]");
+    test_db_expect(db, NULL, "SELECT a, b FROM a1.jj", "[[\"[1,2]\",\"[3,4]\"]]");
+    run_params(db, "UPDATE a1.jj SET a = $1 WHERE id = 1 AND '$2' <> ''", "[[5]]");
+    test_db_expect(db, NULL, "SELECT a FROM a1.jj", "[[\"[5]\"]]");
+    run_params(db, "UPDATE a1.jj SET a = $1", "[[6]]");
+    test_db_expect(db, NULL, "SELECT a FROM a1.jj", "[[\"[6]\"]]");
+    run_params(db, "INSERT INTO a1.jj (id, a) SELECT 2, $1", "[[7]]");
+    run_params(db, "INSERT INTO a1.jj (id, a) VALUES (3, $1)", "[[[8]]]");
+    test_db_expect(db, NULL, "SELECT a FROM a1.jj WHERE id > 1 ORDER BY id",
+                   "[[\"[7]\"],[\"[8]\"]]");
+    expect_refused(db, "UPDATE a1.jj SET a = $1 WHERE id = 1", "[[1],[2]]",
+                   "1 parameter, the request gives 2");
+    test_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers_as_written), cmocka_unit_test(test_number_rounds_once),
-        cmocka_unit_test(test_bytes_stored),       cmocka_unit_test(test_bytes_refused),
-        cmocka_unit_test(test_bytes_found),        cmocka_unit_test(test_bytes_literal_found),
-        cmocka_unit_test(test_temporal_cells),     cmocka_unit_test(test_temporal_key),
+        cmocka_unit_test(test_numbers_as_written),   cmocka_unit_test(test_number_rounds_once),
+        cmocka_unit_test(test_bytes_stored),         cmocka_unit_test(test_bytes_refused),
+        cmocka_unit_test(test_bytes_found),          cmocka_unit_test(test_bytes_literal_found),
+        cmocka_unit_test(test_temporal_cells),       cmocka_unit_test(test_temporal_key),
+        cmocka_unit_test(test_bytes_in_expressions), cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_update_takes_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
