@@ -164,6 +164,17 @@
     X(list_vector_get_size)                                                                        \
     X(result_error_type)                                                                           \
     X(bind_parameter_index)                                                                        \
+    X(param_type)                                                                                  \
+    X(create_cast_function)                                                                        \
+    X(cast_function_set_source_type)                                                               \
+    X(cast_function_set_target_type)                                                               \
+    X(cast_function_set_implicit_cast_cost)                                                        \
+    X(cast_function_set_function)                                                                  \
+    X(cast_function_get_cast_mode)                                                                 \
+    X(cast_function_set_error)                                                                     \
+    X(cast_function_set_row_error)                                                                 \
+    X(register_cast_function)                                                                      \
+    X(destroy_cast_function)                                                                       \
     X(prepared_statement_column_count)
 
 typedef struct kal_duckdb {

@@ -20,6 +20,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "types/json.h"
 #include "types/value.h"
 
 #define KAL_ENGINE_STACK_BYTES (8u * 1024u * 1024u)
@@ -105,7 +106,8 @@ typedef struct kal_engine_sink {
 typedef struct kal_engine_query_args {
     kal_bytes sql; /* one SELECT */
     kal_bytes default_schema;
-    const kal_value *params; /* $1 is params[0] */
+    const kal_value *params;    /* $1 is params[0] */
+    const kal_json *param_json; /* what was sent for each, or NULL */
     size_t param_count;
     uint64_t deadline_mono_ns;     /* 0 = none */
     bool is_admin;                 /* larger caps on the text */

@@ -104,7 +104,7 @@ void kal_watch_end(kal_slot *slot); /* no interrupt is sent after it returns */
 /* KAL_TIMEOUT or KAL_CANCELLED with a message when the statement was stopped. */
 KAL_MUST_CHECK kal_status kal_watch_check(const kal_slot *slot, kal_error *err);
 
-/* ---- scan.c, functions.c: what DuckDB calls ---- */
+/* ---- scan.c, functions.c, casts.c: what DuckDB calls ---- */
 
 KAL_MUST_CHECK kal_status kal_scan_register(kal_engine *engine, duckdb_connection connection,
                                             kal_error *err);
@@ -113,6 +113,8 @@ KAL_MUST_CHECK kal_status kal_functions_register(kal_engine *engine, duckdb_conn
 KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
                                                         duckdb_connection connection,
                                                         kal_error *err);
+KAL_MUST_CHECK kal_status kal_casts_register(kal_engine *engine, duckdb_connection connection,
+                                             kal_error *err);
 
 /* ---- types_map.c ---- */
 

@@ -129,6 +129,7 @@ static kal_status lock_down(kal_engine *engine, kal_error *err)
     duckdb_connection connection = engine->slots[0].connection;
     KAL_TRY(kal_scan_register(engine, connection, err));
     KAL_TRY(kal_functions_register(engine, connection, err));
+    KAL_TRY(kal_casts_register(engine, connection, err));
     KAL_TRY(run(engine, connection, "SET enable_external_access = false", err));
     return run(engine, connection, "SET lock_configuration = true", err);
 }

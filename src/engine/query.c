@@ -185,6 +185,47 @@ static kal_status failure(query_run *q, const char *message, kal_error *err)
     return status;
 }
 
+/* The type that DuckDB gave the parameter, where only that explains what was sent; else NULL. */
+static kal_type param_peer(duckdb_type type)
+{
+    switch (type) {
+    case DUCKDB_TYPE_BLOB:
+        return kal_type_of(KAL_TYPE_BYTES);
+    case DUCKDB_TYPE_DATE:
+        return kal_type_of(KAL_TYPE_DATE);
+    case DUCKDB_TYPE_TIME:
+        return kal_type_of(KAL_TYPE_TIME);
+    case DUCKDB_TYPE_TIMESTAMP:
+        return kal_type_of(KAL_TYPE_TIMESTAMP);
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+        return kal_type_of(KAL_TYPE_DATETIME);
+    case DUCKDB_TYPE_FLOAT:
+        return kal_type_of(KAL_TYPE_FLOAT);
+    case DUCKDB_TYPE_DOUBLE:
+        return kal_type_of(KAL_TYPE_DOUBLE);
+    default:
+        return kal_type_of(KAL_TYPE_NULL);
+    }
+}
+
+static kal_status bind_param(query_run *q, uint32_t n, idx_t index, kal_arena *arena,
+                             kal_error *err)
+{
+    const kal_duckdb *api = &q->slot->engine->api;
+    kal_value v = q->query->params[n - 1];
+
+    if (q->query->param_json != NULL)
+        KAL_TRY(kal_value_from_json_peer(param_peer(api->param_type(q->prepared, n)),
+                                         &q->query->param_json[n - 1], &q->query->params[n - 1],
+                                         arena, &v, err));
+    duckdb_value value = kal_duckdb_value(api, &v); /* owned */
+    duckdb_state state = api->bind_value(q->prepared, index, value);
+    api->destroy_value(&value);
+    if (state != DuckDBSuccess)
+        return kal_error_set(err, KAL_INVALID, "parameter $%u cannot be used here", n);
+    return KAL_OK;
+}
+
 static kal_status bind_params(query_run *q, const kal_plan *plan, kal_error *err)
 {
     const kal_duckdb *api = &q->slot->engine->api;
@@ -201,12 +242,13 @@ static kal_status bind_params(query_run *q, const kal_plan *plan, kal_error *err
         if (!plan->params_used[n])
             continue;
         if (api->bind_parameter_index(q->prepared, &index, name) != DuckDBSuccess)
-            continue; /* it was in a part that DuckDB does not need */
-        duckdb_value value = kal_duckdb_value(api, &q->query->params[n - 1]); /* owned */
-        duckdb_state state = api->bind_value(q->prepared, index, value);
-        api->destroy_value(&value);
-        if (state != DuckDBSuccess)
-            return kal_error_set(err, KAL_INVALID, "parameter $%u cannot be used here", n);
+            continue;    /* it was in a part that DuckDB does not need */
+        kal_arena arena; /* owned */
+        kal_arena_init(&arena, q->query->budget);
+        kal_status status = bind_param(q, n, index, &arena, err);
+        kal_arena_release(&arena);
+        if (status != KAL_OK)
+            return status;
     }
     return KAL_OK;
 }

@@ -71,6 +71,17 @@ kal_status kal_dml_default(kal_run *run, const kal_column *column, kal_value *va
     return kal_error_set(err, KAL_INTERNAL, "unknown kind of default");
 }
 
+static kal_status assign_failed(const kal_column *column, const kal_error *inner, int64_t position,
+                                kal_error *err)
+{
+    kal_error_set(err, inner->status, "column '%.*s': %s", KAL_FMT(column->name), inner->message);
+    if (inner->hint[0] != '\0')
+        kal_error_hint(err, "%s", inner->hint);
+    if (position >= 0)
+        kal_error_at(err, (size_t)position);
+    return inner->status;
+}
+
 kal_status kal_dml_assign(const kal_column *column, const kal_value *value, kal_arena *arena,
                           int64_t position, kal_value *value_out, kal_error *err)
 {
@@ -85,14 +96,22 @@ kal_status kal_dml_assign(const kal_column *column, const kal_value *value, kal_
         return KAL_OK;
     }
     kal_status status = kal_value_cast(value, column->type, arena, value_out, &inner);
-    if (status == KAL_OK)
-        return KAL_OK;
-    kal_error_set(err, status, "column '%.*s': %s", KAL_FMT(column->name), inner.message);
-    if (inner.hint[0] != '\0')
-        kal_error_hint(err, "%s", inner.hint);
-    if (position >= 0)
-        kal_error_at(err, (size_t)position);
-    return status;
+    return status == KAL_OK ? KAL_OK : assign_failed(column, &inner, position, err);
+}
+
+kal_status kal_dml_assign_param(kal_run *run, const kal_column *column, const kal_sql_expr *param,
+                                kal_value *value_out, kal_error *err)
+{
+    kal_error inner = KAL_ERROR_INIT;
+
+    KAL_ASSERT(param->kind == KAL_SQL_EXPR_PARAM && param->param <= run->param_count);
+    const kal_json *json = &run->param_json[param->param - 1];
+    /* A truth value becomes what SQL makes of it; JSON has other rules for none of the types. */
+    if (json->kind == KAL_JSON_BOOL)
+        return kal_dml_assign(column, &run->params[param->param - 1], run->arena, param->position,
+                              value_out, err);
+    kal_status status = kal_value_from_json(column->type, json, run->arena, value_out, &inner);
+    return status == KAL_OK ? KAL_OK : assign_failed(column, &inner, param->position, err);
 }
 
 /* NOT NULL is being added: the definition does not say so yet. */
@@ -221,11 +240,26 @@ kal_status kal_dml_duplicate(const kal_table *table, const kal_value *values, ka
     return KAL_EXISTS;
 }
 
-kal_status kal_dml_params(const kal_json *json, size_t count_max, kal_arena *arena,
-                          const kal_value **values_out, size_t *count_out, kal_error *err)
+/* KAL_INVALID: its bytes, or the digits of a number. */
+static kal_status check_param_size(const kal_json *json, const kal_value *value, size_t number,
+                                   kal_error *err)
 {
-    *values_out = NULL;
-    *count_out = 0;
+    bool has_bytes = kal_type_is_bytes(value->type) && !value->is_null;
+    size_t len = json->kind == KAL_JSON_NUMBER ? json->text.len : has_bytes ? value->bytes.len : 0;
+
+    if (len <= KAL_PARAM_BYTES_MAX)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "parameter $%zu has %zu bytes, the limit is %u", number, len,
+                  KAL_PARAM_BYTES_MAX);
+    kal_error_code(err, "INVALID_PARAMETER");
+    return KAL_INVALID;
+}
+
+kal_status kal_run_params(kal_run *run, const kal_json *json, size_t count_max, kal_error *err)
+{
+    run->params = NULL;
+    run->param_json = NULL;
+    run->param_count = 0;
     if (json == NULL)
         return KAL_OK;
     if (json->kind != KAL_JSON_ARRAY || json->len > count_max) {
@@ -236,21 +270,16 @@ kal_status kal_dml_params(const kal_json *json, size_t count_max, kal_arena *are
         kal_error_code(err, "INVALID_PARAMETER");
         return KAL_INVALID;
     }
-    kal_value *values = kal_arena_try_array(arena, json->len + 1, sizeof *values);
+    kal_value *values = kal_arena_try_array(run->arena, json->len + 1, sizeof *values);
     if (values == NULL)
         return kal_error_set(err, KAL_LIMIT, "the parameters exceed the statement's memory");
     for (size_t i = 0; i < json->len; i++) {
-        KAL_TRY(kal_value_from_json_param(&json->items[i], arena, &values[i], err));
-        if (kal_type_is_bytes(values[i].type) && !values[i].is_null &&
-            values[i].bytes.len > KAL_PARAM_BYTES_MAX) {
-            kal_error_set(err, KAL_INVALID, "parameter $%zu has %zu bytes, the limit is %u", i + 1,
-                          values[i].bytes.len, KAL_PARAM_BYTES_MAX);
-            kal_error_code(err, "INVALID_PARAMETER");
-            return KAL_INVALID;
-        }
+        KAL_TRY(kal_value_from_json_param(&json->items[i], run->arena, &values[i], err));
+        KAL_TRY(check_param_size(&json->items[i], &values[i], i + 1, err));
     }
-    *values_out = values;
-    *count_out = json->len;
+    run->params = values;
+    run->param_json = json->items;
+    run->param_count = json->len;
     return KAL_OK;
 }
 
@@ -270,6 +299,10 @@ static kal_status bind_set(kal_run *run, kal_binder *b, const kal_table *table,
     if (a->value->kind == KAL_SQL_EXPR_DEFAULT) {
         set->source = NULL;
         return kal_dml_default(run, &table->def->columns[column], &set->value, err);
+    }
+    if (a->value->kind == KAL_SQL_EXPR_PARAM) {
+        set->source = NULL;
+        return kal_dml_assign_param(run, &table->def->columns[column], a->value, &set->value, err);
     }
     kal_status status = kal_bind_expr(b, a->value, &expr, err);
     if (status == KAL_UNSUPPORTED && b->for_engine)

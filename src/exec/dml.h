@@ -29,9 +29,12 @@ KAL_MUST_CHECK kal_status kal_dml_engine_values(kal_run *run, const kal_sql_expr
 KAL_MUST_CHECK kal_status kal_dml_key(kal_run *run, const kal_table *table, const kal_value *values,
                                       kal_bytes *key_out, kal_error *err);
 kal_status kal_dml_duplicate(const kal_table *table, const kal_value *values, kal_error *err);
-/* JSON parameters of one execution, at most count_max. */
-KAL_MUST_CHECK kal_status kal_dml_params(const kal_json *json, size_t count_max, kal_arena *arena,
-                                         const kal_value **values_out, size_t *count_out,
+/* A parameter that is the whole value of a column: as docs/types.md says for JSON. */
+KAL_MUST_CHECK kal_status kal_dml_assign_param(kal_run *run, const kal_column *column,
+                                               const kal_sql_expr *param, kal_value *value_out,
+                                               kal_error *err);
+/* Sets the run's parameters, at most count_max; json is borrowed for the run, NULL: none. */
+KAL_MUST_CHECK kal_status kal_run_params(kal_run *run, const kal_json *json, size_t count_max,
                                          kal_error *err);
 
 /* ---- assignments (SET) ---- */
@@ -39,9 +42,9 @@ KAL_MUST_CHECK kal_status kal_dml_params(const kal_json *json, size_t count_max,
 typedef struct kal_dml_set {
     uint32_t column;
     int64_t position;
-    const kal_expr *expr; /* NULL: the default (value) or for the engine (source) */
+    const kal_expr *expr; /* NULL: value, or for the engine (source) */
     const kal_sql_expr *source;
-    kal_value value; /* DEFAULT, evaluated once */
+    kal_value value; /* DEFAULT, evaluated once; or a parameter */
 } kal_dml_set;
 
 typedef struct kal_dml_sets {

@@ -267,6 +267,7 @@ static kal_engine_query_args query_args(const kal_run *run, kal_bytes sql)
         .sql = sql,
         .default_schema = run->default_namespace,
         .params = run->params,
+        .param_json = run->param_json,
         .param_count = run->param_count,
         .deadline_mono_ns = run->deadline_ns,
         .is_admin = run->principal->role >= KAL_ROLE_DBA,

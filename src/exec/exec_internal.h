@@ -105,6 +105,7 @@ typedef struct kal_run {
     kal_budget *budget; /* of the request */
     const kal_sql_statement *statement;
     const kal_value *params;
+    const kal_json *param_json; /* what was sent for each; NULL without parameters */
     size_t param_count;
     const kal_json *param_rows; /* a batch: INSERT, UPDATE or DELETE once per row; or NULL */
     kal_bytes default_namespace;

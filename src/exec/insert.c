@@ -223,6 +223,8 @@ static kal_status one_value(values_run *v, const kal_sql_expr *e, const kal_colu
 
     if (e->kind == KAL_SQL_EXPR_DEFAULT)
         return kal_dml_default(v->run, column, slot, err);
+    if (e->kind == KAL_SQL_EXPR_PARAM)
+        return kal_dml_assign_param(v->run, column, e, slot, err);
     kal_status status = kal_bind_expr(&v->binder, e, &bound, err);
     if (status == KAL_UNSUPPORTED && v->binder.for_engine) {
         waiting_value w = {slot, column};
@@ -315,6 +317,20 @@ static kal_status source_begin(void *context, const kal_engine_column *columns, 
                          column_count, s->plan->target_count);
 }
 
+/* The item of SELECT that gives the target's value, when it is a parameter alone; else NULL. */
+static const kal_sql_expr *param_item(const insert_plan *plan, size_t target)
+{
+    const kal_sql_select *select = plan->sql->select;
+    if (!select->is_simple || select->items.count != plan->target_count)
+        return NULL;
+    for (size_t i = 0; i <= target; i++) {
+        if (select->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
+            return NULL;
+    }
+    const kal_sql_expr *e = select->items.items[target].expr;
+    return e->kind == KAL_SQL_EXPR_PARAM ? e : NULL;
+}
+
 static kal_status source_row(void *context, const kal_value *given, kal_error *err)
 {
     select_source *s = context;
@@ -326,6 +342,11 @@ static kal_status source_row(void *context, const kal_value *given, kal_error *e
     for (size_t i = 0; i < s->plan->target_count; i++) {
         kal_value copy;
         uint32_t at = s->plan->targets[i];
+        const kal_sql_expr *param = param_item(s->plan, i);
+        if (param != NULL) {
+            KAL_TRY(kal_dml_assign_param(s->run, &def->columns[at], param, &values[at], err));
+            continue;
+        }
         if (!kal_value_copy(&given[i], s->run->arena, &copy))
             return kal_error_set(err, KAL_LIMIT, "the rows exceed the statement's memory");
         KAL_TRY(kal_dml_assign(&def->columns[at], &copy, s->run->arena, -1, &values[at], err));
@@ -363,8 +384,7 @@ kal_status kal_insert_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, 
         return add_values(run, plan, write, err);
     for (size_t i = 0; i < param_rows->len; i++) {
         plan->batch_row = i + 1;
-        kal_status status = kal_dml_params(&param_rows->items[i], KAL_COLUMNS_MAX, run->arena,
-                                           &run->params, &run->param_count, err);
+        kal_status status = kal_run_params(run, &param_rows->items[i], KAL_COLUMNS_MAX, err);
         if (status == KAL_OK)
             status = add_values(run, plan, write, err);
         if (status != KAL_OK) {

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "exec/dml.h"
 #include "exec/stats.h"
+#include "sql/lexer.h"
 
 #include <stdlib.h>
 
@@ -184,11 +185,39 @@ static bool is_dml(const kal_sql_statement *s)
     return s->kind == KAL_STMT_INSERT || s->kind == KAL_STMT_UPDATE || s->kind == KAL_STMT_DELETE;
 }
 
-/* A batch of rows: one statement that changes rows, and every parameter an array of as many values
- * as the statement has parameters. Any other array is a value (JSON, EMBEDDING). */
+static bool has_param(kal_bytes text)
+{
+    kal_sql_lexer lexer;
+    kal_sql_token token = {0};
+
+    kal_sql_lexer_init(&lexer, text);
+    do {
+        token = kal_sql_lexer_next(&lexer);
+    } while (token.kind != KAL_TOKEN_END && token.kind != KAL_TOKEN_PARAM);
+    return token.kind == KAL_TOKEN_PARAM;
+}
+
+/* Rows of parameters have a meaning: INSERT of VALUES, DELETE, and an UPDATE that does not choose
+ * the same rows each time. */
+static bool may_repeat(const kal_sql_statement *s)
+{
+    switch (s->kind) {
+    case KAL_STMT_INSERT:
+        return s->insert.source == KAL_SQL_INSERT_VALUES;
+    case KAL_STMT_UPDATE:
+        return s->update.where != NULL && has_param(kal_sql_expr_source(s, s->update.where));
+    case KAL_STMT_DELETE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A batch of rows: a statement that may repeat, and every parameter an array of as many values as
+ * the statement has parameters. Any other array is a value (JSON, BYTES, EMBEDDING). */
 static bool is_batch(const kal_sql_statement *s, const kal_json *params)
 {
-    if (!is_dml(s) || params == NULL || params->kind != KAL_JSON_ARRAY || params->len == 0)
+    if (!may_repeat(s) || params == NULL || params->kind != KAL_JSON_ARRAY || params->len == 0)
         return false;
     for (size_t i = 0; i < params->len; i++) {
         if (params->items[i].kind != KAL_JSON_ARRAY || params->items[i].len != s->param_max)
@@ -204,8 +233,7 @@ static kal_status take_params(kal_run *run, const kal_json *params, kal_error *e
         run->param_rows = params;
         return KAL_OK;
     }
-    KAL_TRY(kal_dml_params(params, KAL_PARAM_COUNT_MAX, run->arena, &run->params, &run->param_count,
-                           err));
+    KAL_TRY(kal_run_params(run, params, KAL_PARAM_COUNT_MAX, err));
     if (run->param_count == wanted)
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "the statement has %zu parameter%s, the request gives %zu",

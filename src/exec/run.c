@@ -89,6 +89,7 @@ kal_binder kal_run_binder(kal_run *run, const kal_table *table, kal_bytes alias)
                         .def = table == NULL ? NULL : table->def,
                         .alias = alias,
                         .params = run->params,
+                        .param_json = run->param_json,
                         .param_count = run->param_count,
                         .arena = run->arena};
 }

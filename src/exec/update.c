@@ -111,8 +111,7 @@ static kal_status plan_batch_row(kal_run *run, change_plan *plan, size_t index, 
 {
     const kal_json *rows = run->param_rows;
     if (rows != NULL)
-        KAL_TRY(kal_dml_params(&rows->items[index], KAL_COLUMNS_MAX, run->arena, &run->params,
-                               &run->param_count, err));
+        KAL_TRY(kal_run_params(run, &rows->items[index], KAL_COLUMNS_MAX, err));
     KAL_TRY(plan_change(run, plan, err));
     plan->batch_row = rows == NULL ? 0 : index + 1;
     return KAL_OK;
@@ -395,8 +394,7 @@ kal_status kal_change_run_prepared(kal_run *run, kal_error *err)
 {
     change_plan plan;
     if (run->param_rows != NULL && run->param_rows->len > 0)
-        KAL_TRY(kal_dml_params(&run->param_rows->items[0], KAL_COLUMNS_MAX, run->arena,
-                               &run->params, &run->param_count, err));
+        KAL_TRY(kal_run_params(run, &run->param_rows->items[0], KAL_COLUMNS_MAX, err));
     KAL_TRY(plan_change(run, &plan, err));
     return kal_dml_run_prepared(run, &plan.dml, collect_change, &plan, err);
 }

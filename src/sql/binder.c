@@ -20,6 +20,7 @@ kal_type kal_hidden_type(size_t hidden)
 typedef struct operand {
     kal_expr *expr;
     bool open;
+    const kal_json *json; /* of a parameter: what was sent */
 } operand;
 
 static kal_status bind(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err);
@@ -47,7 +48,7 @@ static operand literal(kal_binder *b, const kal_sql_expr *e, kal_value v, bool o
 {
     kal_expr *node = new_node(b, e, KAL_EXPR_LITERAL, v.type, 0);
     node->literal = v;
-    return (operand){node, open};
+    return (operand){.expr = node, .open = open};
 }
 
 static kal_type boolean_type(void)
@@ -99,6 +100,7 @@ static kal_status bind_param(kal_binder *b, const kal_sql_expr *e, operand *out,
         return KAL_INVALID;
     }
     *out = literal(b, e, b->params[e->param - 1], true);
+    out->json = b->param_json == NULL ? NULL : &b->param_json[e->param - 1];
     return KAL_OK;
 }
 
@@ -256,15 +258,33 @@ static bool literal_may_become(const kal_value *v, kal_type type)
     }
 }
 
+/* A parameter in those forms that only the type of its peer explains. */
+static kal_status settle_param(kal_binder *b, const operand *x, kal_type type, kal_error *err)
+{
+    kal_expr *e = x->expr;
+    kal_value param = e->literal;
+    kal_status status = kal_value_from_json_peer(type, x->json, &param, b->arena, &e->literal, err);
+    if (status != KAL_OK)
+        kal_error_at(err, e->position);
+    e->type = e->literal.type;
+    return status;
+}
+
 /* Gives a literal the type of its peer. An integer too large for the peer's type widens the peer
  * instead, which the caller sees by the type that is left. */
-static kal_status settle_literal(kal_binder *b, kal_expr *e, kal_type type, kal_error *err)
+static kal_status settle_literal(kal_binder *b, const operand *x, kal_type type, kal_error *err)
 {
+    kal_expr *e = x->expr;
     kal_value v;
     if (e->literal.is_null) {
         e->literal = kal_value_null(type);
         e->type = type;
         return KAL_OK;
+    }
+    if (x->json != NULL) {
+        KAL_TRY(settle_param(b, x, type, err));
+        if (kal_type_equal(e->type, type))
+            return KAL_OK;
     }
     if (!literal_may_become(&e->literal, type))
         return to_engine(b, err);
@@ -301,9 +321,9 @@ static kal_status unify(kal_binder *b, operand *x, operand *y, kal_error *err)
     if (x->open && y->open) /* two literals: DuckDB's literal rules are its own */
         return to_engine(b, err);
     if (x->open && !widens_float(x->expr->type, y->expr->type))
-        KAL_TRY(settle_literal(b, x->expr, y->expr->type, err));
+        KAL_TRY(settle_literal(b, x, y->expr->type, err));
     if (y->open && !widens_float(y->expr->type, x->expr->type))
-        KAL_TRY(settle_literal(b, y->expr, x->expr->type, err));
+        KAL_TRY(settle_literal(b, y, x->expr->type, err));
     kal_type tx = x->expr->type;
     kal_type ty = y->expr->type;
     if (kal_type_equal(tx, ty))
@@ -437,7 +457,7 @@ static kal_status bind_condition(kal_binder *b, const kal_sql_expr *e, kal_expr 
     operand x;
     KAL_TRY(bind(b, e, &x, err));
     if (x.open)
-        KAL_TRY(settle_literal(b, x.expr, boolean_type(), err));
+        KAL_TRY(settle_literal(b, &x, boolean_type(), err));
     if (x.expr->type.tag != KAL_TYPE_BOOLEAN)
         return to_engine(b, err);
     *out = x.expr;
@@ -497,7 +517,7 @@ static kal_status bind_against(kal_binder *b, const kal_sql_expr *e, const kal_s
         operand y;
         KAL_TRY(bind(b, others[i], &y, err));
         if (y.open)
-            KAL_TRY(settle_literal(b, y.expr, x.expr->type, err));
+            KAL_TRY(settle_literal(b, &y, x.expr->type, err));
         if (!kal_type_equal(y.expr->type, x.expr->type))
             return to_engine(b, err);
         out->expr->children[i + 1] = y.expr;
@@ -552,6 +572,13 @@ static kal_status bind_cast(kal_binder *b, const kal_sql_expr *e, operand *out, 
     operand x;
     kal_type to = e->cast.type->type;
     KAL_TRY(bind(b, e->cast.operand, &x, err));
+    if (x.json != NULL && !x.expr->literal.is_null) {
+        KAL_TRY(settle_param(b, &x, to, err));
+        if (kal_type_equal(x.expr->type, to)) {
+            *out = literal(b, e, x.expr->literal, false);
+            return KAL_OK;
+        }
+    }
     bool literal_text =
         x.open && (x.expr->literal.is_null || x.expr->literal.type.tag == KAL_TYPE_TEXT);
     if (literal_text && to.tag != KAL_TYPE_JSON && to.tag != KAL_TYPE_FILE) {

@@ -17,6 +17,7 @@
 #include "expr/expr.h"
 #include "schema/table_definition.h"
 #include "sql/ast.h"
+#include "types/json.h"
 
 /* Columns that every table has, selectable but not part of *. Their types come first. */
 #define KAL_HIDDEN_COUNT   2
@@ -30,6 +31,7 @@ typedef struct kal_binder {
     const kal_table_definition *def; /* NULL: no table, so no columns */
     kal_bytes alias;                 /* of the table in this statement; empty: its name */
     const kal_value *params;         /* $1 is params[0] */
+    const kal_json *param_json;      /* what was sent for each, or NULL */
     size_t param_count;
     bool allow_excluded;
     const kal_sql_items *items; /* of a SELECT, whose aliases only DuckDB resolves; or NULL */

@@ -345,8 +345,11 @@ static kal_status bytes_from_array(kal_type type, const kal_json *json, kal_aren
 
     KAL_TRY(kal_value_room(arena, json->len, &bytes, err));
     for (size_t i = 0; i < json->len; i++) {
+        kal_number number;
         int64_t byte;
         if (json->items[i].kind != KAL_JSON_NUMBER ||
+            !kal_number_scan(json->items[i].text, false, &number) ||
+            !kal_number_is_integral(&number) ||
             kal_integer_parse(json->items[i].text, 0, UINT8_MAX, &byte) != KAL_PARSE_OK)
             return kal_error_set(err, KAL_INVALID, "element %zu is not a byte number (0 to 255)",
                                  i + 1);
@@ -411,24 +414,38 @@ kal_status kal_value_from_json(kal_type type, const kal_json *json, kal_arena *a
 
 /* --- parameters --- */
 
-static bool is_integer_text(kal_bytes text)
+/* The type that a number written so has as an SQL literal: DECIMAL of its digits, DOUBLE with an
+ * exponent or more digits than a DECIMAL holds. */
+static kal_type written_type(kal_bytes text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] == '.' || kal_ascii_lower((char)text.ptr[i]) == 'e')
-            return false;
-    return true;
+    unsigned digits = 0;
+    unsigned scale = 0;
+    bool is_fraction = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '.') {
+            is_fraction = true;
+        } else if (text.ptr[i] >= '0' && text.ptr[i] <= '9') {
+            digits++;
+            scale += is_fraction;
+        } else if (i > 0) {
+            return kal_type_of(KAL_TYPE_DOUBLE);
+        }
+        if (digits > KAL_DECIMAL_PRECISION_MAX)
+            return kal_type_of(KAL_TYPE_DOUBLE);
+    }
+    return kal_type_decimal(digits, scale);
 }
 
 static kal_status number_param(const kal_json *json, kal_arena *arena, kal_value *value_out,
                                kal_error *err)
 {
-    kal_type wide = kal_type_decimal(KAL_DECIMAL_PRECISION_MAX, 0);
+    kal_type type = written_type(json->text);
     int64_t v;
 
-    if (!is_integer_text(json->text))
-        return value_from_number(kal_type_of(KAL_TYPE_DOUBLE), json, arena, value_out, err);
-    if (kal_integer_parse(json->text, INT64_MIN, INT64_MAX, &v) != KAL_PARSE_OK)
-        return kal_value_from_text(wide, json->text, arena, value_out, err);
+    if (type.tag != KAL_TYPE_DECIMAL || type.scale > 0 ||
+        kal_integer_parse(json->text, INT64_MIN, INT64_MAX, &v) != KAL_PARSE_OK)
+        return value_from_number(type, json, arena, value_out, err);
     *value_out = kal_value_bigint(v);
     return KAL_OK;
 }
@@ -453,6 +470,32 @@ kal_status kal_value_from_json_param(const kal_json *json, kal_arena *arena, kal
         return text_of_tree(kal_type_of(KAL_TYPE_JSON), json, arena, value_out, err);
     }
     return KAL_OK;
+}
+
+kal_status kal_value_from_json_peer(kal_type type, const kal_json *json, const kal_value *param,
+                                    kal_arena *arena, kal_value *value_out, kal_error *err)
+{
+    kal_error ignored = KAL_ERROR_INIT;
+    bool is_number = json->kind == KAL_JSON_NUMBER;
+
+    *value_out = *param;
+    switch ((kal_type_tag)type.tag) {
+    case KAL_TYPE_BYTES:
+        return param->is_null ? KAL_OK : kal_value_from_json(type, json, arena, value_out, err);
+    case KAL_TYPE_DATE:
+    case KAL_TYPE_TIME:
+    case KAL_TYPE_TIMESTAMP:
+    case KAL_TYPE_DATETIME:
+        return is_number ? kal_value_from_json(type, json, arena, value_out, err) : KAL_OK;
+    case KAL_TYPE_FLOAT:
+    case KAL_TYPE_DOUBLE:
+        /* One too large for the type can still be compared with it. */
+        if (is_number && kal_value_from_json(type, json, arena, value_out, &ignored) != KAL_OK)
+            *value_out = *param;
+        return KAL_OK;
+    default:
+        return KAL_OK;
+    }
 }
 
 /* --- types --- */

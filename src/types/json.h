@@ -29,9 +29,16 @@ void kal_type_write_json(kal_type type, kal_json_writer *w);
 KAL_MUST_CHECK kal_status kal_type_from_json(const kal_json *json, kal_type *type_out,
                                              kal_error *err);
 /* Without a target type: a request parameter. null, BOOLEAN, integers that fit BIGINT, other
- * numbers DOUBLE (integers too large: DECIMAL(38,0)), strings TEXT, arrays and objects JSON. */
+ * numbers as the same SQL literal (DECIMAL of their digits; DOUBLE with an exponent or more than 38
+ * digits), strings TEXT, arrays and objects JSON. */
 KAL_MUST_CHECK kal_status kal_value_from_json_param(const kal_json *json, kal_arena *arena,
                                                     kal_value *value_out, kal_error *err);
+/* A request parameter beside a value of `type` (a comparison, an argument): BYTES in any of its
+ * forms, counts for times, numbers for FLOAT and DOUBLE become that type; everything else stays
+ * `param`, what kal_value_from_json_param() made of it. KAL_INVALID as for kal_value_from_json. */
+KAL_MUST_CHECK kal_status kal_value_from_json_peer(kal_type type, const kal_json *json,
+                                                   const kal_value *param, kal_arena *arena,
+                                                   kal_value *value_out, kal_error *err);
 /* Appends the JSON tree as compact text. */
 void kal_json_write_tree(const kal_json *json, kal_json_writer *w);
 
