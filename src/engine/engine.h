@@ -30,6 +30,7 @@ typedef struct kal_engine kal_engine; /* opaque: kal_engine_close */
 typedef struct kal_engine_column {
     kal_bytes name;
     kal_type type;
+    kal_bytes inner_name; /* of a result: by which an outer SELECT in DuckDB knows it */
 } kal_engine_column;
 
 /* A table as the engine needs it. Everything borrowed, valid while the statement runs. */

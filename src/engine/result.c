@@ -586,6 +586,7 @@ static kal_status open_columns(delivery *d)
         kal_status one =
             column_open(api, api->column_logical_type(d->result, i), false, &d->columns[i], d->err);
         columns[i].name = column_name(d, api->column_name(d->result, i), i);
+        columns[i].inner_name = kal_cstr(api->column_name(d->result, i));
         columns[i].type = d->columns[i].type;
         if (status == KAL_OK)
             status = one;

@@ -136,6 +136,27 @@ static kal_status apply_edits(expansion *x, kal_bytes text, kal_rewrite *edits, 
     return copy_text(x, &out, text_out, err);
 }
 
+/* TABLE t, which is short for SELECT * FROM t: what is put in place of t is no name. TABLE is a
+ * reserved word, so before a table it is nothing else. */
+static kal_status edit_short_form(expansion *x, kal_bytes text, const kal_plan_table *t,
+                                  kal_rewrite *edits, kal_error *err)
+{
+    kal_lex_token before = {.kind = KAL_LEX_END};
+    for (size_t position = 0;;) {
+        kal_lex_token token = kal_lex_next(text, &position);
+        if (token.kind == KAL_LEX_END || token.start >= t->start)
+            break;
+        before = token;
+    }
+    if (before.kind != KAL_LEX_WORD ||
+        !kal_bytes_equal_nocase(kal_lex_text(text, before), KAL_STR("TABLE")))
+        return KAL_OK;
+    return add_edit(
+        x, edits,
+        (kal_edit){.start = before.start, .end = before.end, .text = KAL_STR("SELECT * FROM")},
+        err);
+}
+
 static bool is_self(const expansion *x, const kal_plan_table *t)
 {
     return x->self != NULL && kal_bytes_equal_nocase(t->schema, x->self->schema) &&
@@ -159,6 +180,7 @@ static kal_status expand(expansion *x, kal_bytes text, unsigned depth, kal_rewri
     for (size_t i = 0; i < plan->tables.len; i++) {
         const kal_plan_table *t = &plan->tables.items[i];
         kal_bytes sql;
+        KAL_TRY(edit_short_form(x, text, t, edits, err));
         kal_status status =
             x->place.slot->engine->ops->view(x->place.statement, t->schema, t->name, &sql, err);
         if (is_self(x, t)) {

@@ -36,9 +36,11 @@ static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
     size_t count = table->def->column_count;
     kal_engine_column *columns = kal_arena_alloc(run->arena, (count + hidden) * sizeof *columns);
     for (size_t i = 0; i < count; i++)
-        columns[i] = (kal_engine_column){table->def->columns[i].name, table->def->columns[i].type};
+        columns[i] = (kal_engine_column){.name = table->def->columns[i].name,
+                                         .type = table->def->columns[i].type};
     for (size_t h = 0; h < hidden; h++)
-        columns[count + h] = (kal_engine_column){kal_hidden_name(h), kal_hidden_type(h)};
+        columns[count + h] =
+            (kal_engine_column){.name = kal_hidden_name(h), .type = kal_hidden_type(h)};
     *table_out = (kal_engine_table){
         .id = (uint64_t)table->def->table_id << 32 | table->def->schema_version,
         .schema = table->def->namespace_id,

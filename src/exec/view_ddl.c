@@ -14,6 +14,8 @@
 #include "base/assert.h"
 #include "exec/ddl.h"
 
+#include <string.h>
+
 typedef struct view_plan {
     kal_run *run;
     const kal_sql_create_view *sql;
@@ -43,19 +45,18 @@ static bool is_plain_name(kal_bytes name)
     return plain;
 }
 
-static kal_status check_inner_name(const view_plan *v, kal_bytes name, size_t index, kal_error *err)
+/* Columns named in front stand for any names in the SELECT, but not for those that say how a table
+ * is read, which differs from statement to statement. */
+static kal_status check_inner_name(const view_plan *v, const kal_engine_column *column,
+                                   size_t number, kal_error *err)
 {
-    bool twice = false;
-    for (size_t i = 0; i < index; i++)
-        twice = twice || kal_bytes_equal_nocase(v->inner[i], name);
-    if (is_plain_name(name) && !twice)
+    bool renamed = v->sql->columns.count > 0;
+    bool is_stable = memmem(column->inner_name.ptr, column->inner_name.len, "kal_", 4) == NULL;
+    if (is_plain_name(column->inner_name) || (renamed && is_stable))
         return KAL_OK;
-    if (twice)
-        kal_error_set(err, KAL_INVALID, "column '%.*s' stands twice in the view's SELECT",
-                      KAL_FMT(name));
-    else
-        kal_error_set(err, KAL_INVALID, "column %zu of the view's SELECT, '%.*s', has no name",
-                      index + 1, name.len > 80 ? 80 : (int)name.len, (const char *)name.ptr);
+    kal_error_set(err, KAL_INVALID, "column %zu of the view's SELECT, '%.*s', has no name", number,
+                  column->name.len > 80 ? 80 : (int)column->name.len,
+                  (const char *)column->name.ptr);
     kal_error_hint(err, "give it one with AS");
     return KAL_INVALID;
 }
@@ -72,8 +73,8 @@ static kal_status take_columns(void *context, const kal_engine_column *columns, 
     if (v->columns == NULL || v->inner == NULL)
         return out_of_memory(err);
     for (size_t i = 0; i < count; i++) {
-        KAL_TRY(check_inner_name(v, columns[i].name, i, err));
-        if (!kal_arena_try_copy(arena, columns[i].name, &v->inner[i]))
+        KAL_TRY(check_inner_name(v, &columns[i], i + 1, err));
+        if (!kal_arena_try_copy(arena, columns[i].inner_name, &v->inner[i]))
             return out_of_memory(err);
         v->columns[i] = (kal_column){.name = v->inner[i],
                                      .ordinal_position = (uint32_t)i + 1,
@@ -140,8 +141,12 @@ static bool is_cast(kal_type type)
 
 static void quote(kal_buf *out, kal_bytes name)
 {
-    kal_buf_append_byte(out, '"'); /* names here hold no quotes */
-    kal_buf_append_bytes(out, name);
+    kal_buf_append_byte(out, '"');
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '"')
+            kal_buf_append_byte(out, '"');
+        kal_buf_append_byte(out, name.ptr[i]);
+    }
     kal_buf_append_byte(out, '"');
 }
 

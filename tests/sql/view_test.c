@@ -68,6 +68,9 @@ static void test_use(void **state)
     assert_null(reply.code);
     assert_int_equal(reply.rows->len, 1);
     test_reply_release(&reply);
+    test_db_expect(db, NULL, "TABLE app.v ORDER BY id DESC LIMIT 1", "[[\"2\",40,\"y\"]]");
+    test_db_expect(db, NULL, "SELECT count(*) FROM (TABLE app.t UNION ALL TABLE app.t)",
+                   "[[\"6\"]]");
     test_db_run(db, "CREATE SHARED TABLE app.copy (id BIGINT PRIMARY KEY, twice BIGINT)");
     test_db_run(db, "INSERT INTO app.copy SELECT id, twice FROM app.v");
     test_db_expect(db, NULL, "SELECT count(*) FROM app.copy", "[[\"2\"]]");
@@ -104,6 +107,9 @@ static void test_create(void **state)
                    "SELECT column_name FROM information_schema.columns "
                    "WHERE table_name = 'v' ORDER BY ordinal_position",
                    "[[\"id\"],[\"ID_1\"]]"); /* as DuckDB names them in a sub-select */
+    test_db_run(db, "CREATE OR REPLACE VIEW app.v (n, s, q) AS "
+                    "SELECT count(*), sum(id) + 1, 'a\"b' FROM app.t");
+    test_db_expect(db, NULL, "SELECT n, s, q FROM app.v", "[[\"3\",\"7\",\"a\\\"b\"]]");
     test_db_run(db, "DROP VIEW app.v");
     test_db_expect_error(db, NULL, "SELECT * FROM app.v", "TABLE_NOT_FOUND", "app.v");
     test_db_run(db, "DROP VIEW IF EXISTS app.v");
@@ -307,6 +313,8 @@ static void test_refused(void **state)
     } CASES[] = {
         {"CREATE VIEW app.n AS SELECT a + 1 FROM app.t", "INVALID_INPUT", "has no name"},
         {"CREATE VIEW app.n (x, X) AS SELECT id, a FROM app.t", "INVALID_INPUT", "x"},
+        {"CREATE VIEW app.n (x) AS SELECT (SELECT max(id) FROM app.t)", "INVALID_INPUT",
+         "has no name"},
         {"CREATE VIEW app.n (x) AS SELECT id, a FROM app.t", "INVALID_INPUT", "names 1 columns"},
         {"CREATE VIEW app.n (_seq) AS SELECT id FROM app.t", "INVALID_INPUT", "_seq"},
         {"CREATE VIEW app.n AS SELECT id FROM app.missing", "TABLE_NOT_FOUND", "missing"},
