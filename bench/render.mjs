@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { here, root } from "./lib.mjs";
 
-const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows" };
+const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", vector: "Nearest vectors" };
 const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET)/;
 
 const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));

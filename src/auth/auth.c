@@ -157,7 +157,7 @@ kal_status kal_auth_login(kal_auth *auth, kal_bytes user, kal_bytes password, co
 
 static kal_status ended(kal_error *err)
 {
-    kal_error_set(err, KAL_UNAUTHORIZED, "the token was ended by a change of the user");
+    kal_error_set(err, KAL_UNAUTHORIZED, "the token was ended: log in again");
     kal_error_code(err, "TOKEN_REVOKED");
     return KAL_UNAUTHORIZED;
 }
@@ -215,4 +215,15 @@ kal_status kal_auth_refresh(kal_auth *auth, kal_bytes refresh_token, kal_arena *
     KAL_TRY(status);
     make_login(auth, &user, arena, login_out);
     return KAL_OK;
+}
+
+kal_status kal_auth_logout(kal_auth *auth, const kal_principal *principal, kal_error *err)
+{
+    kal_catalog_change *change = kal_catalog_begin(auth->catalog, principal); /* owned */
+    kal_status status = kal_catalog_end_tokens(change, kal_cstr(principal->user_id), err);
+
+    if (status == KAL_OK)
+        status = kal_catalog_commit(change, err);
+    kal_catalog_end(change);
+    return status;
 }

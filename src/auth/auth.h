@@ -3,8 +3,8 @@
  *
  * Passwords are argon2id (libsodium). A token is a JWT signed with HS256 by a secret that is made
  * at the first start and kept in the data directory (0600); it carries the user's token generation,
- * which is compared on every request: changing a password or role, or dropping the user, ends all
- * earlier tokens at once. Verified tokens are cached.
+ * which is compared on every request: changing a password or role, logging out, or dropping the
+ * user ends all earlier tokens at once. Verified tokens are cached.
  *
  * Before set-up (no user has a password) only set-up works: with the one-time token that is printed
  * at start and kept in <data>/setup-token (0600), or by the environment's root password.
@@ -59,6 +59,9 @@ KAL_MUST_CHECK kal_status kal_auth_login(kal_auth *auth, kal_bytes user, kal_byt
 /* A new pair of tokens for a valid refresh token. */
 KAL_MUST_CHECK kal_status kal_auth_refresh(kal_auth *auth, kal_bytes refresh_token,
                                            kal_arena *arena, kal_login *login_out, kal_error *err);
+/* Ends all tokens of the user, wherever he is logged in. Writes and syncs: not on an event loop. */
+KAL_MUST_CHECK kal_status kal_auth_logout(kal_auth *auth, const kal_principal *principal,
+                                          kal_error *err);
 /* Sets root's password and creates `user` (role dba) when not empty. KAL_DENIED once set up or when
  * the token is wrong. */
 KAL_MUST_CHECK kal_status kal_auth_setup(kal_auth *auth, kal_bytes setup_token,

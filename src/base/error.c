@@ -42,6 +42,7 @@ kal_status kal_error_set(kal_error *err, kal_status status, const char *format, 
     err->status = status;
     err->code = kal_status_code(status);
     err->position = -1;
+    err->row = 0;
     err->hint[0] = '\0';
     va_list args;
     va_start(args, format);
@@ -70,6 +71,22 @@ void kal_error_at(kal_error *err, size_t position)
 {
     if (err != NULL && err->position < 0)
         err->position = (int64_t)position;
+}
+
+void kal_error_row(kal_error *err, uint64_t row)
+{
+    char suffix[48];
+    KAL_ASSERT(row > 0);
+    if (err == NULL || err->status == KAL_OK || err->row != 0)
+        return;
+    err->row = row;
+    int len = snprintf(suffix, sizeof suffix, " (row %llu of the batch)", (unsigned long long)row);
+    size_t room = sizeof err->message - 1 - (size_t)len;
+    if (strlen(err->message) > room) {
+        err->message[room] = '\0';
+        trim_torn_utf8(err->message);
+    }
+    memcpy(err->message + strlen(err->message), suffix, (size_t)len + 1);
 }
 
 const char *kal_status_name(kal_status status)

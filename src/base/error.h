@@ -47,6 +47,7 @@ typedef struct kal_error {
     kal_status status;
     const char *code;                      /* static string, never NULL once set */
     int64_t position;                      /* byte offset in the SQL text, -1 when unknown */
+    uint64_t row;                          /* of a batch of parameters, from 1; 0: no batch */
     char message[KAL_ERROR_MESSAGE_BYTES]; /* one line, UTF-8, no full stop */
     char hint[KAL_ERROR_HINT_BYTES];       /* "" when there is none */
 } kal_error;
@@ -62,6 +63,9 @@ kal_status kal_error_set(kal_error *err, kal_status status, const char *format, 
 void kal_error_code(kal_error *err, const char *code);
 void kal_error_hint(kal_error *err, const char *format, ...) KAL_PRINTF(2, 3);
 void kal_error_at(kal_error *err, size_t position);
+/* The row of a batch (from 1) that an error is about; the message says so too. One that is there
+ * already is kept; without an error nothing happens. */
+void kal_error_row(kal_error *err, uint64_t row);
 
 const char *kal_status_name(kal_status status); /* "OK", "NOT_FOUND", ... */
 const char *kal_status_code(kal_status status); /* the client code of the list above */

@@ -44,6 +44,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->tables = store_of(kv, "table", KIND_TABLE);
     c->versions = store_of(kv, "table version", KIND_VERSION);
     c->versions.format = KAL_SCHEMA_VERSION_FORMAT;
+    c->namespaces.format = 2;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
@@ -222,17 +223,43 @@ static kal_status look_near(void *context, kal_bytes ns, kal_bytes name, uint32_
     return KAL_OK;
 }
 
+typedef struct name_search {
+    kal_bytes name;
+    size_t seen;
+    kal_error *err;
+} name_search;
+
+enum { OTHER_NAMES_MAX = 10000 }; /* an error is not worth more */
+
+static kal_status look_same(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                            kal_error *err)
+{
+    name_search *search = context;
+
+    (void)table_id, (void)err;
+    if (kal_bytes_equal(name, search->name)) {
+        kal_error_hint(search->err, "did you mean '%.*s.%.*s'?", KAL_FMT(ns), KAL_FMT(name));
+        return KAL_END;
+    }
+    return ++search->seen < OTHER_NAMES_MAX ? KAL_OK : KAL_END;
+}
+
+/* The table may be in a namespace that was not named. */
+static void hint_other_namespace(kal_catalog *c, kal_bytes name, kal_error *err)
+{
+    name_search search = {.name = name, .err = err};
+    kal_status ignored = kal_table_store_scan(c, NULL, (kal_bytes){0}, look_same, &search, NULL);
+    (void)ignored; /* without a hint then */
+}
+
 kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err)
 {
     near_search search = {.name = name, .least = name.len / 3 + 2};
 
     if (err == NULL)
         return KAL_NOT_FOUND;
-    if (!kal_catalog_has_namespace(c, ns)) {
-        kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(ns));
-        kal_error_code(err, "NAMESPACE_NOT_FOUND");
-        return KAL_NOT_FOUND;
-    }
+    if (!kal_catalog_has_namespace(c, ns))
+        return kal_catalog_unknown_namespace(c, ns, err);
     kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' does not exist", KAL_FMT(ns),
                   KAL_FMT(name));
     kal_error_code(err, "TABLE_NOT_FOUND");
@@ -240,6 +267,8 @@ kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal
         kal_table_store_scan(c, NULL, ns, look_near, &search, NULL) == KAL_OK &&
         search.best[0] != '\0')
         kal_error_hint(err, "did you mean '%.*s.%s'?", KAL_FMT(ns), search.best);
+    else
+        hint_other_namespace(c, name, err);
     return KAL_NOT_FOUND;
 }
 
@@ -262,7 +291,7 @@ static kal_status load_known(kal_catalog_worker *worker, kal_bytes ns, kal_bytes
     pthread_rwlock_rdlock(&c->publish_lock);
     kal_status status = kal_table_store_load(c, ns, name, &loaded, err);
     if (status == KAL_OK)
-        *table_out = kal_schema_cache_add(worker, loaded);
+        *table_out = kal_schema_cache_add(worker, loaded, false);
     pthread_rwlock_unlock(&c->publish_lock);
     return status;
 }
@@ -344,7 +373,7 @@ static kal_status load_by_id(kal_catalog_worker *worker, uint32_t table_id, kal_
         status = kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, err);
     if (status == KAL_OK) {
         made = kal_table_make(c, version.def, record.hot_id, record.shard);
-        *table_out = kal_schema_cache_add(worker, made);
+        *table_out = kal_schema_cache_add(worker, made, true);
     }
     pthread_rwlock_unlock(&c->publish_lock);
     kal_arena_release(&arena);

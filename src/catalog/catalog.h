@@ -27,6 +27,7 @@
 #include "store/kv.h"
 #include "types/row.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 typedef struct kal_catalog kal_catalog;               /* opaque: kal_catalog_close */
@@ -41,6 +42,28 @@ typedef enum kal_table_fate {
     KAL_TABLE_REPLACED, /* by a later version, or under another name */
     KAL_TABLE_DROPPED,
 } kal_table_fate;
+
+/* What the schema cache keeps with a table. */
+typedef struct kal_cache_entry {
+    /* What each look-up reads, without a lock: one line of the processor's cache. good_until_s: a
+     * slot may answer until then, by the cache's seconds; 0: ask the index. */
+    alignas(64) _Atomic uint32_t good_until_s;
+    _Atomic bool was_used; /* since the hand of CLOCK passed */
+    uint8_t ns_len;        /* the next four: constant once it is known */
+    uint8_t name_len;
+    uint8_t key[57]; /* namespace and name, one behind the other, if they fit */
+    uint64_t name_hash;
+    struct kal_schema_cache *cache; /* NULL: not known there */
+    _Atomic uint64_t uses;          /* look-ups, about: who is read often is loaded at start */
+    _Atomic uint32_t expires_s;     /* by cache_ttl_seconds; KAL_CACHE_NO_LIMIT: never */
+    bool is_held;                   /* by a reference of the cache's own; as the next two under the
+                                       name shard's lock */
+    kal_list clock;
+    struct kal_table *next_by_name; /* chain of the index */
+    struct kal_table *next_by_id;   /* likewise, under the id shard's lock */
+} kal_cache_entry;
+
+#define KAL_CACHE_NO_LIMIT UINT32_MAX
 
 /* A published version of a table. Immutable but for what stands at the end. */
 typedef struct kal_table {
@@ -57,15 +80,14 @@ typedef struct kal_table {
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
     _Atomic(struct kal_table_note *) note;           /* see kal_table_note_get(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
+    _Atomic uint64_t checked_at; /* VIEW: the generation at which its text was found to be valid */
     _Atomic uint32_t refs;
-    /* the schema cache's, under its locks but for the atomic ones */
-    struct kal_schema_cache *cache; /* NULL: not known there yet */
-    kal_list clock;
-    bool is_cached;
-    bool was_used;
-    _Atomic uint32_t validated_s; /* when it was last compared with the store; seconds */
-    _Atomic uint64_t uses;        /* look-ups, about: who is read often is loaded at start */
+    uint32_t bytes;         /* of memory, without row_versions and note */
+    kal_cache_entry cached; /* the schema cache's */
 } kal_table;
+
+/* Rises with each publication of a schema change; never answers in the middle of one. */
+uint64_t kal_catalog_generation(kal_catalog *catalog);
 
 kal_table *kal_table_retain(kal_table *table);
 void kal_table_release(kal_table *table); /* NULL is allowed */
@@ -125,13 +147,15 @@ KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_
 KAL_MUST_CHECK kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
                                                       kal_table **table_out, kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
+/* Writes the error: code NAMESPACE_NOT_FOUND, a near name as hint. Returns KAL_NOT_FOUND. */
+kal_status kal_catalog_unknown_namespace(kal_catalog *catalog, kal_bytes ns, kal_error *err);
 
 typedef struct kal_cache_stats {
     uint64_t hits;            /* answered from memory */
     uint64_t misses;          /* read from the store, enable_cache = false included */
     uint64_t evictions;       /* for the capacity */
     uint64_t size;            /* tables */
-    uint64_t capacity;        /* tables, at most; about, since it is split */
+    uint64_t capacity;        /* tables, at most */
     uint64_t bytes;           /* of these tables */
     uint64_t revalidations;   /* compared with the store for their cache_ttl_seconds */
     uint64_t failures;        /* of the cache itself, answered from the store */
@@ -210,6 +234,13 @@ void kal_catalog_end(kal_catalog_change *change);
 KAL_MUST_CHECK kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes name,
                                                        bool if_not_exists, bool *existed_out,
                                                        kal_error *err);
+#define KAL_NAMESPACE_OPTIONS_MAX      64
+#define KAL_NAMESPACE_OPTION_BYTES_MAX 4096
+/* Sets (NULL: removes) one option: a text, whole number or boolean. KAL_NOT_FOUND, KAL_DENIED for
+ * the server's own, KAL_LIMIT. Several of one change add up. */
+KAL_MUST_CHECK kal_status kal_catalog_set_namespace_option(kal_catalog_change *change, kal_bytes ns,
+                                                           kal_bytes option, const kal_value *value,
+                                                           kal_error *err);
 /* KAL_CONFLICT-like KAL_INVALID while it holds tables, unless cascade: then they are dropped too.
  */
 KAL_MUST_CHECK kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name,
@@ -229,6 +260,11 @@ KAL_MUST_CHECK kal_status kal_catalog_alter_table(kal_catalog_change *change,
                                                   const kal_table *current,
                                                   const kal_altered *altered, kal_table **next_out,
                                                   kal_error *err);
+/* Another definition of a view, as its next version: def is validated; its number and version are
+ * assigned. */
+KAL_MUST_CHECK kal_status kal_catalog_replace_view(kal_catalog_change *change,
+                                                   const kal_table *current,
+                                                   const kal_table_definition *def, kal_error *err);
 /* From publish on, writes that would put NULL into these columns (ids) are refused; the definition
  * stays what it is. Nothing is stored: a restart forgets it. count 0 takes it back. */
 void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *current,
@@ -268,9 +304,12 @@ bool kal_catalog_any_password(kal_catalog *catalog); /* somebody can log in */
  * its rows are still there. */
 KAL_MUST_CHECK kal_status kal_catalog_create_user(kal_catalog_change *change, kal_user *user,
                                                   kal_error *err);
-/* Replaces role, password_hash, email, auth_*; raises the token generation. Refuses to take away
- * the last login of role dba or system. */
+/* Replaces role, password_hash, email, auth_*; a new role or password raises the token generation.
+ * Refuses to take away the last login of role dba or system. */
 KAL_MUST_CHECK kal_status kal_catalog_alter_user(kal_catalog_change *change, const kal_user *user,
+                                                 kal_error *err);
+/* Raises the token generation: every token that was given out is void. */
+KAL_MUST_CHECK kal_status kal_catalog_end_tokens(kal_catalog_change *change, kal_bytes user_id,
                                                  kal_error *err);
 /* Soft: the rows stay, the name stays taken. root cannot be dropped. */
 KAL_MUST_CHECK kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id,

@@ -5,13 +5,13 @@
  *
  *   01 format                     -> u32 format version, u64 features
  *   02 counter: name              -> u64 last number handed out
- *   03 namespace: name            -> i64 created_at_us
+ *   03 namespace: name            -> i64 created_at_us, options as JSON text (format 1: none)
  *   04 table name: ns, name       -> u32 table_id
  *   05 table: u32 table_id        -> u32 current version, u32 hot_id, u16 shard
  *   06 version: u32 id, u32 v     -> step of the history (with its actor), definition
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
- *   16 popular tables             -> see popular.c
+ *   10 popular tables             -> see popular.c
  *
  * Numbers are little-endian, texts u32 length and bytes.
  */
@@ -99,6 +99,8 @@ struct kal_catalog_change {
     int64_t now_us;
     uint64_t commit_seq;            /* of this change; 0: not needed yet */
     KAL_VEC(kal_change_step) steps; /* arena */
+    kal_bytes altered_ns;           /* whose options this change has set last; arena */
+    kal_bytes altered_options;      /* to what */
 };
 
 void kal_change_add(kal_catalog_change *change, kal_change_step step);
@@ -180,8 +182,9 @@ void kal_users_publish(kal_catalog *c, const kal_change_step *step);
 
 KAL_MUST_CHECK kal_status kal_namespaces_load(kal_catalog *c, kal_error *err);
 void kal_namespaces_publish(kal_catalog *c, const kal_change_step *step);
+/* options: a JSON object; ptr NULL = none. */
 typedef kal_status (*kal_namespace_visit)(void *context, kal_bytes name, int64_t created_at_us,
-                                          kal_error *err);
+                                          kal_bytes options, kal_error *err);
 KAL_MUST_CHECK kal_status kal_namespaces_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                               kal_namespace_visit visit, void *context,
                                               kal_error *err);

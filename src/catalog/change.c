@@ -118,6 +118,14 @@ void kal_catalog_publish(kal_catalog_change *change)
     kal_catalog_forget(change);
 }
 
+uint64_t kal_catalog_generation(kal_catalog *c)
+{
+    pthread_rwlock_rdlock(&c->publish_lock);
+    uint64_t generation = kal_schema_cache_generation(c->cache);
+    pthread_rwlock_unlock(&c->publish_lock);
+    return generation;
+}
+
 void kal_catalog_forget(kal_catalog_change *change)
 {
     for (size_t i = 0; i < change->steps.len; i++)
@@ -268,6 +276,21 @@ kal_status kal_catalog_alter_table(kal_catalog_change *change, const kal_table *
     if (next_out != NULL)
         *next_out = next;
     return KAL_OK;
+}
+
+kal_status kal_catalog_replace_view(kal_catalog_change *change, const kal_table *current,
+                                    const kal_table_definition *def, kal_error *err)
+{
+    kal_altered altered = {.def = kal_table_definition_copy(def, 0, &change->arena)};
+
+    altered.def->table_id = current->def->table_id;
+    altered.def->schema_version = current->def->schema_version + 1;
+    altered.def->created_at_us = current->def->created_at_us;
+    altered.def->updated_at_us = change->now_us;
+    kal_schema_diff(current->def, altered.def, &change->arena, &altered.changes);
+    if (altered.changes.len == 0)
+        return KAL_OK;
+    return kal_catalog_alter_table(change, current, &altered, NULL, err);
 }
 
 void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *current,

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "catalog/catalog_internal.h"
+#include "types/json.h"
 
 #include <stdlib.h>
 
@@ -55,16 +56,26 @@ static void namespace_key(kal_catalog *c, kal_bytes name, kal_entity_key *key)
     kal_entity_key_text(key, name);
 }
 
-kal_status kal_namespace_put(kal_catalog_change *change, kal_bytes name, kal_error *err)
+static kal_status put_record(kal_catalog_change *change, kal_bytes name, int64_t created_at_us,
+                             kal_bytes options, kal_error *err)
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
-    uint8_t record[8];
+    kal_buf record; /* owned */
 
-    kal_store_le64(record, (uint64_t)change->now_us);
+    kal_buf_init(&record, NULL);
+    kal_buf_append_le64(&record, (uint64_t)created_at_us);
+    kal_record_put_text(&record, options);
     namespace_key(c, name, &key);
-    KAL_TRY(kal_entity_put(&c->namespaces, change->batch, &key, kal_bytes_of(record, sizeof record),
-                           err));
+    kal_status status =
+        kal_entity_put(&c->namespaces, change->batch, &key, kal_buf_bytes(&record), err);
+    kal_buf_release(&record);
+    return status;
+}
+
+kal_status kal_namespace_put(kal_catalog_change *change, kal_bytes name, kal_error *err)
+{
+    KAL_TRY(put_record(change, name, change->now_us, (kal_bytes){0}, err));
     kal_change_add(change, (kal_change_step){.kind = KAL_CHANGE_CREATE_NAMESPACE,
                                              .name = kal_arena_copy(&change->arena, name),
                                              .created_at_us = change->now_us});
@@ -77,6 +88,19 @@ typedef struct namespace_scan {
     void *context;
 } namespace_scan;
 
+static bool take_record(kal_bytes *record, uint8_t format, uint64_t *created_out,
+                        kal_bytes *options_out)
+{
+    *options_out = (kal_bytes){0};
+    if (!kal_bytes_take_le64(record, created_out))
+        return false;
+    if (format > 1 && !kal_bytes_take_text(record, options_out))
+        return false;
+    if (options_out->len == 0)
+        *options_out = (kal_bytes){0};
+    return true;
+}
+
 static kal_status visit_namespace(void *context, kal_bytes parts, const kal_entity *entity,
                                   kal_error *err)
 {
@@ -84,15 +108,16 @@ static kal_status visit_namespace(void *context, kal_bytes parts, const kal_enti
     kal_bytes record = entity->record;
     uint64_t created = 0;
     kal_bytes name = {0};
+    kal_bytes options = {0};
     kal_arena arena;
 
     kal_arena_init(&arena, NULL);
     kal_status status =
         kal_entity_take_text(&scan->catalog->namespaces, &parts, &arena, &name, err);
-    if (status == KAL_OK && !kal_bytes_take_le64(&record, &created))
+    if (status == KAL_OK && !take_record(&record, entity->format, &created, &options))
         status = kal_record_corrupt("namespace", err);
     if (status == KAL_OK)
-        status = scan->visit(scan->context, name, (int64_t)created, err);
+        status = scan->visit(scan->context, name, (int64_t)created, options, err);
     kal_arena_release(&arena);
     return status;
 }
@@ -117,9 +142,10 @@ static void remember(kal_catalog *c, kal_bytes name, int64_t created_at_us)
     free(kal_map_put(&c->namespace_map, name, ns));
 }
 
-static kal_status load_one(void *context, kal_bytes name, int64_t created_at_us, kal_error *err)
+static kal_status load_one(void *context, kal_bytes name, int64_t created_at_us, kal_bytes options,
+                           kal_error *err)
 {
-    (void)err;
+    (void)options, (void)err;
     remember(context, name, created_at_us);
     return KAL_OK;
 }
@@ -135,6 +161,39 @@ void kal_namespaces_publish(kal_catalog *c, const kal_change_step *step)
         remember(c, step->name, step->created_at_us);
     else
         free(kal_map_remove(&c->namespace_map, step->name));
+}
+
+typedef struct near_namespace {
+    kal_bytes name;
+    size_t least;
+    char best[KAL_NAME_BYTES_MAX + 1];
+} near_namespace;
+
+static kal_status look_near(void *context, kal_bytes name, int64_t created_at_us, kal_bytes options,
+                            kal_error *err)
+{
+    near_namespace *search = context;
+    size_t distance = kal_edit_distance(name, search->name);
+
+    (void)created_at_us, (void)options, (void)err;
+    if (distance >= search->least || name.len > KAL_NAME_BYTES_MAX)
+        return KAL_OK;
+    search->least = distance;
+    memcpy(search->best, name.ptr, name.len);
+    search->best[name.len] = '\0';
+    return KAL_OK;
+}
+
+kal_status kal_catalog_unknown_namespace(kal_catalog *c, kal_bytes ns, kal_error *err)
+{
+    near_namespace search = {.name = ns, .least = ns.len / 3 + 2};
+
+    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(ns));
+    kal_error_code(err, "NAMESPACE_NOT_FOUND");
+    if (ns.len <= KAL_NAME_BYTES_MAX &&
+        kal_namespaces_scan(c, NULL, look_near, &search, NULL) == KAL_OK && search.best[0] != '\0')
+        kal_error_hint(err, "did you mean '%s'?", search.best);
+    return KAL_NOT_FOUND;
 }
 
 bool kal_catalog_has_namespace(kal_catalog *c, kal_bytes ns)
@@ -160,6 +219,95 @@ kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes na
     }
     KAL_TRY(check_new_name(name, err));
     return kal_namespace_put(change, name, err);
+}
+
+/* The options as they are, with one set or left out. */
+static kal_status merge_option(kal_bytes before, kal_bytes option, const kal_value *value,
+                               kal_arena *arena, kal_buf *out, kal_error *err)
+{
+    kal_json *json = NULL;
+    kal_json_writer w;
+    size_t count = 0;
+
+    if (before.ptr != NULL)
+        KAL_TRY(kal_json_parse(before, arena, &json, err));
+    kal_json_writer_init(&w, out);
+    kal_json_begin_object(&w);
+    for (size_t i = 0; json != NULL && i < json->len; i++) {
+        if (kal_bytes_equal(json->keys[i], option))
+            continue;
+        kal_json_key_bytes(&w, json->keys[i]);
+        kal_json_write_tree(&json->items[i], &w);
+        count++;
+    }
+    if (!value->is_null) {
+        kal_json_key_bytes(&w, option);
+        if (value->type.tag == KAL_TYPE_BIGINT) /* a number, also where BIGINT cells are texts */
+            kal_json_i64(&w, value->integer);
+        else
+            kal_value_write_json(value, &w);
+        count++;
+    }
+    kal_json_end_object(&w);
+    if (count > KAL_NAMESPACE_OPTIONS_MAX)
+        return kal_error_set(err, KAL_LIMIT, "a namespace has at most %d options",
+                             KAL_NAMESPACE_OPTIONS_MAX);
+    if (count == 0)
+        kal_buf_clear(out);
+    return KAL_OK;
+}
+
+static kal_status check_option(kal_bytes option, const kal_value *value, kal_error *err)
+{
+    KAL_TRY(kal_name_check(option, "namespace option", err));
+    if (!value->is_null && kal_type_is_bytes(value->type) &&
+        value->bytes.len > KAL_NAMESPACE_OPTION_BYTES_MAX)
+        return kal_error_set(err, KAL_LIMIT, "option '%.*s' has %zu bytes, the limit is %d",
+                             KAL_FMT(option), value->bytes.len, KAL_NAMESPACE_OPTION_BYTES_MAX);
+    return KAL_OK;
+}
+
+/* What this change has put already counts as before. */
+static kal_status current_record(kal_catalog_change *change, kal_bytes ns, uint64_t *created_out,
+                                 kal_bytes *options_out, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_entity_key key;
+    kal_entity entity;
+
+    namespace_key(c, ns, &key);
+    kal_status status = kal_entity_get(&c->namespaces, NULL, &key, &change->arena, &entity, err);
+    if (status == KAL_NOT_FOUND)
+        return kal_catalog_unknown_namespace(c, ns, err);
+    KAL_TRY(status);
+    if (!take_record(&entity.record, entity.format, created_out, options_out))
+        return kal_record_corrupt("namespace", err);
+    if (change->altered_ns.ptr != NULL && kal_bytes_equal(change->altered_ns, ns))
+        *options_out = change->altered_options;
+    return KAL_OK;
+}
+
+kal_status kal_catalog_set_namespace_option(kal_catalog_change *change, kal_bytes ns,
+                                            kal_bytes option, const kal_value *value,
+                                            kal_error *err)
+{
+    uint64_t created = 0;
+    kal_bytes before = {0};
+    kal_buf merged; /* owned */
+
+    if (kal_namespace_is_system(ns))
+        return kal_error_set(err, KAL_DENIED, "namespace '%.*s' is the server's own", KAL_FMT(ns));
+    KAL_TRY(check_option(option, value, err));
+    KAL_TRY(current_record(change, ns, &created, &before, err));
+    kal_buf_init(&merged, NULL);
+    kal_status status = merge_option(before, option, value, &change->arena, &merged, err);
+    if (status == KAL_OK)
+        status = put_record(change, ns, (int64_t)created, kal_buf_bytes(&merged), err);
+    change->altered_ns = kal_arena_copy(&change->arena, ns);
+    change->altered_options =
+        merged.len == 0 ? (kal_bytes){0} : kal_arena_copy(&change->arena, kal_buf_bytes(&merged));
+    kal_buf_release(&merged);
+    return status;
 }
 
 typedef struct table_names {
@@ -196,11 +344,8 @@ kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name
     *existed_out = kal_catalog_has_namespace(c, name);
     if (!*existed_out && if_exists)
         return KAL_OK;
-    if (!*existed_out) {
-        kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(name));
-        kal_error_code(err, "NAMESPACE_NOT_FOUND");
-        return KAL_NOT_FOUND;
-    }
+    if (!*existed_out)
+        return kal_catalog_unknown_namespace(c, name, err);
     if (kal_namespace_is_system(name) || kal_bytes_equal(name, KAL_STR("default")))
         return kal_error_set(err, KAL_DENIED, "namespace '%.*s' cannot be dropped", KAL_FMT(name));
     KAL_TRY(kal_table_store_scan(c, NULL, name, collect_name, &tables, err));

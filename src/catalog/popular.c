@@ -3,7 +3,8 @@
  * them in memory before it is asked.
  *
  * Record: u32 table_id, ... The list is written now and then and at the end, without a sync: losing
- * it costs a few look-ups. Counts are halved each time, so that yesterday's favourites fade.
+ * it costs a few look-ups. Counts are halved each time, down to 1, so that yesterday's favourites
+ * fade, but stay in the list for as long as the cache keeps them: a quiet night forgets nothing.
  */
 #include "base/assert.h"
 #include "base/log.h"
@@ -25,10 +26,11 @@ typedef struct favourites {
 static void take_table(void *context, const kal_table *table)
 {
     favourites *f = context;
-    uint64_t uses = atomic_load_explicit(&table->uses, memory_order_relaxed);
+    uint64_t uses = atomic_load_explicit(&table->cached.uses, memory_order_relaxed);
     if (table->def->table_id < KAL_TABLE_ID_FIRST || uses == 0)
         return; /* system tables are always loaded */
-    atomic_store_explicit(&((kal_table *)(uintptr_t)table)->uses, uses / 2, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&((kal_table *)(uintptr_t)table)->cached.uses, uses / 2,
+                              memory_order_relaxed);
     kal_vec_push(&f->items, ((favourite){table->def->table_id, uses}));
 }
 
@@ -83,9 +85,11 @@ static bool load_one(kal_catalog *c, uint32_t table_id)
     kal_arena_init(&arena, NULL);
     if (kal_table_store_record(c, NULL, table_id, &record, NULL) == KAL_OK &&
         kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, NULL) ==
-            KAL_OK)
-        more = kal_schema_cache_warm(c->cache,
-                                     kal_table_make(c, version.def, record.hot_id, record.shard));
+            KAL_OK) {
+        kal_table *table = kal_table_make(c, version.def, record.hot_id, record.shard);
+        table->cached.uses = 1;
+        more = kal_schema_cache_warm(c->cache, table);
+    }
     kal_arena_release(&arena);
     return more;
 }

@@ -1,18 +1,21 @@
 /*
- * schema_cache.h: the tables that are in memory, by name.
+ * schema_cache.h: the tables that are in memory, by name and by number.
  *
- *     worker's slots --miss--> shard: map of names, CLOCK --miss--> store (the caller)
+ *     worker's slots --miss--> shards: index of live tables, CLOCK --miss--> store (the caller)
  *
- * A worker belongs to one thread. Its direct-mapped slots are valid while the global generation has
- * not moved, so an unchanged catalog costs no lock and no shared write: a load of the generation
- * and a comparison of names. A change is put into the shards first, then the generation moves.
+ * A worker belongs to one thread. Its slots (schema_slots.h) are valid while the global generation
+ * has not moved, so an unchanged catalog costs no lock and no shared write: a load of the
+ * generation and a comparison of names. A change is put into the index first, then the generation
+ * moves.
  *
  * Tables of `enable_cache = false` are never kept: each look-up reads the store. Those with
  * cache_ttl_seconds are compared with the store when that time has passed; since nothing but
  * publishing changes a table, it only ever finds them unchanged.
  *
- * There is one kal_table object per version of a table, however often it is looked up: one that was
- * evicted but is still in use is found again, so that marking its fate reaches everybody.
+ * There is one kal_table object per version of a table, however often it is looked up: every object
+ * that somebody holds is in the index, so that marking its fate reaches everybody. Which of them
+ * the cache keeps by a reference of its own is what the capacity and CLOCK decide. Tables whose NOT
+ * NULL is enforced ahead of their definition are always kept: the store does not know of that.
  *
  * Threads: a worker by its own; the rest by any.
  */
@@ -23,7 +26,6 @@
 
 typedef struct kal_schema_cache kal_schema_cache; /* opaque: kal_schema_cache_close */
 
-/* tables_max is split among shards, so it is met only about. */
 kal_schema_cache *kal_schema_cache_open(size_t tables_max);
 /* Asserts that nobody holds a table any more. */
 void kal_schema_cache_close(kal_schema_cache *cache);
@@ -49,8 +51,9 @@ kal_cache_answer kal_schema_cache_find_id(kal_catalog_worker *worker, uint32_t t
 /* The store says the same as this table: good for another cache_ttl_seconds. */
 void kal_schema_cache_validated(kal_catalog_worker *worker, kal_table *table);
 /* Makes a table found in the store known; takes over the reference. Returns the object to use,
- * which is another one when somebody was faster; borrowed from the worker. */
-kal_table *kal_schema_cache_add(kal_catalog_worker *worker, kal_table *table);
+ * which is another one when somebody was faster; borrowed from the worker. by_id: how it was looked
+ * up. */
+kal_table *kal_schema_cache_add(kal_catalog_worker *worker, kal_table *table, bool by_id);
 /* The same at start, for nobody in particular. False when there is no room for more. */
 bool kal_schema_cache_warm(kal_schema_cache *cache, kal_table *table);
 /* Replaces what is known under the table's name (publish); takes over the reference. */
@@ -60,6 +63,7 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
                              kal_table_fate fate);
 /* After put and remove, before anybody is told: no slot is valid any more. */
 void kal_schema_cache_next_generation(kal_schema_cache *cache);
+uint64_t kal_schema_cache_generation(kal_schema_cache *cache);
 /* The time by which cache_ttl_seconds are measured; any seconds that do not go back. */
 void kal_schema_cache_tick(kal_schema_cache *cache, uint32_t now_s);
 /* From now on the cache answers nothing, as if it were broken; for tests. */

@@ -5,6 +5,7 @@
 #include "base/json_writer.h"
 #include "catalog/catalog_internal.h"
 #include "types/datatypes.h"
+#include "types/type_forms.h"
 
 /* No table has more columns. */
 enum { COLUMNS_MAX = 16 };
@@ -119,7 +120,7 @@ static kal_status count_table(void *context, kal_bytes ns, kal_bytes name, uint3
 }
 
 static kal_status namespace_row(void *context, kal_bytes name, int64_t created_at_us,
-                                kal_error *err)
+                                kal_bytes options, kal_error *err)
 {
     row_maker *m = context;
 
@@ -129,7 +130,7 @@ static kal_status namespace_row(void *context, kal_bytes name, int64_t created_a
     set_text(m, KAL_NAMESPACES_NAMESPACE_ID, name);
     set_text(m, KAL_NAMESPACES_NAME, name);
     set_time(m, KAL_NAMESPACES_CREATED_AT, created_at_us);
-    set_null(m, KAL_NAMESPACES_OPTIONS, KAL_TYPE_JSON);
+    set_optional(m, KAL_NAMESPACES_OPTIONS, KAL_TYPE_JSON, options);
     set_int(m, KAL_NAMESPACES_TABLE_COUNT, (uint64_t)m->counted);
     return add_row(m, err);
 }
@@ -324,7 +325,7 @@ static kal_status info_table_row(row_maker *m, const kal_version_record *version
 static kal_status info_column_row(row_maker *m, const kal_table_definition *def,
                                   const kal_column *column, kal_error *err)
 {
-    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_type_forms scratch;
     kal_buf text; /* owned */
     bool has_default = kal_column_has_default(column);
 
@@ -335,7 +336,8 @@ static kal_status info_column_row(row_maker *m, const kal_table_definition *def,
     set_text(m, KAL_INFO_COLUMNS_TABLE_NAME, def->table_name);
     set_text(m, KAL_INFO_COLUMNS_COLUMN_NAME, column->name);
     set_int(m, KAL_INFO_COLUMNS_ORDINAL_POSITION, column->ordinal_position);
-    set_text(m, KAL_INFO_COLUMNS_DATA_TYPE, kal_cstr(kal_type_name(column->type, type_name)));
+    set_text(m, KAL_INFO_COLUMNS_DATA_TYPE,
+             kal_cstr(kal_type_forms_of(column->type, &scratch)->sql));
     set_boolean(m, KAL_INFO_COLUMNS_IS_NULLABLE, column->is_nullable);
     set_optional(m, KAL_INFO_COLUMNS_COLUMN_DEFAULT, KAL_TYPE_TEXT,
                  has_default ? kal_buf_bytes(&text) : (kal_bytes){0});
@@ -373,7 +375,7 @@ static uint32_t key_position(const kal_table_definition *def, uint32_t column)
 static kal_status column_row(row_maker *m, const kal_table_definition *def, uint32_t index,
                              kal_bytes default_text, kal_error *err)
 {
-    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_type_forms scratch;
     const kal_column *c = &def->columns[index];
     uint32_t position = key_position(def, index);
 
@@ -383,7 +385,7 @@ static kal_status column_row(row_maker *m, const kal_table_definition *def, uint
     set_int(m, KAL_COLUMNS_COLUMN_ID, c->column_id);
     set_text(m, KAL_COLUMNS_COLUMN_NAME, c->name);
     set_optional(m, KAL_COLUMNS_COMMENT, KAL_TYPE_TEXT, c->comment);
-    set_text(m, KAL_COLUMNS_DATA_TYPE, kal_cstr(kal_type_name(c->type, type_name)));
+    set_text(m, KAL_COLUMNS_DATA_TYPE, kal_cstr(kal_type_forms_of(c->type, &scratch)->sql));
     set_optional(m, KAL_COLUMNS_DEFAULT_VALUE, KAL_TYPE_TEXT, default_text);
     set_int(m, KAL_COLUMNS_ORDINAL, c->ordinal_position);
     set_boolean(m, KAL_COLUMNS_NULLABLE, c->is_nullable);
@@ -397,13 +399,13 @@ static kal_status column_row(row_maker *m, const kal_table_definition *def, uint
 static kal_status describe_row(row_maker *m, const kal_table_definition *def, uint32_t index,
                                kal_bytes default_text, kal_error *err)
 {
-    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_type_forms scratch;
     const kal_column *c = &def->columns[index];
 
     set_text(m, KAL_DESCRIBE_COLUMN_NAME, c->name);
     set_int(m, KAL_DESCRIBE_ORDINAL_POSITION, c->ordinal_position);
     set_int(m, KAL_DESCRIBE_COLUMN_ID, c->column_id);
-    set_text(m, KAL_DESCRIBE_DATA_TYPE, kal_cstr(kal_type_name(c->type, type_name)));
+    set_text(m, KAL_DESCRIBE_DATA_TYPE, kal_cstr(kal_type_forms_of(c->type, &scratch)->sql));
     set_boolean(m, KAL_DESCRIBE_IS_NULLABLE, c->is_nullable);
     set_boolean(m, KAL_DESCRIBE_IS_PRIMARY_KEY, c->is_primary_key);
     set_optional(m, KAL_DESCRIBE_COLUMN_DEFAULT, KAL_TYPE_TEXT, default_text);
@@ -565,9 +567,9 @@ static kal_status count_user(void *context, const kal_user *user, kal_error *err
 }
 
 static kal_status count_namespace(void *context, kal_bytes name, int64_t created_at_us,
-                                  kal_error *err)
+                                  kal_bytes options, kal_error *err)
 {
-    (void)name, (void)created_at_us, (void)err;
+    (void)name, (void)created_at_us, (void)options, (void)err;
     ++*(uint64_t *)context;
     return KAL_OK;
 }

@@ -206,9 +206,10 @@ static size_t layout_bytes(const kal_table_definition *def)
 kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint32_t hot_id,
                           uint16_t shard)
 {
-    kal_table *table = calloc(1, sizeof *table); /* owned by its references */
+    kal_table *table = aligned_alloc(alignof(kal_table), sizeof *table); /* by its references */
     if (table == NULL)
         kal_die("out of memory: table");
+    memset(table, 0, sizeof *table);
     kal_arena_init(&table->arena, NULL);
     kal_arena_reserve(&table->arena, kal_table_definition_bytes(def) + layout_bytes(def));
     kal_table_definition *copy = kal_table_definition_copy(def, 0, &table->arena);
@@ -217,6 +218,7 @@ kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint3
         types[i] = copy->columns[i].type;
     kal_row_layout_init(&table->layout, types, copy->column_count, &table->arena);
     table->def = copy;
+    table->bytes = (uint32_t)(sizeof *table + table->arena.size_bytes);
     table->catalog = c;
     table->hot_id = hot_id;
     table->shard = shard;

@@ -318,14 +318,27 @@ kal_status kal_catalog_alter_user(kal_catalog_change *change, const kal_user *us
     KAL_TRY(status);
     bool stays = user->role >= KAL_ROLE_DBA && user->password_hash.len > 0;
     KAL_TRY(check_last_login(change->catalog, &now, stays, err));
+    if (user->role != now.role || !kal_bytes_equal(user->password_hash, now.password_hash))
+        now.token_generation++;
     now.role = user->role;
     now.password_hash = user->password_hash;
     now.email = user->email;
     now.auth_type = user->auth_type;
     now.auth_data = user->auth_data;
-    now.token_generation++;
     now.updated_at_us = change->now_us;
     return put_user(change, &now, err);
+}
+
+kal_status kal_catalog_end_tokens(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
+{
+    kal_user user;
+
+    kal_status status = kal_catalog_get_user(change->catalog, user_id, &change->arena, &user, err);
+    if (status == KAL_NOT_FOUND)
+        return not_found(user_id, err);
+    KAL_TRY(status);
+    user.token_generation++;
+    return put_user(change, &user, err);
 }
 
 kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id, kal_error *err)

@@ -28,10 +28,11 @@ typedef struct import {
     import_column *columns;    /* arena */
     size_t column_count;
     uint64_t record_count;
-    kal_buf sql;            /* the INSERT statement */
-    kal_buf batch;          /* its parameters, as JSON */
-    kal_buf cell;           /* text of one cell */
-    kal_json_writer writer; /* into batch */
+    kal_buf sql;             /* the INSERT statement */
+    kal_buf batch;           /* its parameters, as JSON */
+    kal_buf cell;            /* text of one cell */
+    kal_json_writer writer;  /* into batch */
+    KAL_VEC(uint64_t) lines; /* of the batch's records: where they begin in the file */
     uint64_t batch_rows;
     uint64_t batch_first;      /* record */
     uint64_t batch_first_line; /* in the file */
@@ -212,7 +213,8 @@ static const kal_reply_column *find_column(const kal_reply_result *table, kal_by
 static kal_status match_column(import *in, const kal_reply_result *table, import_column *column,
                                kal_error *err)
 {
-    const kal_reply_column *found = find_column(table, column->file_name);
+    /* In a table that we made the names are ours: of 'a' and 'A' one is a_2. */
+    const kal_reply_column *found = in->spec->create ? NULL : find_column(table, column->file_name);
     if (found == NULL)
         found = find_column(table, column->table_name);
     if (found == NULL) {
@@ -228,6 +230,20 @@ static kal_status match_column(import *in, const kal_reply_result *table, import
     }
     column->table_name = kal_arena_copy(&in->arena, found->name);
     return kal_type_from_json(found->data_type, &column->type, err);
+}
+
+/* Only in a table that was there: 'a' twice in the file, or 'a b' and 'a_b'. */
+static kal_status check_distinct(const import *in, kal_error *err)
+{
+    for (size_t i = 0; i < in->column_count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (kal_bytes_equal(in->columns[i].table_name, in->columns[k].table_name))
+                return kal_error_set(err, KAL_INVALID,
+                                     "columns %zu and %zu of the file both go to column '%.*s'",
+                                     k + 1, i + 1, KAL_FMT(in->columns[i].table_name));
+        }
+    }
+    return KAL_OK;
 }
 
 static void note_names(const import *in)
@@ -256,6 +272,8 @@ static kal_status match_table(import *in, kal_error *err)
         status = match_column(in, &reply.results[0], &in->columns[i], err);
     kal_reply_release(&reply);
     kal_buf_release(&sql);
+    if (status == KAL_OK)
+        status = check_distinct(in, err);
     if (status == KAL_OK)
         note_names(in);
     return status;
@@ -419,6 +437,25 @@ static void begin_batch(import *in)
     kal_json_writer_init(&in->writer, &in->batch);
     kal_json_begin_array(&in->writer);
     in->batch_rows = 0;
+    in->lines.len = 0;
+}
+
+/* The server names the row of the batch; people look for the record of their file. */
+static void name_record(const import *in, uint64_t row, kal_error *err)
+{
+    char suffix[48];
+    char message[KAL_ERROR_MESSAGE_BYTES];
+
+    if (err == NULL || row == 0 || row > in->lines.len)
+        return;
+    int len = snprintf(suffix, sizeof suffix, " (row %llu of the batch)", (unsigned long long)row);
+    size_t all = strlen(err->message);
+    if (all >= (size_t)len && strcmp(err->message + all - (size_t)len, suffix) == 0)
+        all -= (size_t)len;
+    snprintf(message, sizeof message, "record %llu (line %llu): %.*s",
+             (unsigned long long)(in->batch_first + row - 1),
+             (unsigned long long)in->lines.items[row - 1], (int)all, err->message);
+    snprintf(err->message, sizeof err->message, "%s", message);
 }
 
 static kal_status send_batch(import *in, kal_error *err)
@@ -437,6 +474,7 @@ static kal_status send_batch(import *in, kal_error *err)
         in->report->failed_first_line = in->batch_first_line;
         in->report->failed_last_line = in->records.line;
         in->report->outcome_unknown = !reply.refused;
+        name_record(in, reply.row, err);
     }
     kal_reply_release(&reply);
     begin_batch(in);
@@ -451,6 +489,7 @@ static kal_status add_record(import *in, kal_error *err)
         in->batch_first = in->records.number;
         in->batch_first_line = in->records.line;
     }
+    kal_vec_push(&in->lines, in->records.line);
     kal_json_begin_array(&in->writer);
     for (size_t i = 0; i < in->column_count; i++) {
         if (i < in->records.cells.len)
@@ -509,6 +548,7 @@ import in = {.spec = spec, .host = host, .report = report_out };
     kal_buf_init(&in.cell, NULL);
     kal_status status = import_file(&in, err);
     kal_vec_release(&in.infers);
+    kal_vec_release(&in.lines);
     kal_arena_release(&in.arena);
     kal_arena_release(&in.scratch);
     kal_buf_release(&in.sql);

@@ -9,6 +9,36 @@ static bool has_ending(kal_bytes path, const char *ending)
            kal_bytes_equal_nocase(kal_bytes_of(path.ptr + path.len - text.len, text.len), text);
 }
 
+/* Formats that are met often and cannot be read: said by name rather than as broken text. */
+static kal_status refuse_binary(const kal_source *source, kal_error *err)
+{
+    static const struct {
+        kal_bytes start;
+        const char *what;
+    } formats[] = {
+        {KAL_STR("PAR1"), "a Parquet file"},
+        {KAL_STR("ARROW1"), "an Arrow file"},
+        {KAL_STR("\x1F\x8B"), "packed with gzip"},
+        {KAL_STR("\x28\xB5\x2F\xFD"), "packed with zstd"},
+        {KAL_STR("PK\x03\x04"), "a zip file (as those of spreadsheets are)"},
+        {KAL_STR("SQLite format 3"), "an SQLite database"},
+    };
+    kal_bytes bytes = kal_source_bytes(source);
+    const char *what = bytes.len > 0 && memchr(bytes.ptr, 0, bytes.len < 512 ? bytes.len : 512)
+                           ? "not a text file"
+                           : NULL;
+
+    for (size_t i = 0; i < KAL_ARRAY_LEN(formats); i++) {
+        if (kal_bytes_starts_with(bytes, formats[i].start))
+            what = formats[i].what;
+    }
+    if (what == NULL)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "'%.300s' is %s", source->path, what);
+    kal_error_hint(err, "CSV and JSON files can be imported");
+    return KAL_INVALID;
+}
+
 static kal_status decide_kind(kal_bytes path, kal_records *records, kal_error *err)
 {
     if (has_ending(path, ".csv") || has_ending(path, ".tsv"))
@@ -75,6 +105,8 @@ kal_status kal_records_open(kal_bytes path, kal_records *records_out, kal_error 
     kal_arena_init(&records_out->arena, NULL);
     kal_map_init(&records_out->index);
     kal_status status = kal_source_open(path, &records_out->source, err);
+    if (status == KAL_OK)
+        status = refuse_binary(&records_out->source, err);
     if (status == KAL_OK)
         status = decide_kind(path, records_out, err);
     if (status == KAL_OK)

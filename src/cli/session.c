@@ -196,7 +196,8 @@ static int exit_code(kal_status status)
 
 static void print(FILE *file, kal_buf *text)
 {
-    fwrite(text->ptr, 1, text->len, file);
+    if (text->len > 0)
+        fwrite(text->ptr, 1, text->len, file);
     fflush(file);
     kal_buf_release(text);
 }

@@ -26,7 +26,6 @@ typedef struct shell {
     kal_arena arena;
     const char *history_path; /* NULL: not kept */
     char prompt[128];
-    bool cancelled; /* Ctrl-C while typing */
 } shell;
 
 static shell *shell_of(EditLine *line)
@@ -49,14 +48,6 @@ static char *prompt_text(EditLine *line)
     else
         snprintf(s->prompt, sizeof s->prompt, "kalam> ");
     return s->prompt;
-}
-
-/* Ctrl-C while typing is a key like others: what was typed is dropped. */
-static unsigned char cancel_input(EditLine *line, int key)
-{
-    (void)key;
-    shell_of(line)->cancelled = true;
-    return CC_EOF;
 }
 
 static bool contains_nocase(kal_bytes text, kal_bytes word)
@@ -113,11 +104,8 @@ static void open_editor(shell *s)
     el_set(s->line, EL_PROMPT, prompt_text);
     el_set(s->line, EL_EDITOR, "emacs");
     el_set(s->line, EL_HIST, history, s->history);
-    el_set(s->line, EL_SIGNAL, 1);
-    el_set(s->line, EL_ADDFN, "cancel-input", "drop what was typed", cancel_input);
-    el_set(s->line, EL_BIND, "^C", "cancel-input", NULL);
+    el_set(s->line, EL_SIGNAL, 1); /* puts the terminal right when a signal comes */
     el_set(s->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    el_set(s->line, EL_SETTY, "-d", "intr=", NULL);
     el_source(s->line, NULL); /* ~/.editrc */
 }
 
@@ -138,23 +126,38 @@ static bool is_complete(const shell *s)
     return (at < text.len && text.ptr[at] == '\\') || kal_split_is_complete(text);
 }
 
+/* \q alone in a line leaves also in the middle of a statement. */
+static bool is_quit(const char *line)
+{
+    line += strspn(line, " \t");
+    return strncmp(line, "\\q", 2) == 0 && line[2 + strspn(line + 2, " \t;\r\n")] == '\0';
+}
+
+/* Ctrl-C while typing interrupts the read: what was typed is dropped. */
+static void drop_input(shell *s)
+{
+    kal_buf_clear(&s->input);
+    fputs("^C\n", stdout);
+    el_reset(s->line);
+}
+
 /* False at the end of input. */
 static bool read_once(shell *s)
 {
     int count = 0;
-    const char *text = el_gets(s->line, &count);
 
-    if (s->cancelled) {
-        s->cancelled = false;
-        kal_buf_clear(&s->input);
-        fputs("^C\n", stdout);
-        el_reset(s->line);
+    kal_session_cancel = 0;
+    const char *text = el_gets(s->line, &count);
+    if ((text == NULL || count <= 0) && kal_session_cancel != 0) {
+        drop_input(s);
         return true;
     }
     if (text == NULL || count <= 0) {
         fputc('\n', stdout);
         return false;
     }
+    if (is_quit(text))
+        return false;
     kal_buf_append(&s->input, text, (size_t)count);
     if (is_complete(s))
         run_input(s);

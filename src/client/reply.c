@@ -80,6 +80,7 @@ static kal_status read_refusal(const kal_json *json, const kal_json *error, int 
     reply->hint = string_member(from, "hint");
     reply->details = string_member(from, "details");
     reply->position = count_member(from, "position", -1);
+    reply->row = (uint64_t)count_member(from, "row", 0);
     if (reply->message.len == 0)
         reply->message = reply->code.len > 0 ? reply->code : KAL_STR("the server gave no reason");
 

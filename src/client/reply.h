@@ -41,6 +41,7 @@ typedef struct kal_reply {
     kal_bytes message;
     kal_bytes hint;    /* empty when there is none */
     int64_t position;  /* byte offset in the SQL text, -1 when unknown */
+    uint64_t row;      /* of a batch of parameters, from 1; 0: none is named */
     kal_bytes details; /* empty when there are none */
 } kal_reply;
 

@@ -191,9 +191,11 @@ static kal_status rule_quantiles(allow_walk *w, const kal_json *call, const kal_
     return KAL_OK;
 }
 
-/* Number of steps from 0, or from a, to b; false: not bounded by constants. */
-static bool series_length(const kal_json *call, uint64_t *length_out)
+/* How many values from 0, or from a, to b: range() without b, generate_series() with it. False: not
+ * bounded by constants. */
+static bool series_length(const kal_json *call, const kal_fn *fn, uint64_t *length_out)
 {
+    bool is_range = strcmp(fn->name, "range") == 0;
     int64_t v[3] = {0, 0, 1};
     size_t count = kal_ast_count(call, "children");
     if (count == 0 || count > 3)
@@ -208,15 +210,19 @@ static bool series_length(const kal_json *call, uint64_t *length_out)
     }
     if (v[2] == 0)
         return true; /* DuckDB refuses it */
-    kal_i128 span = ((kal_i128)v[1] - v[0]) / v[2];
-    *length_out = span < 0 ? 0 : span > INT64_MAX ? INT64_MAX : (uint64_t)span + 1;
+    kal_i128 distance = v[2] > 0 ? (kal_i128)v[1] - v[0] : (kal_i128)v[0] - v[1];
+    kal_i128 step = v[2] > 0 ? v[2] : -(kal_i128)v[2];
+    if (is_range)
+        distance--;
+    kal_i128 length = distance < 0 ? 0 : distance / step + 1;
+    *length_out = length > INT64_MAX ? INT64_MAX : (uint64_t)length;
     return true;
 }
 
 static kal_status rule_series(allow_walk *w, const kal_json *call, const kal_fn *fn)
 {
     uint64_t length = 0;
-    if (!series_length(call, &length))
+    if (!series_length(call, fn, &length))
         return allow_refuse(w, "%s() takes integer constants", fn->name);
     if (length > KAL_SERIES_SCALAR_MAX)
         return allow_limit(w, "%s() makes %llu elements, %d are allowed", fn->name,
@@ -475,7 +481,7 @@ static kal_status rule_table_series(allow_walk *w, const kal_json *call, const k
     if (kal_ast_count(call, "children") == 3 && time_constant(argument(call, 0)) &&
         time_constant(argument(call, 1)))
         return KAL_OK;
-    if (!series_length(call, &length))
+    if (!series_length(call, fn, &length))
         return allow_refuse(w, "%s() takes constants", fn->name);
     if (length > KAL_SERIES_TABLE_MAX)
         return allow_limit(w, "%s() makes %llu rows, %d are allowed", fn->name,

@@ -339,6 +339,8 @@ static const kal_fn FUNCTIONS[] = {
     {"list_dot_product", KAL_FN_SCALAR, KAL_RULE_NONE, 0},
     {"array_dot_product", KAL_FN_SCALAR, KAL_RULE_NONE, 0},
     {"cosine_distance", KAL_FN_SCALAR, KAL_RULE_NONE, 0},
+    {"l2_distance", KAL_FN_SCALAR, KAL_RULE_NONE, 0},
+    {"dot_product", KAL_FN_SCALAR, KAL_RULE_NONE, 0},
     {"snowflake_id", KAL_FN_SCALAR, KAL_RULE_NO_ARGS, 0},
     {"uuid_v7", KAL_FN_SCALAR, KAL_RULE_NO_ARGS, 0},
     {"current_user", KAL_FN_SCALAR, KAL_RULE_NO_ARGS, 0},

@@ -53,6 +53,15 @@ typedef struct kal_engine_ops {
      * KAL_DENIED. */
     kal_status (*resolve)(void *statement, kal_bytes schema, kal_bytes name,
                           kal_engine_table *table_out, kal_error *err);
+    /* The SELECT of a view, its names qualified; borrowed while the statement runs. KAL_NOT_FOUND,
+     * and err left alone: the name is a table's, or nobody's. */
+    kal_status (*view)(void *statement, kal_bytes schema, kal_bytes name, kal_bytes *sql_out,
+                       kal_error *err);
+    /* Changes with every change of any schema. */
+    uint64_t (*moment)(void *statement);
+    /* Whether the view's text was found to stand by itself at this moment, and that it was. */
+    bool (*is_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
+    void (*set_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     /* Starts reading the table's columns[] (indexes into its columns, in the order wanted;
      * column_count may be 0: only the number of rows matters). */
     kal_status (*open)(void *statement, uint64_t table_id, const uint32_t *columns,
@@ -73,7 +82,7 @@ typedef struct kal_engine_options {
     const char *library_path;  /* libduckdb.so */
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
-    unsigned concurrent_max;   /* statements at a time; 0 = max(1, cores - 1); others wait */
+    unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */
     const kal_clock *clock;    /* borrowed */
 } kal_engine_options;
 
@@ -81,6 +90,8 @@ typedef struct kal_engine_options {
 KAL_MUST_CHECK kal_status kal_engine_open(const kal_engine_options *options,
                                           const kal_engine_ops *ops, kal_engine **engine_out,
                                           kal_error *err);
+/* Queries end with KAL_CANCELLED from now on, those that run soon. NULL is allowed. */
+void kal_engine_stop(kal_engine *engine);
 void kal_engine_close(kal_engine *engine); /* NULL is allowed; asserts that no query runs */
 
 /* Receives a result. Values are borrowed for the call. A status other than KAL_OK stops the query
@@ -121,5 +132,22 @@ KAL_MUST_CHECK kal_status kal_engine_check(kal_engine *engine, void *statement, 
 
 /* "v1.4.4" once opened, else NULL. */
 const char *kal_engine_library_version(kal_engine *engine);
+
+/* The alias of a view's own SELECT in the text that runs: DuckDB names columns by their text, and
+ * by this word it is known that the text is not the user's. */
+#define KAL_VIEW_BODY "kal_view"
+
+typedef struct kal_engine_name {
+    kal_bytes schema;
+    kal_bytes name;
+} kal_engine_name;
+
+/* The text of query->sql with default_schema put before every table that has none: what `view` is
+ * to keep. Lives in the arena. As kal_engine_query(); KAL_INVALID: it has parameters, or reads the
+ * view itself; KAL_LIMIT: it reads too many views. */
+KAL_MUST_CHECK kal_status kal_engine_qualify(kal_engine *engine, void *statement,
+                                             const kal_engine_query_args *query,
+                                             const kal_engine_name *view, kal_arena *arena,
+                                             kal_bytes *text_out, kal_error *err);
 
 #endif

@@ -27,6 +27,15 @@ typedef struct kal_scan_table {
     bool has_alias;
 } kal_scan_table;
 
+/* A handle of DuckDB's for one of our types, made once. */
+typedef struct kal_slot_type {
+    kal_type type;
+    duckdb_logical_type logical; /* owned; NULL: none yet */
+} kal_slot_type;
+
+/* Direct-mapped: every type without parameters has a place, the others share the rest. */
+#define KAL_SLOT_TYPES 256
+
 typedef struct kal_slot {
     kal_engine *engine;
     duckdb_connection connection;        /* owned */
@@ -41,6 +50,8 @@ typedef struct kal_slot {
 
     pthread_mutex_t lock;
     kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */
+
+    kal_slot_type types[KAL_SLOT_TYPES]; /* of the thread that binds the statement */
 
     /* Watchdog, under engine->lock except stop. */
     bool watched;
@@ -57,6 +68,7 @@ struct kal_engine {
     unsigned threads;
     unsigned slot_count;
     kal_duckdb api; /* valid once opened */
+    _Atomic bool stopping;
 
     pthread_mutex_t lock; /* protects the rest */
     pthread_cond_t slot_free;
@@ -100,11 +112,15 @@ KAL_MUST_CHECK kal_status kal_functions_register(kal_engine *engine, duckdb_conn
                                                  kal_error *err);
 KAL_MUST_CHECK kal_status kal_casts_register(kal_engine *engine, duckdb_connection connection,
                                              kal_error *err);
+KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
+                                                        duckdb_connection connection,
+                                                        kal_error *err);
 
 /* ---- types_map.c ---- */
 
-/* Owned by the caller. */
-duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type);
+/* DuckDB's handle of a type, which the slot keeps; borrowed until the next call. */
+duckdb_logical_type kal_slot_type_of(kal_slot *slot, kal_type type);
+void kal_slot_types_release(kal_slot *slot);
 /* Owned by the caller; bytes are copied. */
 duckdb_value kal_duckdb_value(const kal_duckdb *api, const kal_value *value);
 /* Writes value i into a vector of its type. */
@@ -118,6 +134,7 @@ typedef struct kal_edit {
     size_t start; /* in the old text */
     size_t end;
     kal_bytes text;
+    kal_bytes view; /* the view it puts in place; len 0: it is something else */
 } kal_edit;
 
 typedef struct kal_rewrite {
@@ -137,6 +154,32 @@ bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char 
                          kal_buf *out);
 /* A place of the new text in the old one. */
 size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
+
+/* ---- query.c, views.c ---- */
+
+/* Bounds, DuckDB's parse and the allow-list: the plan of a text, in the arena. */
+KAL_MUST_CHECK kal_status kal_query_plan(kal_slot *slot, kal_bytes text, bool is_admin,
+                                         kal_arena *arena, kal_plan **plan_out, kal_error *err);
+/* Binds the text, which has no views and no parameters, and forgets it: KAL_OK when it could run.
+ */
+KAL_MUST_CHECK kal_status kal_query_check(kal_slot *slot, void *statement, kal_bytes text,
+                                          kal_arena *arena, kal_error *err);
+
+typedef struct kal_views_place {
+    kal_slot *slot;
+    void *statement;
+    bool is_admin;   /* may write longer texts */
+    uint64_t moment; /* of all schemas; see kal_engine_ops */
+} kal_views_place;
+
+/* Replaces the views in text; *text_out is text itself when there are none. What a view reads must
+ * be valid by itself: else a column that is gone could be found in what stands next to the view.
+ * *edits_out: what was replaced. Both live in the arena. */
+KAL_MUST_CHECK kal_status kal_views_expand(const kal_views_place *place, kal_bytes text,
+                                           kal_arena *arena, kal_rewrite *edits_out,
+                                           kal_bytes *text_out, kal_error *err);
+/* What went wrong inside a view is said of it, at the place where it is named. Returns status. */
+kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, kal_error *err);
 
 /* ---- errors.c ---- */
 

@@ -88,10 +88,24 @@ static void set_position(const kal_json *json, const kal_rewrite *rewrite, kal_e
         kal_error_at(err, kal_rewrite_origin(rewrite, (size_t)position));
 }
 
+/* Of a sub-select DuckDB says it only in words. */
+static bool is_missing_column(const char *message, char name[128])
+{
+    static const char WORDS[] = " does not have a column named \"";
+    const char *found = strstr(message, WORDS);
+    if (found == NULL)
+        return false;
+    found += sizeof WORDS - 1;
+    size_t len = strcspn(found, "\"");
+    snprintf(name, 128, "%.*s", (int)(len < 127 ? len : 127), found);
+    return found[len] == '"';
+}
+
 static kal_status from_json(const kal_json *json, const kal_rewrite *rewrite, kal_arena *arena,
                             kal_error *err)
 {
     char message[KAL_ERROR_MESSAGE_BYTES];
+    char column[128];
     const char *subtype = member_text(json, "error_subtype", arena);
     kal_status status = status_of(member_text(json, "exception_type", arena));
 
@@ -101,6 +115,9 @@ static kal_status from_json(const kal_json *json, const kal_rewrite *rewrite, ka
                       member_text(json, "name", arena));
         kal_error_code(err, "COLUMN_NOT_FOUND");
         hint_candidate(member_text(json, "candidates", arena), err);
+    } else if (is_missing_column(message, column)) {
+        kal_error_set(err, KAL_SYNTAX, "column '%s' does not exist", column);
+        kal_error_code(err, "COLUMN_NOT_FOUND");
     } else {
         kal_error_set(err, status, "%s", message);
     }

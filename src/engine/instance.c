@@ -18,7 +18,6 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
                            kal_engine **engine_out, kal_error *err)
 {
     kal_engine *engine = calloc(1, sizeof *engine);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     (void)err;
     if (engine == NULL)
@@ -32,9 +31,7 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
                                      ? MEMORY_LIMIT_MIN
                                      : options->memory_limit_bytes;
     engine->threads = options->threads == 0 ? 1 : options->threads;
-    engine->slot_count = options->concurrent_max;
-    if (engine->slot_count == 0)
-        engine->slot_count = cores > 2 ? (unsigned)cores - 1 : 1;
+    engine->slot_count = options->concurrent_max == 0 ? 1 : options->concurrent_max;
     if (engine->slot_count > KAL_ENGINE_SLOTS_MAX)
         engine->slot_count = KAL_ENGINE_SLOTS_MAX;
     pthread_mutex_init(&engine->lock, NULL);
@@ -143,6 +140,7 @@ static void close_database(kal_engine *engine)
         kal_slot *slot = &engine->slots[i];
         if (slot->connection == NULL)
             continue;
+        kal_slot_types_release(slot);
         engine->api.destroy_prepare(&slot->serialize);
         engine->api.disconnect(&slot->connection);
         pthread_mutex_destroy(&slot->lock);
@@ -169,6 +167,12 @@ static kal_status open_once(kal_engine *engine, kal_error *err)
         close_database(engine);
     engine->opened = status == KAL_OK;
     return status;
+}
+
+void kal_engine_stop(kal_engine *engine)
+{
+    if (engine != NULL)
+        atomic_store(&engine->stopping, true);
 }
 
 void kal_engine_close(kal_engine *engine)
@@ -212,7 +216,8 @@ static kal_slot *take_free(kal_engine *engine)
 static kal_status still_wanted(kal_engine *engine, const kal_engine_query_args *query,
                                kal_error *err)
 {
-    if (query->cancelled != NULL && atomic_load(query->cancelled))
+    if (atomic_load(&engine->stopping) ||
+        (query->cancelled != NULL && atomic_load(query->cancelled)))
         return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
     if (query->deadline_mono_ns != 0 && kal_clock_mono_ns(engine->clock) >= query->deadline_mono_ns)
         return kal_error_set(err, KAL_TIMEOUT,
@@ -239,6 +244,8 @@ kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_query_args *que
     *slot_out = NULL;
     pthread_mutex_lock(&engine->lock);
     kal_status status = open_once(engine, err);
+    if (status == KAL_OK)
+        status = still_wanted(engine, query, err);
     while (status == KAL_OK && (*slot_out = take_free(engine)) == NULL) {
         wait_a_little(engine);
         status = still_wanted(engine, query, err);

@@ -198,6 +198,49 @@ static void scan_close(scan *s)
     s->depth--;
 }
 
+/* Digits, perhaps parted by single _, perhaps with an exponent, whose sign and digits may follow
+ * the token: DuckDB would take what else stands behind a number for an alias, so that 0x10 is 0. */
+static bool is_number(kal_bytes text, kal_lex_token token)
+{
+    size_t i = token.start;
+    while (is_digit(byte_at(text, i)) ||
+           (byte_at(text, i) == '_' && is_digit(text.ptr[i - 1]) && is_digit(byte_at(text, i + 1))))
+        i++;
+    if (i == token.end)
+        return true;
+    if ((text.ptr[i] | 0x20) != 'e')
+        return false;
+    if (++i == token.end)
+        return (byte_at(text, i) == '+' || byte_at(text, i) == '-') &&
+               is_digit(byte_at(text, i + 1));
+    while (i < token.end && is_digit(text.ptr[i]))
+        i++;
+    return i == token.end;
+}
+
+static kal_status not_a_number(kal_bytes text, kal_lex_token token, kal_error *err)
+{
+    uint8_t base = byte_at(text, token.start + 1) | 0x20;
+    kal_bytes shown = kal_lex_text(text, token);
+    if (shown.len > 40)
+        shown.len = 40;
+    kal_error_set(err, KAL_SYNTAX, "'%.*s' is not a number", KAL_FMT(shown));
+    if (text.ptr[token.start] == '0' && (base == 'x' || base == 'b' || base == 'o'))
+        kal_error_hint(err, "numbers are written in decimal; bytes as '0x…', in quotes");
+    else
+        kal_error_hint(err, "a name behind a number is parted from it by a blank");
+    kal_error_at(err, token.start);
+    return KAL_SYNTAX;
+}
+
+static kal_status no_question_mark(kal_lex_token token, kal_error *err)
+{
+    kal_error_set(err, KAL_SYNTAX, "'?' is not a parameter");
+    kal_error_hint(err, "parameters are written $1, $2 and so on");
+    kal_error_at(err, token.start);
+    return KAL_SYNTAX;
+}
+
 static kal_status scan_token(scan *s, kal_bytes text, kal_lex_token token, const kal_lex_caps *caps,
                              kal_error *err)
 {
@@ -206,6 +249,10 @@ static kal_status scan_token(scan *s, kal_bytes text, kal_lex_token token, const
         KAL_TRY(scan_open(s, caps, token.start, err));
     else if (token.kind == KAL_LEX_OTHER && (c == ')' || c == ']' || c == '}'))
         scan_close(s);
+    else if (is_digit(c) && !is_number(text, token))
+        return not_a_number(text, token, err);
+    else if (c == '?')
+        return no_question_mark(token, err);
     s->after_materialized =
         token.kind == KAL_LEX_WORD &&
         kal_bytes_equal_nocase(kal_lex_text(text, token), KAL_STR("materialized"));

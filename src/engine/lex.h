@@ -45,7 +45,8 @@ typedef struct kal_lex_caps {
 
 /* Refuses what would be expensive or unsafe to parse at all: KAL_LIMIT for texts too long or nested
  * too deeply, and for materialized CTEs, which DuckDB's tree repeats three times a level;
- * KAL_SYNTAX for bytes that are not UTF-8 text. */
+ * KAL_SYNTAX for bytes that are not UTF-8 text, for numbers that run into a
+ * word (0x10), and for ? as a parameter. */
 KAL_MUST_CHECK kal_status kal_lex_check(kal_bytes text, const kal_lex_caps *caps, kal_error *err);
 
 #endif

@@ -50,9 +50,8 @@ static kal_status parse(kal_slot *slot, kal_bytes text, kal_arena *arena, kal_js
     return status;
 }
 
-static kal_status plan_text(kal_slot *slot, void *statement, kal_bytes text, bool is_admin,
-                            kal_arena *arena, kal_plan **plan_out, kal_rewrite *rewrite_out,
-                            kal_error *err)
+kal_status kal_query_plan(kal_slot *slot, kal_bytes text, bool is_admin, kal_arena *arena,
+                          kal_plan **plan_out, kal_error *err)
 {
     const kal_lex_caps caps = {
         .text_bytes_max = is_admin ? KAL_ALLOW_TEXT_BYTES_ADMIN : KAL_ALLOW_TEXT_BYTES,
@@ -62,8 +61,97 @@ static kal_status plan_text(kal_slot *slot, void *statement, kal_bytes text, boo
 
     KAL_TRY(kal_lex_check(text, &caps, err));
     KAL_TRY(parse(slot, text, arena, &tree, err));
-    KAL_TRY(kal_allow_check(text, tree, arena, plan_out, err));
-    return kal_rewrite_plan(slot->engine, statement, text, *plan_out, arena, rewrite_out, err);
+    return kal_allow_check(text, tree, arena, plan_out, err);
+}
+
+/* What is to run: the text with its views in place, its plan, and how it is rewritten. */
+typedef struct planned_text {
+    kal_bytes text;
+    kal_rewrite views;
+    kal_plan *plan;
+    kal_rewrite rewrite;
+} planned_text;
+
+/* A place in the text without views, in the user's; inside a view it is the view's mistake. */
+static void to_user_text(const planned_text *planned, kal_error *err)
+{
+    if (err == NULL || err->position < 0 || planned->views.edits.len == 0)
+        return;
+    size_t origin = kal_rewrite_origin(&planned->views, (size_t)err->position);
+    err->position = (int64_t)origin;
+    for (size_t i = 0; i < planned->views.edits.len; i++) {
+        const kal_edit *e = &planned->views.edits.items[i];
+        if (e->start == origin && e->view.len > 0) {
+            (void)kal_views_error(e->view, origin, err->status, err);
+            return;
+        }
+    }
+}
+
+/* What views add does not count against the length of what the user wrote. */
+static kal_status plan_at(kal_slot *slot, void *statement, kal_bytes text, bool is_admin,
+                          uint64_t moment, kal_arena *arena, planned_text *out, kal_error *err)
+{
+    const kal_views_place place = {slot, statement, is_admin, moment};
+
+    *out = (planned_text){0};
+    KAL_TRY(kal_views_expand(&place, text, arena, &out->views, &out->text, err));
+    is_admin = is_admin || out->views.edits.len > 0;
+    kal_status status = kal_query_plan(slot, out->text, is_admin, arena, &out->plan, err);
+    if (status == KAL_OK)
+        status = kal_rewrite_plan(slot->engine, statement, out->text, out->plan, arena,
+                                  &out->rewrite, err);
+    if (status != KAL_OK)
+        to_user_text(out, err);
+    return status;
+}
+
+/* A view is checked and put in place at one moment of all schemas. */
+static kal_status plan_text(kal_slot *slot, void *statement, kal_bytes text, bool is_admin,
+                            kal_arena *arena, planned_text *out, kal_error *err)
+{
+    enum { TRIES_MAX = 16 };
+    const kal_engine_ops *ops = slot->engine->ops;
+
+    for (int i = 0; i < TRIES_MAX; i++) {
+        uint64_t moment = ops->moment(statement);
+        kal_status status = plan_at(slot, statement, text, is_admin, moment, arena, out, err);
+        if (status != KAL_OK || out->views.edits.len == 0 || ops->moment(statement) == moment)
+            return status;
+    }
+    return kal_error_set(err, KAL_BUSY, "schemas change all the time: try again");
+}
+
+static kal_status try_prepare(kal_slot *slot, const kal_rewrite *rewrite, kal_bytes text,
+                              kal_error *err)
+{
+    const kal_duckdb *api = &slot->engine->api;
+    duckdb_prepared_statement prepared = NULL; /* owned */
+    kal_status status = KAL_OK;
+    kal_buf sql; /* owned */
+
+    kal_buf_init(&sql, NULL);
+    kal_rewrite_apply(rewrite, text, &sql);
+    kal_buf_append_byte(&sql, '\0');
+    if (api->prepare(slot->connection, (const char *)sql.ptr, &prepared) != DuckDBSuccess)
+        status = kal_engine_error(api->prepare_error(prepared), rewrite, err);
+    api->destroy_prepare(&prepared);
+    kal_buf_release(&sql);
+    return status;
+}
+
+kal_status kal_query_check(kal_slot *slot, void *statement, kal_bytes text, kal_arena *arena,
+                           kal_error *err)
+{
+    kal_plan *plan = NULL;
+    kal_rewrite rewrite;
+
+    KAL_TRY(kal_query_plan(slot, text, true, arena, &plan, err));
+    KAL_TRY(kal_rewrite_plan(slot->engine, statement, text, plan, arena, &rewrite, err));
+    slot->statement = statement;
+    slot->tables = rewrite.tables;
+    slot->table_count = rewrite.table_count;
+    return try_prepare(slot, &rewrite, text, err);
 }
 
 /* ---- running ---- */
@@ -72,7 +160,7 @@ typedef struct query_run {
     kal_slot *slot;
     const kal_engine_query_args *query;
     const kal_engine_sink *sink;
-    kal_rewrite rewrite;
+    const planned_text *planned;
     kal_buf text; /* owned: what DuckDB runs, NUL-terminated */
     duckdb_prepared_statement prepared;
     duckdb_pending_result pending;
@@ -92,7 +180,9 @@ static kal_status failure(query_run *q, const char *message, kal_error *err)
             *err = first;
         return first.status;
     }
-    return kal_engine_error(message, &q->rewrite, err);
+    kal_status status = kal_engine_error(message, &q->planned->rewrite, err);
+    to_user_text(q->planned, err);
+    return status;
 }
 
 /* The type that DuckDB gave the parameter, where only that explains what was sent; else NULL. */
@@ -183,15 +273,15 @@ static kal_status execute(query_run *q, const kal_plan *plan, kal_error *err)
     return kal_watch_check(q->slot, err);
 }
 
-static kal_status run_planned(query_run *q, const kal_plan *plan, kal_error *err)
+static kal_status run_planned(query_run *q, kal_error *err)
 {
     const kal_duckdb *api = &q->slot->engine->api;
 
     kal_buf_init(&q->text, NULL);
-    kal_rewrite_apply(&q->rewrite, q->query->sql, &q->text);
+    kal_rewrite_apply(&q->planned->rewrite, q->planned->text, &q->text);
     kal_buf_append_byte(&q->text, '\0');
     kal_watch_begin(q->slot, q->query);
-    kal_status status = execute(q, plan, err);
+    kal_status status = execute(q, q->planned->plan, err);
     kal_watch_end(q->slot);
     api->destroy_result(&q->result);
     api->destroy_pending(&q->pending);
@@ -203,19 +293,19 @@ static kal_status run_planned(query_run *q, const kal_plan *plan, kal_error *err
 kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engine_query_args *query,
                             const kal_engine_sink *sink, kal_error *err)
 {
-    query_run q = {.query = query, .sink = sink};
-    kal_plan *plan = NULL;
+    planned_text planned;
+    query_run q = {.query = query, .sink = sink, .planned = &planned};
     kal_arena arena;
 
     KAL_TRY(kal_slot_acquire(engine, query, &q.slot, err));
     kal_arena_init(&arena, query->budget);
     kal_status status =
-        plan_text(q.slot, statement, query->sql, query->is_admin, &arena, &plan, &q.rewrite, err);
+        plan_text(q.slot, statement, query->sql, query->is_admin, &arena, &planned, err);
     if (status == KAL_OK) {
         q.slot->statement = statement;
-        q.slot->tables = q.rewrite.tables;
-        q.slot->table_count = q.rewrite.table_count;
-        status = run_planned(&q, plan, err);
+        q.slot->tables = planned.rewrite.tables;
+        q.slot->table_count = planned.rewrite.table_count;
+        status = run_planned(&q, err);
     }
     kal_slot_release(q.slot);
     kal_arena_release(&arena);
@@ -226,14 +316,13 @@ kal_status kal_engine_check(kal_engine *engine, void *statement, kal_bytes sql,
                             kal_bytes default_schema, kal_error *err)
 {
     const kal_engine_query_args query = {.sql = sql, .default_schema = default_schema};
-    kal_rewrite rewrite;
+    planned_text planned;
     kal_slot *slot = NULL;
-    kal_plan *plan = NULL;
     kal_arena arena;
 
     KAL_TRY(kal_slot_acquire(engine, &query, &slot, err));
     kal_arena_init(&arena, NULL);
-    kal_status status = plan_text(slot, statement, sql, false, &arena, &plan, &rewrite, err);
+    kal_status status = plan_text(slot, statement, sql, false, &arena, &planned, err);
     kal_slot_release(slot);
     kal_arena_release(&arena);
     return status;

@@ -560,11 +560,13 @@ typedef struct delivery {
 } delivery;
 
 /* In the arena of names, or DuckDB's own. */
-static kal_bytes column_name(delivery *d, const char *name)
+static kal_bytes column_name(delivery *d, const char *name, size_t index)
 {
     kal_bytes restored = kal_cstr(name);
     kal_buf text; /* owned */
 
+    if (strchr(name, '(') != NULL && strstr(name, KAL_VIEW_BODY ".") != NULL)
+        return kal_cstr(kal_arena_printf(&d->arena, "column_%zu", index + 1));
     kal_buf_init(&text, NULL);
     if (kal_rewrite_restore(d->slot->tables, d->slot->table_count, name, &text))
         restored = kal_arena_copy(&d->arena, kal_buf_bytes(&text));
@@ -583,7 +585,7 @@ static kal_status open_columns(delivery *d)
     for (size_t i = 0; i < d->column_count; i++) {
         kal_status one =
             column_open(api, api->column_logical_type(d->result, i), false, &d->columns[i], d->err);
-        columns[i].name = column_name(d, api->column_name(d->result, i));
+        columns[i].name = column_name(d, api->column_name(d->result, i), i);
         columns[i].type = d->columns[i].type;
         if (status == KAL_OK)
             status = one;

@@ -29,7 +29,7 @@ static kal_status too_large(kal_error *err)
 
 static kal_status add_edit(rewriting *r, size_t start, size_t end, kal_bytes text, kal_error *err)
 {
-    kal_edit edit = {start, end, text};
+    kal_edit edit = {.start = start, .end = end, .text = text};
     return kal_vec_try_push_in(r->arena, &r->out->edits, edit) ? KAL_OK : too_large(err);
 }
 

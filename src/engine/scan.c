@@ -37,7 +37,7 @@ static uint64_t index_of(const kal_duckdb *api, duckdb_bind_info info)
     return index;
 }
 
-static void add_columns(const kal_duckdb *api, duckdb_bind_info info, const kal_scan_table *t)
+static void add_columns(kal_slot *slot, duckdb_bind_info info, const kal_scan_table *t)
 {
     size_t count = t->table.column_count - (t->shows_hidden ? 0 : t->table.hidden_count);
     for (size_t i = 0; i < count; i++) {
@@ -46,9 +46,8 @@ static void add_columns(const kal_duckdb *api, duckdb_bind_info info, const kal_
         KAL_ASSERT(text.len < sizeof name);
         memcpy(name, text.ptr, text.len);
         name[text.len] = '\0';
-        duckdb_logical_type type = kal_duckdb_type(api, t->table.columns[i].type); /* owned */
-        api->bind_add_result_column(info, name, type);
-        api->destroy_logical_type(&type);
+        slot->engine->api.bind_add_result_column(info, name,
+                                                 kal_slot_type_of(slot, t->table.columns[i].type));
     }
 }
 
@@ -65,7 +64,7 @@ static void bind_scan(duckdb_bind_info info)
         api->bind_set_error(info, "there is no such table in this statement");
         return;
     }
-    add_columns(api, info, &slot->tables[index]);
+    add_columns(slot, info, &slot->tables[index]);
     scan_bind *bound = calloc(1, sizeof *bound); /* owned by DuckDB: free() */
     if (bound == NULL)
         kal_die("out of memory: scan");

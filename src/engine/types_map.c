@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "engine/engine_internal.h"
+#include "types/type_forms.h"
 
 #include <stdlib.h>
 
@@ -25,7 +26,7 @@ static const duckdb_type SIMPLE[KAL_TYPE_TAG_MAX + 1] = {
     [KAL_TYPE_FILE] = DUCKDB_TYPE_VARCHAR, /* with the alias FILE */
 };
 
-duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type)
+static duckdb_logical_type make_type(const kal_duckdb *api, kal_type type)
 {
     if (type.tag == KAL_TYPE_DECIMAL)
         return api->create_decimal_type(type.precision, type.scale);
@@ -39,6 +40,37 @@ duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type)
     if (type.tag == KAL_TYPE_JSON || type.tag == KAL_TYPE_FILE)
         api->logical_type_set_alias(simple, kal_type_base_name((kal_type_tag)type.tag));
     return simple;
+}
+
+static size_t place_of(kal_type type)
+{
+    const size_t PLAIN = KAL_TYPE_TAG_MAX + 1;
+    if (type.tag != KAL_TYPE_DECIMAL && type.tag != KAL_TYPE_EMBEDDING)
+        return type.tag;
+    return PLAIN + (type.precision * 39u + type.scale + type.dim) % (KAL_SLOT_TYPES - PLAIN);
+}
+
+duckdb_logical_type kal_slot_type_of(kal_slot *slot, kal_type type)
+{
+    const kal_duckdb *api = &slot->engine->api;
+    kal_slot_type *kept = &slot->types[place_of(type)];
+    bool hit = kept->logical != NULL && kal_type_equal(kept->type, type);
+
+    kal_type_cache_count(hit);
+    if (hit)
+        return kept->logical;
+    if (kept->logical != NULL)
+        api->destroy_logical_type(&kept->logical);
+    *kept = (kal_slot_type){.type = type, .logical = make_type(api, type)};
+    return kept->logical;
+}
+
+void kal_slot_types_release(kal_slot *slot)
+{
+    for (size_t i = 0; i < KAL_ARRAY_LEN(slot->types); i++) {
+        if (slot->types[i].logical != NULL)
+            slot->engine->api.destroy_logical_type(&slot->types[i].logical);
+    }
 }
 
 static duckdb_hugeint hugeint_of(kal_i128 v)

@@ -13,7 +13,7 @@ enum { LOOK_NS = 20 * 1000 * 1000 };
 
 static kal_status reason_to_stop(kal_engine *engine, const kal_slot *slot)
 {
-    if (slot->cancelled != NULL && atomic_load(slot->cancelled))
+    if (atomic_load(&engine->stopping) || (slot->cancelled != NULL && atomic_load(slot->cancelled)))
         return KAL_CANCELLED;
     if (slot->deadline_mono_ns != 0 && kal_clock_mono_ns(engine->clock) >= slot->deadline_mono_ns)
         return KAL_TIMEOUT;

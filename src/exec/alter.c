@@ -347,6 +347,7 @@ static kal_status alter_locked(alter_run *a, kal_error *err)
     if (a->table->def->table_type == KAL_TABLE_SYSTEM)
         return kal_error_set(err, KAL_DENIED, "namespace '%.*s' is the server's own",
                              KAL_FMT(a->table->def->namespace_id));
+    KAL_TRY(kal_ddl_check_is_table(a->table, a->sql->table.position, err));
     KAL_TRY(kal_ddl_check_kind(a->table, a->sql->table_type, a->sql->table.position, err));
     kal_status status = kal_table_alter(a->table->def, a->steps, a->sql->step_count,
                                         run->session.now_us, &a->arena, &a->altered, &failed, err);

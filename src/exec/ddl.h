@@ -18,6 +18,9 @@ KAL_MUST_CHECK kal_status kal_ddl_option_value(const kal_sql_option *option, kal
                                                kal_error *err);
 /* Names are free of what the server keeps for itself and of what cannot be typed unquoted. */
 KAL_MUST_CHECK kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err);
+/* What is said of a table must not be said of a view. */
+KAL_MUST_CHECK kal_status kal_ddl_check_is_table(const kal_table *table, uint32_t position,
+                                                 kal_error *err);
 /* ALTER USER TABLE and DROP USER TABLE must name a USER table. */
 KAL_MUST_CHECK kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word,
                                              uint32_t position, kal_error *err);

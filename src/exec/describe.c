@@ -4,6 +4,7 @@
  * read schemas.
  */
 #include "exec/exec_internal.h"
+#include "types/type_forms.h"
 
 /* name, type; the original's eight first, in its order */
 #define DESCRIBE_COLUMNS(X)                                                                        \
@@ -54,7 +55,7 @@ static kal_value whole(uint32_t v)
 static kal_status describe_column(kal_run *run, const kal_table_definition *def,
                                   const kal_column *c, kal_error *err)
 {
-    char type_name[KAL_TYPE_NAME_BYTES];
+    kal_type_forms scratch;
     kal_buf text; /* owned */
 
     kal_buf_init(&text, NULL);
@@ -63,7 +64,7 @@ static kal_status describe_column(kal_run *run, const kal_table_definition *def,
     const kal_value row[] = {
         kal_value_text(c->name),
         whole(c->ordinal_position),
-        kal_value_text(kal_cstr(kal_type_name(c->type, type_name))),
+        kal_value_text(kal_cstr(kal_type_forms_of(c->type, &scratch)->sql)),
         kal_value_boolean(c->is_nullable),
         kal_value_boolean(c->is_primary_key),
         kal_value_boolean(c->is_partition_key),

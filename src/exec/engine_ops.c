@@ -51,6 +51,40 @@ static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
     return KAL_OK;
 }
 
+static kal_status ops_view(void *statement, kal_bytes schema, kal_bytes name, kal_bytes *sql_out,
+                           kal_error *err)
+{
+    kal_run *run = statement;
+    kal_table *table = NULL;
+
+    (void)err; /* a name that is unknown is told when it is resolved as a table */
+    kal_status status = kal_run_table_named(run, schema, name, &table, NULL);
+    if (status == KAL_OK && table->def->table_type != KAL_TABLE_VIEW)
+        return KAL_NOT_FOUND;
+    if (status == KAL_OK)
+        *sql_out = table->def->view_sql;
+    return status;
+}
+
+static uint64_t ops_moment(void *statement)
+{
+    return kal_catalog_generation(((kal_run *)statement)->exec->catalog);
+}
+
+static bool ops_is_view_checked(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment)
+{
+    kal_table *view = NULL;
+    return kal_run_table_named(statement, schema, name, &view, NULL) == KAL_OK &&
+           atomic_load_explicit(&view->checked_at, memory_order_relaxed) == moment;
+}
+
+static void ops_set_view_checked(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment)
+{
+    kal_table *view = NULL;
+    if (kal_run_table_named(statement, schema, name, &view, NULL) == KAL_OK)
+        atomic_store_explicit(&view->checked_at, moment, memory_order_relaxed);
+}
+
 static kal_table *find_table(kal_run *run, uint64_t table_id)
 {
     for (size_t i = 0; i < run->tables.len; i++) {
@@ -211,6 +245,10 @@ static bool ops_generate(void *statement, kal_bytes function, kal_arena *arena,
 
 static const kal_engine_ops OPS = {
     .resolve = ops_resolve,
+    .view = ops_view,
+    .moment = ops_moment,
+    .is_view_checked = ops_is_view_checked,
+    .set_view_checked = ops_set_view_checked,
     .open = ops_open,
     .next = ops_next,
     .close = ops_close,
@@ -223,9 +261,9 @@ const kal_engine_ops *kal_exec_engine_ops(void)
     return &OPS;
 }
 
-kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink, kal_error *err)
+static kal_engine_query_args query_args(const kal_run *run, kal_bytes sql)
 {
-    kal_engine_query_args query = {
+    return (kal_engine_query_args){
         .sql = sql,
         .default_schema = run->default_namespace,
         .params = run->params,
@@ -233,10 +271,33 @@ kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *si
         .param_count = run->param_count,
         .deadline_mono_ns = run->deadline_ns,
         .is_admin = run->principal->role >= KAL_ROLE_DBA,
-        .cancelled = &run->exec->stop,
+        .cancelled = run->cancelled,
         .budget = run->budget,
     };
-    if (run->inline_only)
+}
+
+/* KAL_BUSY: the statement starts over where it may wait for DuckDB. */
+static kal_status enter_engine(kal_run *run, kal_error *err)
+{
+    if (!run->may_use_engine) {
+        run->wants_engine = true;
         return KAL_BUSY;
+    }
+    return kal_run_check_time(run, err); /* it may have waited long */
+}
+
+kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes view,
+                           kal_bytes *text_out, kal_error *err)
+{
+    const kal_engine_query_args query = query_args(run, sql);
+    const kal_engine_name name = {ns, view};
+    KAL_TRY(enter_engine(run, err));
+    return kal_engine_qualify(run->exec->engine, run, &query, &name, run->arena, text_out, err);
+}
+
+kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink, kal_error *err)
+{
+    const kal_engine_query_args query = query_args(run, sql);
+    KAL_TRY(enter_engine(run, err));
     return kal_engine_query(run->exec->engine, run, &query, sink, err);
 }

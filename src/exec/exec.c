@@ -15,6 +15,7 @@ enum {
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
     POOL_THREADS_MIN = 2,
+    QUERY_THREADS_MIN = 2, /* one, and one for somebody else */
     CLOSE_GRACE_SECONDS = 10,
 };
 
@@ -33,10 +34,15 @@ static unsigned core_count(void)
     return cores <= 0 ? 1 : (unsigned)cores;
 }
 
+static unsigned at_least(unsigned least, unsigned value)
+{
+    return value < least ? least : value;
+}
+
 static void set_defaults(kal_exec_options *o)
 {
-    if (o->pool_threads == 0)
-        o->pool_threads = core_count() < POOL_THREADS_MIN ? POOL_THREADS_MIN : core_count();
+    if (o->query_threads == 0)
+        o->query_threads = at_least(QUERY_THREADS_MIN, core_count() - 1);
     if (o->memory_limit_bytes == 0)
         o->memory_limit_bytes = machine_memory_bytes() / 2;
     if (o->statement_limit_bytes == 0)
@@ -63,6 +69,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     kal_engine_options engine = {
         .library_path = o->duckdb_library,
         .memory_limit_bytes = o->memory_limit_bytes / 2,
+        .concurrent_max = o->query_threads,
         .clock = o->clock,
     };
 
@@ -77,7 +84,10 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
-    return kal_pool_open(exec->catalog, o->pool_threads, &exec->pool, err);
+    KAL_TRY(kal_pool_open(exec->catalog, o->query_threads, &exec->engine_pool, err));
+    /* One more than a user may have at a time. */
+    return kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
+                         err);
 }
 
 kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, kal_error *err)
@@ -116,6 +126,7 @@ static void wait_for_requests(kal_exec *exec)
     while (exec->requests > 0 && waited == 0)
         waited = pthread_cond_timedwait(&exec->idle, &exec->lock, &until);
     atomic_store(&exec->stop, true);
+    kal_engine_stop(exec->engine);
     while (exec->requests > 0)
         pthread_cond_wait(&exec->idle, &exec->lock);
     pthread_mutex_unlock(&exec->lock);
@@ -130,6 +141,7 @@ void kal_exec_close(kal_exec *exec)
     pthread_mutex_unlock(&exec->lock);
     wait_for_requests(exec);
     kal_pool_close(exec->pool);
+    kal_pool_close(exec->engine_pool);
     kal_tables_close(exec->tables);
     kal_engine_close(exec->engine);
     kal_auth_close(exec->auth);

@@ -1,7 +1,7 @@
 /*
  * exec.h: from a request's SQL text to its JSON reply.
  *
- * kal_exec owns the open database: catalog, lanes, engine, query pool. A request holds one or more
+ * kal_exec owns the open database: catalog, lanes, engine, pools. A request holds one or more
  * statements and the identity they run under. Where it runs depends on what it is (design section
  * 2): reads and writes bound to keys finish on the caller's thread or on a write lane, everything
  * else on the query pool.
@@ -30,7 +30,7 @@ typedef struct kal_exec_options {
     const char *duckdb_library;   /* path of libduckdb.so */
     const kal_files *files;       /* borrowed */
     const kal_clock *clock;       /* borrowed */
-    unsigned pool_threads;        /* 0 = number of cores */
+    unsigned query_threads;       /* statements in DuckDB at a time; 0 = cores - 1, at least 2 */
     size_t memory_limit_bytes;    /* of all statements together; 0 = half of the machine's */
     size_t statement_limit_bytes; /* of one statement; 0 = 256 MiB */
     uint64_t timeout_ms;          /* of one statement; 0 = 30,000 */
@@ -95,6 +95,10 @@ struct kal_exec_request {
 
 /* The memory of `request` stays the caller's; it must outlive done. */
 void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
+/* Nobody waits for the answer: what reads ends soon with KAL_CANCELLED, running or waiting; a write
+ * that was submitted is carried out. After submit and before release; `done` is called all the
+ * same. */
+void kal_exec_cancel(kal_exec_request *request);
 /* Releases reply and what exec kept; call once, after done. */
 void kal_exec_request_release(kal_exec_request *request);
 

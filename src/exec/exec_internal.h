@@ -34,7 +34,8 @@ struct kal_exec {
     kal_tables *tables;
     kal_auth *auth;
     kal_engine *engine;
-    kal_pool *pool;
+    kal_pool *pool;        /* statements; they leave it when they come to need DuckDB */
+    kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
@@ -113,8 +114,11 @@ typedef struct kal_run {
     kal_overlay *overlay; /* of the transaction; NULL outside */
     kal_result *result;
     uint64_t deadline_ns;
-    kal_path path;    /* of SELECT */
-    bool inline_only; /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
+    const _Atomic bool *cancelled; /* nobody waits for the answer */
+    kal_path path;                 /* of SELECT */
+    bool inline_only;    /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
+    bool may_use_engine; /* on a thread of the engine's pool */
+    bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     pthread_mutex_t *system_lock; /* the engine's threads share `system` */
@@ -128,12 +132,11 @@ KAL_MUST_CHECK kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_by
                                               kal_table **table_out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
-/* KAL_TIMEOUT when the deadline has passed; ask every thousand rows or so. */
+/* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
+ * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);
 /* The partition that the identity reads and writes in this table: 0 for SHARED. */
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);
-
-kal_status kal_unknown_namespace(kal_bytes name, kal_error *err);
 
 /* Runs one statement but BEGIN, COMMIT, ROLLBACK and USE; blocking. */
 KAL_MUST_CHECK kal_status kal_run_statement(kal_run *run, kal_error *err);
@@ -152,9 +155,12 @@ KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *wha
 KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
 
 /* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.
- */
+ * KAL_BUSY, with run->wants_engine, on a thread that may not; nothing must have changed by then. */
 KAL_MUST_CHECK kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink,
                                          kal_error *err);
+/* The SELECT with its tables qualified: what the view ns.view keeps. In the run's arena. */
+KAL_MUST_CHECK kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes view,
+                                          kal_bytes *text_out, kal_error *err);
 const kal_engine_ops *kal_exec_engine_ops(void);
 
 /* Decodes the columns set in bits (hidden ones included) of a row into values[]. */
@@ -203,6 +209,9 @@ KAL_MUST_CHECK kal_status kal_run_commit_change(kal_run *run, kal_catalog_change
 
 KAL_MUST_CHECK kal_status kal_run_create_namespace(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_namespace(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_alter_namespace(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_create_view(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_drop_view(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_alter_table(kal_run *run, kal_error *err);
@@ -221,9 +230,10 @@ KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err)
 typedef void (*kal_pool_fn)(void *context, kal_catalog_worker *worker);
 KAL_MUST_CHECK kal_status kal_pool_open(kal_catalog *catalog, unsigned threads, kal_pool **pool_out,
                                         kal_error *err);
-/* KAL_BUSY when too much is waiting. */
-KAL_MUST_CHECK kal_status kal_pool_submit(kal_pool *pool, kal_pool_fn fn, void *context,
-                                          kal_error *err);
+/* For this user, who has at most all threads but one at a time. KAL_BUSY when too much is waiting.
+ */
+KAL_MUST_CHECK kal_status kal_pool_submit(kal_pool *pool, uint64_t user_no, kal_pool_fn fn,
+                                          void *context, kal_error *err);
 void kal_pool_close(kal_pool *pool); /* runs what was submitted, then ends; NULL is allowed */
 
 #endif

@@ -17,12 +17,14 @@ typedef struct insert_plan {
     kal_dml_sets conflict_sets;
     kal_expr *conflict_where;
     const kal_expr_session *session;
+    uint64_t batch_row; /* whose values are being added, from 1; 0: no batch */
 } insert_plan;
 
 /* One row on its way in. */
 typedef struct insert_row {
     const insert_plan *plan;
-    kal_value *values; /* of all columns */
+    kal_value *values;  /* of all columns */
+    uint64_t batch_row; /* from 1; 0: no batch */
 } insert_row;
 
 /* ---- planning ---- */
@@ -147,10 +149,9 @@ static kal_status update_conflicting(const insert_row *row, const kal_row *curre
     return KAL_OK;
 }
 
-static kal_status resolve_insert(void *context, const kal_row *current, kal_arena *arena,
-                                 kal_write_effect *effect_out, kal_error *err)
+static kal_status insert_over(const insert_row *row, const kal_row *current, kal_arena *arena,
+                              kal_write_effect *effect_out, kal_error *err)
 {
-    const insert_row *row = context;
     *effect_out = (kal_write_effect){KAL_WRITE_NONE, NULL};
     if (current == NULL) {
         *effect_out = (kal_write_effect){KAL_WRITE_PUT, row->values};
@@ -165,6 +166,16 @@ static kal_status resolve_insert(void *context, const kal_row *current, kal_aren
         return update_conflicting(row, current, arena, effect_out, err);
     }
     return kal_error_set(err, KAL_INTERNAL, "unknown conflict action");
+}
+
+static kal_status resolve_insert(void *context, const kal_row *current, kal_arena *arena,
+                                 kal_write_effect *effect_out, kal_error *err)
+{
+    const insert_row *row = context;
+    kal_status status = insert_over(row, current, arena, effect_out, err);
+    if (status != KAL_OK && row->batch_row > 0)
+        kal_error_row(err, row->batch_row);
+    return status;
 }
 
 /* Adds the row as an operation; its key is computed here. */
@@ -182,7 +193,7 @@ static kal_status add_row(kal_run *run, const insert_plan *plan, kal_value *valu
 
     if (row == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-    *row = (insert_row){plan, values};
+    *row = (insert_row){plan, values, plan->batch_row};
     KAL_TRY(kal_dml_check_not_null(plan->dml.table, values, err));
     KAL_TRY(kal_dml_key(run, plan->dml.table, values, &op.key, err));
     return kal_write_add(write, &op, NULL, err);
@@ -258,8 +269,6 @@ static kal_status fill_waiting(values_run *v, kal_error *err)
 {
     if (v->exprs.len == 0)
         return KAL_OK;
-    if (v->run->inline_only)
-        return KAL_BUSY;
     kal_value *results = kal_arena_try_array(v->run->arena, v->exprs.len, sizeof *results);
     if (results == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
@@ -370,12 +379,18 @@ kal_status kal_insert_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, 
     KAL_TRY(plan_insert(run, plan, err));
     *dml_out = plan->dml;
     if (plan->sql->source == KAL_SQL_INSERT_SELECT)
-        return run->inline_only ? KAL_BUSY : add_selected(run, plan, write, err);
+        return add_selected(run, plan, write, err);
     if (param_rows == NULL)
         return add_values(run, plan, write, err);
     for (size_t i = 0; i < param_rows->len; i++) {
-        KAL_TRY(kal_run_params(run, &param_rows->items[i], KAL_COLUMNS_MAX, err));
-        KAL_TRY(add_values(run, plan, write, err));
+        plan->batch_row = i + 1;
+        kal_status status = kal_run_params(run, &param_rows->items[i], KAL_COLUMNS_MAX, err);
+        if (status == KAL_OK)
+            status = add_values(run, plan, write, err);
+        if (status != KAL_OK) {
+            kal_error_row(err, i + 1);
+            return status;
+        }
     }
     return KAL_OK;
 }

@@ -3,7 +3,12 @@
  *
  *     submit --one short statement--> here and now: SELECT within the bounds of the fast path;
  *        |                            writes bound to keys go to the lane, which answers
- *        +------anything else-------> query pool: statements in turn, transactions
+ *        +------anything else-------> pool: statements in turn, transactions
+ *                                        |
+ *                                        +--needs DuckDB--> engine pool: and what comes after it
+ *
+ * Nothing that can do without DuckDB waits for what is in it. A statement that needs it says so
+ * before it has changed anything (kal_run.wants_engine) and starts over there.
  *
  * Everything is parsed before anything runs. The first error ends the request and is its only
  * answer: what earlier statements committed stays, an open transaction is rolled back.
@@ -42,10 +47,14 @@ struct kal_exec_job {
     uint64_t start_ns;
     uint64_t statement_start_ns; /* of the statement that runs: the end of the one before it */
     uint64_t deadline_ns;
+    _Atomic bool cancelled; /* kal_exec_cancel() */
     bool is_parsed;
     kal_sql_statement **statements; /* arena */
     size_t statement_count;
-    const kal_sql_statement *current; /* the one that runs, or failed */
+    size_t done_count;                   /* statements that are carried out */
+    const kal_sql_statement *current;    /* the one that runs, or failed */
+    const kal_sql_statement *for_engine; /* the last one that was found to need DuckDB */
+    bool on_engine_pool;
     kal_bytes default_namespace;
     kal_overlay *overlay; /* owned; of the open transaction */
     kal_view transaction_view;
@@ -229,6 +238,8 @@ static kal_status take_params(kal_run *run, const kal_json *params, kal_error *e
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "the statement has %zu parameter%s, the request gives %zu",
                   wanted, wanted == 1 ? "" : "s", run->param_count);
+    if (wanted == 0)
+        kal_error_hint(err, "parameters are written $1, $2 and so on");
     kal_error_code(err, "INVALID_PARAMETER");
     return KAL_INVALID;
 }
@@ -255,8 +266,10 @@ static void statement_open(statement_run *s, kal_exec_job *job, const kal_sql_st
         .view = job->overlay == NULL ? NULL : &job->transaction_view,
         .result = &job->result,
         .deadline_ns = job->deadline_ns,
-        .path = job->request->path,
+        .cancelled = &job->cancelled,
+        .path = statement == job->for_engine ? KAL_PATH_ENGINE : job->request->path,
         .inline_only = inline_only,
+        .may_use_engine = job->on_engine_pool,
         .system_lock = &s->system_lock,
         .peer = job->request->peer,
     };
@@ -300,6 +313,8 @@ static kal_status run_statement_once(kal_exec_job *job, const kal_sql_statement 
         statement_open_view(&s);
         status = kal_run_statement(&s.run, err);
     }
+    if (s.run.wants_engine)
+        job->for_engine = statement;
     statement_close(&s);
     return status;
 }
@@ -372,7 +387,7 @@ static kal_status use_namespace(kal_exec_job *job, const kal_sql_statement *stat
 {
     kal_bytes name = statement->namespace_stmt.name.text;
     if (!kal_catalog_has_namespace(job->exec->catalog, name)) {
-        kal_status status = kal_unknown_namespace(name, err);
+        kal_status status = kal_catalog_unknown_namespace(job->exec->catalog, name, err);
         kal_error_at(err, statement->namespace_stmt.name.position);
         return status;
     }
@@ -383,6 +398,13 @@ static kal_status use_namespace(kal_exec_job *job, const kal_sql_statement *stat
 }
 
 /* ---- on the pool ---- */
+
+/* The next statement was found to need DuckDB where it must not wait for it. */
+static bool wants_engine(const kal_exec_job *job)
+{
+    return job->for_engine != NULL && job->done_count < job->statement_count &&
+           job->for_engine == job->statements[job->done_count] && !job->on_engine_pool;
+}
 
 static bool may_be_in_transaction(kal_stmt_kind kind)
 {
@@ -431,14 +453,19 @@ static void explain_failure(const kal_exec_job *job, bool in_transaction, size_t
 static kal_status run_all(kal_exec_job *job, kal_catalog_worker *worker, kal_error *err)
 {
     kal_status status = KAL_OK;
-    size_t done = 0;
 
-    while (status == KAL_OK && done < job->statement_count) {
-        status = run_one(job, job->statements[done], worker, err);
-        done += status == KAL_OK;
-        if (status == KAL_OK && done < job->statement_count)
+    while (status == KAL_OK && job->done_count < job->statement_count) {
+        status = run_one(job, job->statements[job->done_count], worker, err);
+        job->done_count += status == KAL_OK;
+        if (status == KAL_OK && job->done_count < job->statement_count)
             count_statement(job, false); /* finish() counts the last one */
     }
+    return status;
+}
+
+/* All statements ran, or one failed. */
+static void end_all(kal_exec_job *job, kal_status status, kal_error *err)
+{
     bool in_transaction = job->overlay != NULL;
     if (in_transaction) {
         end_transaction(job);
@@ -447,10 +474,13 @@ static kal_status run_all(kal_exec_job *job, kal_catalog_worker *worker, kal_err
                                    "the request ends inside a transaction: COMMIT is missing");
     }
     if (status != KAL_OK)
-        explain_failure(job, in_transaction, done, err);
-    return status;
+        explain_failure(job, in_transaction, job->done_count, err);
+    finish(job, status, err);
 }
 
+static void to_pool(kal_exec_job *job);
+
+/* On either pool. */
 static void run_on_pool(void *context, kal_catalog_worker *worker)
 {
     kal_exec_job *job = context;
@@ -458,15 +488,22 @@ static void run_on_pool(void *context, kal_catalog_worker *worker)
     kal_status status = job->is_parsed ? KAL_OK : parse(job, &err);
     if (status == KAL_OK)
         status = run_all(job, worker, &err);
-    finish(job, status, &err);
+    if (status == KAL_BUSY && wants_engine(job))
+        to_pool(job);
+    else
+        end_all(job, status, &err);
 }
 
 static void to_pool(kal_exec_job *job)
 {
+    kal_exec *exec = job->exec;
     kal_error err = KAL_ERROR_INIT;
-    kal_status status = kal_pool_submit(job->exec->pool, run_on_pool, job, &err);
+
+    job->on_engine_pool = wants_engine(job);
+    kal_status status = kal_pool_submit(job->on_engine_pool ? exec->engine_pool : exec->pool,
+                                        job->request->principal.user_no, run_on_pool, job, &err);
     if (status != KAL_OK)
-        finish(job, status, &err);
+        end_all(job, status, &err);
 }
 
 /* ---- here and now ---- */
@@ -520,6 +557,8 @@ static kal_status run_inline(kal_exec_job *job, kal_error *err)
         if (status == KAL_END)
             return KAL_END;
     }
+    if (job->own.run.wants_engine)
+        job->for_engine = statement;
     statement_close(&job->own);
     return status;
 }
@@ -566,7 +605,7 @@ static kal_status check_namespace(kal_exec_job *job, kal_error *err)
     if (name.len == 0 || kal_bytes_equal(name, job->default_namespace))
         return KAL_OK;
     if (!kal_catalog_has_namespace(job->exec->catalog, name))
-        return kal_unknown_namespace(name, err);
+        return kal_catalog_unknown_namespace(job->exec->catalog, name, err);
     job->default_namespace = name;
     return KAL_OK;
 }
@@ -607,6 +646,12 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request)
         start(job);
     else
         finish(job, status, &err);
+}
+
+void kal_exec_cancel(kal_exec_request *request)
+{
+    if (request->job != NULL)
+        atomic_store(&request->job->cancelled, true);
 }
 
 void kal_exec_request_release(kal_exec_request *request)

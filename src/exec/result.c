@@ -171,6 +171,10 @@ void kal_result_error(const kal_error *err, kal_bytes details, double took_ms, k
         kal_json_key(&w, "position");
         kal_json_i64(&w, err->position);
     }
+    if (err->row > 0) {
+        kal_json_key(&w, "row");
+        kal_json_u64(&w, err->row);
+    }
     kal_json_end_object(&w);
     kal_json_end_object(&w);
 }

@@ -14,6 +14,7 @@ kal_status kal_may_read(const kal_principal *p, const kal_table *table, kal_erro
     switch (table->def->table_type) {
     case KAL_TABLE_USER:
     case KAL_TABLE_STREAM:
+    case KAL_TABLE_VIEW: /* what it reads is checked where it reads it, for each reader */
         return KAL_OK;
     case KAL_TABLE_SYSTEM:
         return kal_catalog_may_read_system(table, p) ? KAL_OK : denied(table, "read", err);
@@ -40,6 +41,9 @@ kal_status kal_may_write(const kal_principal *p, const kal_table *table, kal_err
     case KAL_TABLE_SYSTEM:
         return kal_error_set(err, KAL_DENIED,
                              "table '%.*s.%.*s' is read-only, the server keeps it itself",
+                             KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    case KAL_TABLE_VIEW:
+        return kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a view: change the tables under it",
                              KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
     case KAL_TABLE_STREAM:
         return kal_error_set(err, KAL_UNSUPPORTED,

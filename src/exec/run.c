@@ -39,13 +39,6 @@ kal_status kal_run_table(kal_run *run, const kal_sql_object *name, kal_table **t
     return status;
 }
 
-kal_status kal_unknown_namespace(kal_bytes name, kal_error *err)
-{
-    kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(name));
-    kal_error_code(err, "NAMESPACE_NOT_FOUND");
-    return KAL_NOT_FOUND;
-}
-
 static kal_status find_system_rows(kal_run *run, kal_table *table, kal_system_rows *rows_out,
                                    kal_error *err)
 {
@@ -77,6 +70,8 @@ kal_status kal_run_check_time(const kal_run *run, kal_error *err)
 {
     if (atomic_load_explicit(&run->exec->stop, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
+    if (atomic_load_explicit(run->cancelled, memory_order_relaxed))
+        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
     if (kal_clock_mono_ns(run->exec->options.clock) < run->deadline_ns)
         return KAL_OK;
     return kal_error_set(err, KAL_TIMEOUT, "the statement took longer than %llu ms",
@@ -229,6 +224,12 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_create_namespace(run, err);
     case KAL_STMT_DROP_NAMESPACE:
         return kal_run_drop_namespace(run, err);
+    case KAL_STMT_ALTER_NAMESPACE:
+        return kal_run_alter_namespace(run, err);
+    case KAL_STMT_CREATE_VIEW:
+        return kal_run_create_view(run, err);
+    case KAL_STMT_DROP_VIEW:
+        return kal_run_drop_view(run, err);
     case KAL_STMT_CREATE_TABLE:
         return kal_run_create_table(run, err);
     case KAL_STMT_ALTER_TABLE:

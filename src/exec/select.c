@@ -4,15 +4,26 @@
  * The fast path takes a single table (or none of its rows at all), expressions that the binder
  * admits, names it can give exactly like DuckDB, and few rows: on an event loop INLINE_ROWS_MAX
  * scanned, on the pool FAST_ROWS_MAX. When a scan turns out longer, what was written is taken back
- * and the statement moves on: from the loop to the pool, there to DuckDB. Both see the same view
+ * and the statement moves on: from the loop to the pool, then to DuckDB. Both see the same view
  * kind and give the same answer; a differential test holds them together.
+ *
+ * ORDER BY with a LIMIT (and OFFSET) of at most TOP_ROWS_MAX rows together keeps only so many rows.
+ * By a distance of vectors it takes tables of any size on the pool: DuckDB would copy every vector
+ * twice. By other values it would gain nothing: both spend the same time per row, DuckDB on two
+ * threads.
  */
 #include "base/assert.h"
 #include "exec/exec_internal.h"
+#include "exec/top_rows.h"
 
-#include <stdlib.h>
-
-enum { INLINE_ROWS_MAX = 256, FAST_ROWS_MAX = 2048, CHECK_TIME_ROWS = 1024 };
+enum {
+    INLINE_ROWS_MAX = 256,
+    INLINE_ROW_BYTES = 1024, /* so many bytes of embeddings count as one more row */
+    FAST_ROWS_MAX = 2048,
+    TOP_ROWS_MAX = 10000,
+    CHECK_TIME_ROWS = 1024,
+    SCRATCH_BYTES_MAX = 64 * 1024, /* of values that expressions made, before they are freed */
+};
 
 typedef struct select_plan {
     kal_table *table;
@@ -27,7 +38,9 @@ typedef struct select_plan {
     bool reverse;
     uint64_t limit;
     uint64_t offset;
-    uint64_t *bits; /* columns that any expression uses */
+    uint64_t *test_bits;  /* columns of WHERE and ORDER BY */
+    uint64_t *item_bits;  /* columns of the items */
+    uint64_t inline_cost; /* of a row on an event loop, in rows */
 } select_plan;
 
 /* ---- planning ---- */
@@ -47,6 +60,15 @@ static kal_expr *column_expr(kal_arena *arena, uint32_t column, kal_type type)
     return e;
 }
 
+/* What the table says of a column that is given as it is; a hidden one has no flags. */
+static void set_flags(kal_result_column *out, const kal_table_definition *def, int column)
+{
+    if (column < 0 || (uint32_t)column >= def->column_count)
+        return;
+    out->is_key = def->columns[column].is_primary_key;
+    out->is_not_null = !def->columns[column].is_nullable;
+}
+
 static void add_item(select_plan *plan, kal_expr *expr, kal_result_column column)
 {
     plan->items[plan->item_count] = expr;
@@ -58,8 +80,9 @@ static void add_star(select_plan *plan, kal_arena *arena)
     const kal_table_definition *def = plan->table->def;
     for (uint32_t i = 0; i < def->column_count; i++) {
         const kal_column *c = &def->columns[i];
-        add_item(plan, column_expr(arena, i, c->type),
-                 (kal_result_column){c->name, c->type, c->is_primary_key, !c->is_nullable});
+        kal_result_column column = {.name = c->name, .type = c->type};
+        set_flags(&column, def, (int)i);
+        add_item(plan, column_expr(arena, i, c->type), column);
     }
 }
 
@@ -93,22 +116,26 @@ static kal_status plan_item(select_plan *plan, kal_binder *b, const kal_sql_item
         return not_fast(b, err);
     column.type = bound->type;
     column.name = kal_sql_name_given(item->alias) ? item->alias_raw : e->column.name.text;
-    if (bound->kind == KAL_EXPR_COLUMN && bound->column < b->def->column_count) {
-        column.is_key = b->def->columns[bound->column].is_primary_key;
-        column.is_not_null = !b->def->columns[bound->column].is_nullable;
-    }
+    if (bound->kind == KAL_EXPR_COLUMN)
+        set_flags(&column, b->def, (int)bound->column);
     add_item(plan, bound, column);
     return KAL_OK;
+}
+
+static size_t most_items(const kal_sql_select *s, const kal_table_definition *def)
+{
+    size_t most = s->items.count;
+    for (size_t i = 0; i < s->items.count; i++) {
+        if (s->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
+            most += def->column_count;
+    }
+    return most;
 }
 
 static kal_status plan_items(select_plan *plan, kal_binder *b, const kal_sql_select *s,
                              kal_error *err)
 {
-    size_t most = s->items.count;
-    for (size_t i = 0; i < s->items.count; i++) {
-        if (s->items.items[i].expr->kind == KAL_SQL_EXPR_STAR)
-            most += b->def->column_count;
-    }
+    size_t most = most_items(s, b->def);
     plan->items = kal_arena_try_array(b->arena, most, sizeof *plan->items);
     plan->columns = kal_arena_try_array(b->arena, most, sizeof *plan->columns);
     if (plan->items == NULL || plan->columns == NULL)
@@ -116,6 +143,30 @@ static kal_status plan_items(select_plan *plan, kal_binder *b, const kal_sql_sel
     for (size_t i = 0; i < s->items.count; i++)
         KAL_TRY(plan_item(plan, b, &s->items.items[i], err));
     return KAL_OK;
+}
+
+typedef enum alias_match { ALIAS_NONE, ALIAS_OF_ITEM, ALIAS_UNCLEAR } alias_match;
+
+/* A bare name in ORDER BY that one item alone has as its alias, and no column: that item. When an
+ * alias is a column's name too, or there are two of it, DuckDB's rules decide. */
+static alias_match find_alias(const select_plan *plan, const kal_binder *b, const kal_sql_select *s,
+                              const kal_sql_expr *e, kal_expr **out)
+{
+    alias_match match = ALIAS_NONE;
+    size_t at = 0; /* in plan->items, where a star is many */
+    if (e->kind != KAL_SQL_EXPR_COLUMN || e->column.qualifier_count > 0)
+        return ALIAS_NONE;
+    for (size_t i = 0; i < s->items.count; i++) {
+        const kal_sql_item *item = &s->items.items[i];
+        if (kal_sql_name_given(item->alias) &&
+            kal_bytes_equal_nocase(item->alias.text, e->column.name.text)) {
+            match = match == ALIAS_NONE ? ALIAS_OF_ITEM : ALIAS_UNCLEAR;
+            *out = plan->items[at];
+        }
+        at += item->expr->kind == KAL_SQL_EXPR_STAR ? b->def->column_count : 1;
+    }
+    return match == ALIAS_OF_ITEM && kal_bind_is_column_name(b, e->column.name.text) ? ALIAS_UNCLEAR
+                                                                                     : match;
 }
 
 /* An ORDER BY expression: an ordinal, the alias of an item, or any expression. */
@@ -130,12 +181,13 @@ static kal_status plan_order_expr(select_plan *plan, kal_binder *b, const kal_sq
         *out = plan->items[ordinal - 1];
         return KAL_OK;
     }
-    if (e->kind == KAL_SQL_EXPR_COLUMN && e->column.qualifier_count == 0) {
-        for (size_t i = 0; i < s->items.count; i++) {
-            if (kal_sql_name_given(s->items.items[i].alias) &&
-                kal_bytes_equal_nocase(s->items.items[i].alias.text, e->column.name.text))
-                return not_fast(b, err); /* alias or column: DuckDB's rules decide */
-        }
+    switch (find_alias(plan, b, s, e, out)) {
+    case ALIAS_OF_ITEM:
+        return (*out)->kind == KAL_EXPR_LITERAL ? not_fast(b, err) : KAL_OK;
+    case ALIAS_UNCLEAR:
+        return not_fast(b, err);
+    case ALIAS_NONE:
+        break;
     }
     KAL_TRY(kal_bind_expr(b, e, out, err));
     return (*out)->kind == KAL_EXPR_LITERAL ? not_fast(b, err) : KAL_OK;
@@ -193,15 +245,28 @@ static kal_status plan_count(kal_binder *b, const kal_sql_expr *e, uint64_t by_d
     return KAL_OK;
 }
 
+static uint64_t embedding_bytes(const select_plan *plan, const uint64_t *bits)
+{
+    const kal_table_definition *def = plan->table->def;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < def->column_count; i++) {
+        if ((bits[i / 64] >> (i % 64) & 1) != 0)
+            bytes += (uint64_t)def->columns[i].type.dim * sizeof(float);
+    }
+    return bytes;
+}
+
 static void collect_columns(select_plan *plan, kal_arena *arena)
 {
     size_t count = kal_row_value_count(plan->table);
-    plan->bits = kal_column_bits(plan->table, arena, false);
+    plan->item_bits = kal_column_bits(plan->table, arena, false);
+    plan->test_bits = kal_column_bits(plan->table, arena, false);
     for (size_t i = 0; i < plan->item_count; i++)
-        kal_expr_columns(plan->items[i], plan->bits, count);
+        kal_expr_columns(plan->items[i], plan->item_bits, count);
     for (size_t i = 0; i < plan->order_count; i++)
-        kal_expr_columns(plan->order[i], plan->bits, count);
-    kal_expr_columns(plan->where, plan->bits, count);
+        kal_expr_columns(plan->order[i], plan->test_bits, count);
+    kal_expr_columns(plan->where, plan->test_bits, count);
+    plan->inline_cost = 1 + embedding_bytes(plan, plan->test_bits) / INLINE_ROW_BYTES;
 }
 
 /* KAL_UNSUPPORTED with b->for_engine: not for the fast path. */
@@ -213,9 +278,11 @@ static kal_status plan_select(kal_run *run, kal_binder *b, select_plan *plan, ka
         return not_fast(b, err);
     KAL_TRY(kal_run_table(run, &s->table, &plan->table, err));
     KAL_TRY(kal_may_read(run->principal, plan->table, err));
-    if (plan->table->def->table_type == KAL_TABLE_SYSTEM)
+    if (plan->table->def->table_type == KAL_TABLE_SYSTEM ||
+        plan->table->def->table_type == KAL_TABLE_VIEW)
         return not_fast(b, err);
     *b = kal_run_binder(run, plan->table, s->alias.text);
+    b->items = &s->items;
     KAL_TRY(kal_bind_where(b, s->where, &plan->where, err));
     KAL_TRY(plan_items(plan, b, s, err));
     KAL_TRY(plan_order(plan, b, s, err));
@@ -227,87 +294,70 @@ static kal_status plan_select(kal_run *run, kal_binder *b, select_plan *plan, ka
 
 /* ---- running ---- */
 
-/* A row that waits to be sorted: its ORDER BY values, then its items. */
-typedef struct sort_row {
-    kal_value *values;
-    uint64_t arrival; /* ties keep key order */
-} sort_row;
-
 typedef struct fast_run {
     kal_run *run;
     select_plan *plan;
-    kal_value *row;           /* decoded columns */
-    kal_value *cells;         /* evaluated items */
-    KAL_VEC(sort_row) sorted; /* arena */
+    kal_value *row;    /* decoded columns */
+    kal_value *values; /* evaluated ORDER BY expressions, then items */
+    kal_arena scratch; /* what they borrow from, until they are written or copied */
+    kal_top_rows top;  /* unless rows come in the wanted order */
     uint64_t matched;
     uint64_t scanned;
     uint64_t scanned_max;
+    uint64_t row_cost; /* what one row adds to scanned */
 } fast_run;
 
-static kal_status emit(fast_run *f, kal_error *err)
+static kal_status evaluate(fast_run *f, const kal_expr *e, kal_value *out, kal_error *err)
+{
+    return kal_expr_eval(e, f->row, &f->run->session, &f->scratch, out, err);
+}
+
+/* An item that is an ORDER BY expression too (ORDER BY 1, or an alias) is computed once. */
+static kal_status evaluate_items(fast_run *f, const kal_row *row, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    kal_value *items = f->values + plan->order_count;
+
+    kal_row_values(plan->table, row, plan->item_bits, f->row);
+    for (size_t i = 0; i < plan->item_count; i++) {
+        size_t same = 0;
+        while (same < plan->order_count && plan->order[same] != plan->items[i])
+            same++;
+        if (same < plan->order_count && !plan->key_order)
+            items[i] = f->values[same];
+        else
+            KAL_TRY(evaluate(f, plan->items[i], &items[i], err));
+    }
+    return KAL_OK;
+}
+
+static kal_status emit(fast_run *f, const kal_row *row, kal_error *err)
 {
     select_plan *plan = f->plan;
     if (f->matched++ < plan->offset)
         return KAL_OK;
-    for (size_t i = 0; i < plan->item_count; i++)
-        KAL_TRY(kal_expr_eval(plan->items[i], f->row, &f->run->session, f->run->arena, &f->cells[i],
-                              err));
-    return kal_result_row(f->run->result, f->cells, plan->item_count, err);
+    KAL_TRY(evaluate_items(f, row, err));
+    return kal_result_row(f->run->result, f->values + plan->order_count, plan->item_count, err);
 }
 
-static kal_status keep_for_sort(fast_run *f, kal_error *err)
+static kal_status keep_for_sort(fast_run *f, const kal_row *row, kal_error *err)
 {
     select_plan *plan = f->plan;
-    kal_arena *arena = f->run->arena;
-    size_t count = plan->order_count + plan->item_count;
-    sort_row kept = {kal_arena_try_array(arena, count, sizeof(kal_value)), f->matched++};
-
-    if (kept.values == NULL)
-        return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
-    for (size_t i = 0; i < count; i++) {
-        kal_value v;
-        const kal_expr *e =
-            i < plan->order_count ? plan->order[i] : plan->items[i - plan->order_count];
-        KAL_TRY(kal_expr_eval(e, f->row, &f->run->session, arena, &v, err));
-        if (!kal_value_copy(&v, arena, &kept.values[i]))
-            return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
-    }
-    if (!kal_vec_try_push_in(arena, &f->sorted, kept))
-        return kal_error_set(err, KAL_LIMIT, "the sorted rows exceed the statement's memory");
-    return KAL_OK;
-}
-
-static int compare_rows(const void *a, const void *b, void *context)
-{
-    const sort_row *x = a;
-    const sort_row *y = b;
-    const select_plan *plan = context;
-    for (size_t i = 0; i < plan->order_count; i++) {
-        const kal_value *v = &x->values[i];
-        const kal_value *w = &y->values[i];
-        bool nulls_first = plan->order_by[i].nulls == KAL_SQL_NULLS_FIRST;
-        if (v->is_null != w->is_null)
-            return v->is_null == nulls_first ? -1 : 1;
-        int order = v->is_null ? 0 : kal_value_compare(v, w);
-        if (order != 0)
-            return plan->order_by[i].descending ? -order : order;
-    }
-    return (x->arrival > y->arrival) - (x->arrival < y->arrival);
+    for (size_t i = 0; i < plan->order_count; i++)
+        KAL_TRY(evaluate(f, plan->order[i], &f->values[i], err));
+    if (!kal_top_rows_admits(&f->top, f->values))
+        return KAL_OK;
+    KAL_TRY(evaluate_items(f, row, err));
+    return kal_top_rows_add(&f->top, f->values, err);
 }
 
 static kal_status emit_sorted(fast_run *f, kal_error *err)
 {
     select_plan *plan = f->plan;
-    if (f->sorted.len > 0)
-        qsort_r(f->sorted.items, f->sorted.len, sizeof(sort_row), compare_rows, plan);
-    for (size_t i = 0; i < f->sorted.len; i++) {
-        if (i < plan->offset)
-            continue;
-        if (i - plan->offset >= plan->limit)
-            break;
-        KAL_TRY(kal_result_row(f->run->result, f->sorted.items[i].values + plan->order_count,
-                               plan->item_count, err));
-    }
+    size_t count = kal_top_rows_sort(&f->top);
+    for (size_t i = plan->offset; i < count && i - plan->offset < plan->limit; i++)
+        KAL_TRY(
+            kal_result_row(f->run->result, kal_top_rows_items(&f->top, i), plan->item_count, err));
     return KAL_OK;
 }
 
@@ -316,12 +366,14 @@ static kal_status take_row(fast_run *f, const kal_row *row, kal_error *err)
     select_plan *plan = f->plan;
     bool wanted = true;
 
-    kal_row_values(plan->table, row, plan->bits, f->row);
+    if (f->scratch.size_bytes > SCRATCH_BYTES_MAX)
+        kal_arena_reset(&f->scratch);
+    kal_row_values(plan->table, row, plan->test_bits, f->row);
     if (plan->where != NULL)
-        KAL_TRY(kal_expr_test(plan->where, f->row, &f->run->session, f->run->arena, &wanted, err));
+        KAL_TRY(kal_expr_test(plan->where, f->row, &f->run->session, &f->scratch, &wanted, err));
     if (!wanted)
         return KAL_OK;
-    return plan->key_order ? emit(f, err) : keep_for_sort(f, err);
+    return plan->key_order ? emit(f, row, err) : keep_for_sort(f, row, err);
 }
 
 static bool has_enough(const fast_run *f)
@@ -356,8 +408,9 @@ static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error 
             status = KAL_OK;
             break;
         }
-        if (status == KAL_OK && f->scanned++ >= f->scanned_max)
+        if (status == KAL_OK && f->scanned >= f->scanned_max)
             status = KAL_END;
+        f->scanned += f->row_cost;
         if (status == KAL_OK && f->scanned % CHECK_TIME_ROWS == 0)
             status = kal_run_check_time(f->run, err);
         if (status == KAL_OK)
@@ -367,27 +420,71 @@ static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error 
     return status;
 }
 
+static bool computes_vectors(const kal_expr *e)
+{
+    if (e->kind == KAL_EXPR_FUNCTION && e->function == KAL_EXPR_VECTOR)
+        return true;
+    for (uint32_t i = 0; i < e->child_count; i++) {
+        if (computes_vectors(e->children[i]))
+            return true;
+    }
+    return false;
+}
+
+/* How many rows may be scanned, and how many are kept for sorting. */
+static void set_bounds(fast_run *f)
+{
+    const select_plan *plan = f->plan;
+    bool is_top = !plan->key_order && plan->limit <= TOP_ROWS_MAX && plan->offset <= TOP_ROWS_MAX &&
+                  plan->limit + plan->offset <= TOP_ROWS_MAX;
+    bool by_vectors = false;
+
+    for (size_t i = 0; i < plan->order_count; i++)
+        by_vectors = by_vectors || computes_vectors(plan->order[i]);
+    f->row_cost = f->run->inline_only ? plan->inline_cost : 1;
+    f->scanned_max = f->run->inline_only    ? INLINE_ROWS_MAX
+                     : is_top && by_vectors ? UINT64_MAX
+                                            : FAST_ROWS_MAX;
+    if (!plan->key_order)
+        kal_top_rows_init(&f->top, plan->order_by, plan->order_count, plan->item_count,
+                          is_top ? (size_t)(plan->limit + plan->offset) : FAST_ROWS_MAX,
+                          f->run->budget);
+}
+
+static kal_status read_rows(fast_run *f, kal_error *err)
+{
+    select_plan *plan = f->plan;
+    kal_key_range range; /* owned */
+    kal_status status = KAL_OK;
+
+    KAL_TRY(kal_key_range_init(&range, plan->table, plan->where, f->run->budget, err));
+    if (range.is_empty)
+        status = KAL_OK;
+    else if (range.is_point)
+        status = read_point(f, &range, err);
+    else
+        status = read_range(f, &range, err);
+    kal_key_range_release(&range);
+    return status == KAL_OK && !plan->key_order ? emit_sorted(f, err) : status;
+}
+
 /* KAL_END: too many rows, nothing was written. */
 static kal_status run_fast(kal_run *run, select_plan *plan, kal_error *err)
 {
-    kal_key_range range;
     fast_run f = {.run = run, .plan = plan};
-
-    f.scanned_max = run->inline_only ? INLINE_ROWS_MAX : FAST_ROWS_MAX;
-    f.row = kal_arena_alloc(run->arena, kal_row_value_count(plan->table) * sizeof *f.row);
-    f.cells = kal_arena_alloc(run->arena, (plan->item_count + 1) * sizeof *f.cells);
-    KAL_TRY(kal_key_range_init(&range, plan->table, plan->where, run->budget, err));
-    kal_result_begin(run->result, plan->columns, plan->item_count);
+    size_t value_count = plan->order_count + plan->item_count;
     kal_status status = KAL_OK;
-    if (range.is_empty || plan->limit == 0)
-        status = KAL_OK;
-    else if (range.is_point)
-        status = read_point(&f, &range, err);
-    else
-        status = read_range(&f, &range, err);
-    if (status == KAL_OK && !plan->key_order)
-        status = emit_sorted(&f, err);
-    kal_key_range_release(&range);
+
+    kal_result_begin(run->result, plan->columns, plan->item_count);
+    if (plan->limit > 0) {
+        f.row = kal_arena_alloc(run->arena, kal_row_value_count(plan->table) * sizeof *f.row);
+        f.values = kal_arena_alloc(run->arena, (value_count + 1) * sizeof *f.values);
+        kal_arena_init(&f.scratch, run->budget);
+        set_bounds(&f);
+        status = read_rows(&f, err);
+        kal_top_rows_release(&f.top);
+        kal_arena_release(&f.scratch);
+    }
     if (status == KAL_OK)
         kal_result_end(run->result);
     else
@@ -399,20 +496,60 @@ static kal_status run_fast(kal_run *run, select_plan *plan, kal_error *err)
 
 typedef struct engine_result {
     kal_run *run;
+    const kal_result_column *flags; /* arena; what the text says of the columns */
+    size_t flag_count;              /* 0: nothing */
     size_t column_count;
     bool begun;
 } engine_result;
+
+/* Flags must not depend on the way a statement takes, which depends on how many rows there are. So
+ * they come from the text, by the rules of the fast path: a SELECT of one table that our parser
+ * understands, columns as they are. */
+static void find_flags(kal_run *run, engine_result *e)
+{
+    const kal_sql_select *s = &run->statement->select;
+    kal_error ignored = KAL_ERROR_INIT; /* DuckDB finds it too */
+    kal_table *table = NULL;
+    size_t count = 0;
+
+    if (!s->is_simple || !s->has_from || kal_run_table(run, &s->table, &table, &ignored) != KAL_OK)
+        return;
+    const kal_table_definition *def = table->def;
+    kal_binder b = kal_run_binder(run, table, s->alias.text);
+    kal_result_column *flags = kal_arena_try_array(run->arena, most_items(s, def), sizeof *flags);
+    if (flags == NULL)
+        return; /* so is the result's memory, which is an error */
+    for (size_t i = 0; i < s->items.count; i++) {
+        const kal_sql_expr *item = s->items.items[i].expr;
+        if (item->kind == KAL_SQL_EXPR_STAR) {
+            for (uint32_t c = 0; c < def->column_count; c++)
+                set_flags(&flags[count++], def, (int)c);
+            continue;
+        }
+        if (item->kind == KAL_SQL_EXPR_COLUMN)
+            set_flags(&flags[count], def, kal_bind_column(&b, item));
+        count++;
+    }
+    e->flags = flags;
+    e->flag_count = count;
+}
 
 static kal_status sink_begin(void *context, const kal_engine_column *columns, size_t column_count,
                              kal_error *err)
 {
     engine_result *e = context;
     kal_result_column *out = kal_arena_try_array(e->run->arena, column_count + 1, sizeof *out);
+    bool has_flags = e->flag_count == column_count;
 
     if (out == NULL)
         return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
     for (size_t i = 0; i < column_count; i++)
-        out[i] = (kal_result_column){.name = columns[i].name, .type = columns[i].type};
+        out[i] = (kal_result_column){
+            .name = columns[i].name,
+            .type = columns[i].type,
+            .is_key = has_flags && e->flags[i].is_key,
+            .is_not_null = has_flags && e->flags[i].is_not_null,
+        };
     kal_result_begin(e->run->result, out, column_count);
     e->column_count = column_count;
     e->begun = true;
@@ -429,6 +566,9 @@ static kal_status run_by_engine(kal_run *run, kal_error *err)
 {
     engine_result e = {.run = run};
     kal_engine_sink sink = {&e, sink_begin, sink_row};
+
+    if (run->may_use_engine)
+        find_flags(run, &e);
     kal_status status = kal_run_engine(run, run->statement->select.text, &sink, err);
     if (status == KAL_OK && e.begun)
         kal_result_end(run->result);
@@ -460,7 +600,5 @@ kal_status kal_run_select(kal_run *run, kal_error *err)
             return status;
         }
     }
-    if (run->inline_only)
-        return KAL_BUSY;
     return run_by_engine(run, err);
 }

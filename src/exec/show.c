@@ -59,7 +59,7 @@ kal_status kal_run_show_tables(kal_run *run, kal_error *err)
     const kal_sql_name *ns = &run->statement->show_tables.namespace_name;
 
     if (kal_sql_name_given(*ns) && !kal_catalog_has_namespace(run->exec->catalog, ns->text)) {
-        kal_status status = kal_unknown_namespace(ns->text, err);
+        kal_status status = kal_catalog_unknown_namespace(run->exec->catalog, ns->text, err);
         kal_error_at(err, ns->position);
         return status;
     }

@@ -6,7 +6,7 @@
  */
 #include "base/assert.h"
 #include "catalog/system_tables.h"
-#include "exec/exec_internal.h"
+#include "exec/ddl.h"
 #include "types/text.h"
 
 #include <inttypes.h>
@@ -111,6 +111,7 @@ kal_status kal_run_show_stats(kal_run *run, kal_error *err)
 
     KAL_TRY(kal_run_table(run, &run->statement->table.table, &table, err));
     KAL_TRY(kal_may_read(run->principal, table, err));
+    KAL_TRY(kal_ddl_check_is_table(table, run->statement->table.table.name.position, err));
     table_stats s = {.run = run, .table = table, .err = err};
     KAL_TRY(read_size(&s, err));
     kal_result_begin(run->result, columns, KAL_ARRAY_LEN(columns));

@@ -35,7 +35,7 @@ static kal_status named_table_type(const kal_sql_option *option, kal_table_type 
                                    kal_error *err)
 {
     bool is_text = option->kind == KAL_SQL_OPTION_STRING || option->kind == KAL_SQL_OPTION_WORD;
-    if (is_text && kal_table_type_parse(option->text, out) && *out != KAL_TABLE_SYSTEM)
+    if (is_text && kal_table_type_parse(option->text, out) && *out < KAL_TABLE_SYSTEM)
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "unknown table type '%.*s', valid types: %s, %s, %s",
                   KAL_FMT(option->text), kal_table_type_upper(KAL_TABLE_USER),
@@ -353,17 +353,27 @@ kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word, u
     return KAL_INVALID;
 }
 
+kal_status kal_ddl_check_is_table(const kal_table *table, uint32_t position, kal_error *err)
+{
+    if (table->def->table_type != KAL_TABLE_VIEW)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a view, not a table",
+                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    kal_error_hint(err, "CREATE OR REPLACE VIEW and DROP VIEW change views");
+    kal_error_at(err, position);
+    return KAL_INVALID;
+}
+
 /* A table that is missing is the catalog's to report, or not, by IF EXISTS. */
 static kal_status check_kind(kal_run *run, const kal_sql_table_stmt *s, kal_error *err)
 {
     kal_table *table = NULL;
 
-    if (s->table_type == KAL_SQL_TABLE_UNSPECIFIED)
-        return KAL_OK;
     kal_status status = kal_run_table(run, &s->table, &table, err);
     if (status == KAL_NOT_FOUND)
         return KAL_OK;
     KAL_TRY(status);
+    KAL_TRY(kal_ddl_check_is_table(table, s->table.position, err));
     return kal_ddl_check_kind(table, s->table_type, s->table.position, err);
 }
 

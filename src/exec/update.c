@@ -20,6 +20,7 @@ typedef struct change_plan {
     kal_dml_sets sets;
     bool needs_engine;
     const kal_expr_session *session;
+    uint64_t batch_row; /* from 1; 0: no batch */
 } change_plan;
 
 static kal_status plan_change(kal_run *run, change_plan *plan, kal_error *err)
@@ -49,10 +50,9 @@ static kal_status plan_change(kal_run *run, change_plan *plan, kal_error *err)
 
 /* ---- key-bound ---- */
 
-static kal_status resolve_change(void *context, const kal_row *current, kal_arena *arena,
-                                 kal_write_effect *effect_out, kal_error *err)
+static kal_status change_row(const change_plan *plan, const kal_row *current, kal_arena *arena,
+                             kal_write_effect *effect_out, kal_error *err)
 {
-    const change_plan *plan = context;
     const kal_table *table = plan->dml.table;
     bool wanted = true;
 
@@ -71,6 +71,16 @@ static kal_status resolve_change(void *context, const kal_row *current, kal_aren
         KAL_TRY(kal_dml_apply_sets(&plan->sets, table, plan->session, values, arena, values, err));
     *effect_out = (kal_write_effect){plan->is_delete ? KAL_WRITE_DELETE : KAL_WRITE_PUT, values};
     return KAL_OK;
+}
+
+static kal_status resolve_change(void *context, const kal_row *current, kal_arena *arena,
+                                 kal_write_effect *effect_out, kal_error *err)
+{
+    const change_plan *plan = context;
+    kal_status status = change_row(plan, current, arena, effect_out, err);
+    if (status != KAL_OK && plan->batch_row > 0)
+        kal_error_row(err, plan->batch_row);
+    return status;
 }
 
 /* KAL_END: not bound to a key. */
@@ -96,20 +106,35 @@ static kal_status add_point(kal_run *run, change_plan *plan, kal_write *write, k
     return status;
 }
 
+/* Plans the statement for one row of a batch (index from 0); without a batch, as it is. */
+static kal_status plan_batch_row(kal_run *run, change_plan *plan, size_t index, kal_error *err)
+{
+    const kal_json *rows = run->param_rows;
+    if (rows != NULL)
+        KAL_TRY(kal_run_params(run, &rows->items[index], KAL_COLUMNS_MAX, err));
+    KAL_TRY(plan_change(run, plan, err));
+    plan->batch_row = rows == NULL ? 0 : index + 1;
+    return KAL_OK;
+}
+
 kal_status kal_change_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, kal_error *err)
 {
-    const kal_json *param_rows = run->param_rows;
-    size_t count = param_rows == NULL ? 1 : param_rows->len;
+    size_t count = run->param_rows == NULL ? 1 : run->param_rows->len;
 
     for (size_t i = 0; i < count; i++) {
         change_plan *plan = kal_arena_try_alloc(run->arena, sizeof *plan);
         if (plan == NULL)
             return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-        if (param_rows != NULL)
-            KAL_TRY(kal_run_params(run, &param_rows->items[i], KAL_COLUMNS_MAX, err));
-        KAL_TRY(plan_change(run, plan, err));
-        *dml_out = plan->dml;
-        KAL_TRY(add_point(run, plan, write, err));
+        kal_status status = plan_batch_row(run, plan, i, err);
+        if (status == KAL_OK) {
+            *dml_out = plan->dml;
+            status = add_point(run, plan, write, err);
+        }
+        if (status != KAL_OK) {
+            if (run->param_rows != NULL)
+                kal_error_row(err, i + 1);
+            return status;
+        }
     }
     return KAL_OK;
 }
@@ -354,9 +379,13 @@ static kal_status collect_change(void *context, kal_run *run, kal_view *view, ka
         return collect_one(run, plan, view, overlay, count_out, err);
     /* A batch: the statement once per row of parameters, all in one commit. */
     for (size_t i = 0; i < run->param_rows->len; i++) {
-        KAL_TRY(kal_run_params(run, &run->param_rows->items[i], KAL_COLUMNS_MAX, err));
-        KAL_TRY(plan_change(run, plan, err));
-        KAL_TRY(collect_one(run, plan, view, overlay, count_out, err));
+        kal_status status = plan_batch_row(run, plan, i, err);
+        if (status == KAL_OK)
+            status = collect_one(run, plan, view, overlay, count_out, err);
+        if (status != KAL_OK) {
+            kal_error_row(err, i + 1);
+            return status;
+        }
     }
     return KAL_OK;
 }

@@ -306,24 +306,23 @@ static kal_status eval_case(const kal_expr *e, context *c, kal_value *out)
     return eval(e->children[e->child_count - 1], c, out);
 }
 
-static kal_status eval_cosine(const kal_expr *e, context *c, kal_value *out)
+static kal_status eval_vector(const kal_expr *e, context *c, kal_value *out)
 {
     kal_value a;
     kal_value b;
+    float result;
     KAL_TRY(eval(e->children[0], c, &a));
     KAL_TRY(eval(e->children[1], c, &b));
     if (a.is_null || b.is_null) {
         *out = kal_value_null(e->type);
         return KAL_OK;
     }
-    if (a.type.dim != b.type.dim) {
-        kal_error_set(c->err, KAL_INVALID,
-                      "COSINE_DISTANCE needs two embeddings of one dimension, got %u and %u",
-                      a.type.dim, b.type.dim);
+    kal_status status = kal_vector_compute(e->vector, a.bytes, b.bytes, &result, c->err);
+    if (status != KAL_OK) {
         kal_error_at(c->err, e->position);
-        return KAL_INVALID;
+        return status;
     }
-    *out = kal_value_float(kal_cosine_distance(a.bytes.ptr, b.bytes.ptr, a.type.dim));
+    *out = kal_value_float(result);
     return KAL_OK;
 }
 
@@ -354,8 +353,8 @@ static kal_status eval_generated(const kal_expr *e, context *c, kal_value *out)
 static kal_status eval_function(const kal_expr *e, context *c, kal_value *out)
 {
     switch (e->function) {
-    case KAL_EXPR_COSINE_DISTANCE:
-        return eval_cosine(e, c, out);
+    case KAL_EXPR_VECTOR:
+        return eval_vector(e, c, out);
     case KAL_EXPR_NOW:
         *out = kal_value_integer((kal_type_tag)e->type.tag, c->session->now_us);
         return KAL_OK;

@@ -19,6 +19,7 @@
 #include "base/ids.h"
 
 #include "types/text.h"
+#include "types/vector.h"
 
 #define KAL_EXPR_KIND_LIST(X)                                                                      \
     X(LITERAL)  /* literal */                                                                      \
@@ -60,8 +61,8 @@ typedef enum kal_expr_op {
 } kal_expr_op;
 
 typedef enum kal_expr_function {
-    KAL_EXPR_COSINE_DISTANCE, /* two EMBEDDINGs of one dim -> FLOAT: 1 - cos; zero norm: 1 */
-    KAL_EXPR_NOW,             /* statement time: TIMESTAMP */
+    KAL_EXPR_VECTOR, /* vector: two EMBEDDINGs of one dimension -> FLOAT */
+    KAL_EXPR_NOW,    /* statement time: TIMESTAMP */
     KAL_EXPR_CURRENT_USER,
     KAL_EXPR_CURRENT_ROLE,
     KAL_EXPR_SNOWFLAKE_ID, /* a new one per call */
@@ -74,6 +75,7 @@ typedef struct kal_expr {
     kal_type type; /* of the result */
     kal_expr_op op;
     kal_expr_function function;
+    kal_vector_function vector;
     bool negated;
     bool nocase;
     uint8_t escape;
@@ -110,7 +112,5 @@ bool kal_expr_is_constant(const kal_expr *expr);
 /* LIKE by bytes with '%' and '_' (one UTF-8 character), linear in practice: no backtracking beyond
  * the last '%'. nocase folds ASCII only; the caller sends other text to DuckDB. */
 bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool nocase);
-/* 1 - cosine of the angle; vectors of dim little-endian floats at any alignment. */
-float kal_cosine_distance(const uint8_t *a, const uint8_t *b, size_t dim);
 
 #endif

@@ -193,6 +193,10 @@ void kal_schema_diff(const kal_table_definition *from, const kal_table_definitio
                                     .before = comment_sql(&d, from->comment),
                                     .after = comment_sql(&d, to->comment)});
     diff_options(&d, &from->options, &to->options);
+    if (!same_text(from->view_text, to->view_text))
+        add(&d, (kal_schema_change){.kind = KAL_SCHEMA_SET_QUERY,
+                                    .before = kal_arena_copy(arena, from->view_text),
+                                    .after = kal_arena_copy(arena, to->view_text)});
 }
 
 kal_schema_changes kal_schema_changes_of(kal_schema_change_kind kind, kal_arena *arena)
@@ -281,6 +285,10 @@ void kal_schema_change_to_text(const kal_schema_change *change, kal_buf *out)
         kal_buf_append_cstr(out, " = ");
         kal_buf_append_bytes(out, change->after);
         return;
+    case KAL_SCHEMA_SET_QUERY:
+        kal_buf_append_cstr(out, "AS ");
+        kal_buf_append_bytes(out, change->after);
+        return;
     case KAL_SCHEMA_CHANGE_KINDS:
         break;
     }
@@ -307,7 +315,8 @@ static bool needs_after(kal_schema_change_kind kind)
 {
     return kind == KAL_SCHEMA_RENAME_TABLE || kind == KAL_SCHEMA_ADD_COLUMN ||
            kind == KAL_SCHEMA_RENAME_COLUMN || kind == KAL_SCHEMA_CHANGE_TYPE ||
-           kind == KAL_SCHEMA_SET_DEFAULT || kind == KAL_SCHEMA_SET_OPTION;
+           kind == KAL_SCHEMA_SET_DEFAULT || kind == KAL_SCHEMA_SET_OPTION ||
+           kind == KAL_SCHEMA_SET_QUERY;
 }
 
 static bool is_valid(const kal_schema_change *change)

@@ -31,7 +31,8 @@
     X(DROP_DEFAULT, "drop_default")                                                                \
     X(COMMENT_COLUMN, "comment_column")                                                            \
     X(COMMENT_TABLE, "comment_table")                                                              \
-    X(SET_OPTION, "set_option")
+    X(SET_OPTION, "set_option")                                                                    \
+    X(SET_QUERY, "set_query") /* of a view */
 
 typedef enum kal_schema_change_kind {
 #define KAL_SCHEMA_CHANGE_ENUM(name, text) KAL_SCHEMA_##name,

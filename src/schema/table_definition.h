@@ -30,6 +30,10 @@ typedef struct kal_table_definition {
     uint32_t column_id_max;  /* largest ever used */
     kal_table_options options;
     kal_bytes comment; /* ptr NULL = none */
+    /* VIEW: the SELECT as its creator wrote it, and as it runs: names qualified, columns by name
+     * and type. */
+    kal_bytes view_text;
+    kal_bytes view_sql;
     int64_t created_at_us;
     int64_t updated_at_us;
 } kal_table_definition;
@@ -46,6 +50,12 @@ KAL_MUST_CHECK kal_status kal_table_definition_create(
     kal_bytes namespace_id, kal_bytes table_name, kal_table_type type, const kal_column *columns,
     size_t count, const kal_bytes *key_names, size_t key_count, const kal_table_options *options,
     int64_t now_us, kal_arena *arena, kal_table_definition **out, kal_error *err);
+/* The first version of a view: columns as its SELECT gives them, none of them a key. */
+KAL_MUST_CHECK kal_status kal_view_definition_create(kal_bytes namespace_id, kal_bytes view_name,
+                                                     const kal_column *columns, size_t count,
+                                                     kal_bytes view_text, kal_bytes view_sql,
+                                                     int64_t now_us, kal_arena *arena,
+                                                     kal_table_definition **out, kal_error *err);
 /* Marks partition keys; KAL_INVALID, and nothing marked, when a name is no column. */
 KAL_MUST_CHECK kal_status kal_table_definition_partition_by(kal_table_definition *def,
                                                             const kal_bytes *names, size_t count,

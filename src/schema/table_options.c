@@ -215,6 +215,22 @@ static void list_names(const kal_table_options *o, kal_buf *out)
     }
 }
 
+static void hint_near(const kal_table_options *o, kal_bytes name, kal_error *err)
+{
+    size_t best = name.len / 3 + 1; /* so far off is not meant */
+    const char *near = NULL;
+    for (size_t i = 0; i < KAL_ARRAY_LEN(FIELDS); i++) {
+        size_t distance = kal_edit_distance(name, kal_cstr(FIELDS[i].name));
+        if ((FIELDS[i].kinds & KIND(o->table_type)) == 0 || distance > best)
+            continue;
+        if (distance < best || near == NULL)
+            near = FIELDS[i].name;
+        best = distance;
+    }
+    if (near != NULL)
+        kal_error_hint(err, "did you mean '%s'?", near);
+}
+
 static kal_status unknown_option(const kal_table_options *o, kal_bytes name, kal_error *err)
 {
     kal_buf names;
@@ -224,6 +240,7 @@ static kal_status unknown_option(const kal_table_options *o, kal_bytes name, kal
                   KAL_FMT(name), kal_table_type_upper(o->table_type),
                   KAL_FMT(kal_buf_bytes(&names)));
     kal_buf_release(&names);
+    hint_near(o, name, err);
     return KAL_INVALID;
 }
 

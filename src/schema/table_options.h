@@ -17,7 +17,8 @@
     X(USER, "user", "USER")                                                                        \
     X(SHARED, "shared", "SHARED")                                                                  \
     X(STREAM, "stream", "STREAM")                                                                  \
-    X(SYSTEM, "system", "SYSTEM")
+    X(SYSTEM, "system", "SYSTEM")                                                                  \
+    X(VIEW, "view", "VIEW") /* rows are those of a SELECT; no options */
 
 typedef enum kal_table_type {
 #define KAL_TABLE_TYPE_ENUM(name, lower, upper) KAL_TABLE_##name,

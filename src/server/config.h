@@ -34,8 +34,12 @@
       1, 1000000, 10000, "connections at a time")                                                  \
     X(idle_timeout_ms, "server.idle_timeout_ms", "--idle-timeout-ms", "KALAMDB_IDLE_TIMEOUT_MS",   \
       100, 86400000, 75000, "connection without a request")                                        \
+    X(body_timeout_ms, "server.body_timeout_ms", "--body-timeout-ms", "KALAMDB_BODY_TIMEOUT_MS",   \
+      100, 86400000, 30000, "request body: without a byte, or slower than 1 KiB/s for so long")    \
+    X(drain_timeout_ms, "server.drain_timeout_ms", "--drain-timeout-ms",                           \
+      "KALAMDB_DRAIN_TIMEOUT_MS", 0, 86400000, 10000, "after SIGTERM, until queries are stopped")  \
     X(query_threads, "engine.query_threads", "--query-threads", "KALAMDB_QUERY_THREADS", 0, 256,   \
-      0, "threads of the query pool; 0: number of cores")                                          \
+      0, "statements in DuckDB at a time; 0: number of cores less one, at least 2")                \
     X(timeout_ms, "engine.timeout_ms", "--timeout-ms", "KALAMDB_TIMEOUT_MS", 100, 86400000, 30000, \
       "time of one statement")                                                                     \
     X(memory_limit_mb, "engine.memory_limit_mb", "--memory-limit-mb", "KALAMDB_MEMORY_LIMIT_MB",   \

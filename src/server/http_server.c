@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ enum {
     FIELDS_MAX = 8,
     LOOPS_MAX = 64,
     ADDRESS_BYTES = 64,
+    BODY_RATE_MIN = 1024, /* bytes a second */
 };
 
 typedef struct http_loop http_loop;
@@ -41,13 +43,19 @@ struct kal_exchange { /* a connection */
     char peer[ADDRESS_BYTES];
     connection_phase phase;
     bool is_reading;
-    bool is_closing; /* uv_close was called */
-    bool is_closed;  /* and is over */
-    bool in_handler; /* the loop's thread only: the handler is on the stack */
-    bool in_head;    /* the deadline of a head was set */
-    bool hang_up;    /* after the reply */
-    bool is_head;    /* HEAD: no body in the reply */
+    bool is_closing;               /* uv_close was called */
+    bool is_closed;                /* and is over */
+    bool in_handler;               /* the loop's thread only: the handler is on the stack */
+    bool in_head;                  /* the deadline of a head was set */
+    bool in_body;                  /* body_start_ms and body_bytes are of this body */
+    bool hang_up;                  /* after the reply */
+    bool is_head;                  /* HEAD: no body in the reply */
+    bool has_left;                 /* in flight: the client was gone at the last tick */
+    void (*cancel)(void *context); /* in flight; NULL: nobody wants to know, or was told */
+    void *cancel_context;
     uint64_t deadline_ms;
+    uint64_t body_start_ms;
+    uint64_t body_bytes; /* that came since, as sent */
     kal_http_reply reply;
     kal_http_field fields[FIELDS_MAX];
     kal_buf head; /* kept for its memory */
@@ -91,6 +99,22 @@ static void set_deadline(kal_exchange *c, unsigned timeout_ms)
     c->deadline_ms = uv_now(&c->loop->loop) + timeout_ms;
 }
 
+/* A byte now and then is not enough: on average a body comes at BODY_RATE_MIN, but for the time
+ * that it may be silent. */
+static void body_deadline(kal_exchange *c)
+{
+    unsigned timeout_ms = c->loop->server->options.body_timeout_ms;
+
+    if (!c->in_body) {
+        c->body_start_ms = uv_now(&c->loop->loop);
+        c->body_bytes = 0;
+    }
+    uint64_t whole_ms = c->body_start_ms + timeout_ms + c->body_bytes * 1000 / BODY_RATE_MIN;
+    set_deadline(c, timeout_ms);
+    if (c->deadline_ms > whole_ms)
+        c->deadline_ms = whole_ms;
+}
+
 static void reading_deadline(kal_exchange *c)
 {
     const kal_http_server_options *o = &c->loop->server->options;
@@ -101,10 +125,11 @@ static void reading_deadline(kal_exchange *c)
     if (!in_message)
         set_deadline(c, o->idle_timeout_ms);
     else if (in_body)
-        set_deadline(c, o->body_timeout_ms);
+        body_deadline(c);
     else if (!c->in_head) /* once, not for every byte of a head */
         set_deadline(c, o->head_timeout_ms);
     c->in_head = in_head;
+    c->in_body = in_body;
 }
 
 static void release_reply(kal_exchange *c)
@@ -158,6 +183,7 @@ static void after_reply(kal_exchange *c)
     kal_http_reader_finish(&c->reader);
     c->phase = PHASE_READING;
     c->in_head = false;
+    c->in_body = false;
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -299,6 +325,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
     }
     if (len == 0)
         return;
+    c->body_bytes += (uint64_t)len;
     kal_http_reader_feed(&c->reader, kal_bytes_of(buf->base, (size_t)len));
     process(c);
 }
@@ -347,6 +374,8 @@ static bool handle(kal_exchange *c)
     c->is_head = request->method == KAL_HTTP_HEAD;
     c->hang_up = !request->keep_alive;
     c->phase = PHASE_IN_FLIGHT;
+    c->has_left = false;
+    c->cancel = NULL;
     c->in_handler = true;
     o->handler(o->context, c);
     if (!c->in_handler) /* it answered at once */
@@ -461,14 +490,38 @@ static void begin_drain(http_loop *loop)
     }
 }
 
+/* The connection is not read while a request is in flight, so its end is asked for. Seen twice: a
+ * client that only ended its sending side still gets the answers that are quick. */
+static bool has_left(kal_exchange *c)
+{
+    struct pollfd p = {.events = POLLRDHUP};
+    bool before = c->has_left;
+
+    if (uv_fileno((uv_handle_t *)&c->tcp, &p.fd) != 0)
+        return false;
+    c->has_left = poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    return before && c->has_left;
+}
+
+static void cancel_exchange(kal_exchange *c)
+{
+    void (*fn)(void *context) = c->cancel;
+    c->cancel = NULL;
+    fn(c->cancel_context);
+}
+
 static void expire(http_loop *loop)
 {
     uint64_t now = uv_now(&loop->loop);
     bool force = loop->is_draining && now >= loop->drain_deadline_ms;
     KAL_LIST_FOR_EACH (link, &loop->connections) {
         kal_exchange *c = KAL_CONTAINER_OF(link, kal_exchange, link);
-        bool late = c->phase != PHASE_IN_FLIGHT && c->deadline_ms != 0 && now >= c->deadline_ms;
-        if (late || (force && c->phase != PHASE_IN_FLIGHT))
+        if (c->phase == PHASE_IN_FLIGHT) {
+            if (c->cancel != NULL && (force || has_left(c)))
+                cancel_exchange(c);
+            continue;
+        }
+        if (force || (c->deadline_ms != 0 && now >= c->deadline_ms))
             hang_up(c);
     }
 }
@@ -696,4 +749,10 @@ const char *kal_exchange_peer(const kal_exchange *exchange)
 kal_arena *kal_exchange_arena(kal_exchange *exchange)
 {
     return &exchange->arena;
+}
+
+void kal_exchange_on_cancel(kal_exchange *exchange, void (*cancel)(void *context), void *context)
+{
+    exchange->cancel = cancel;
+    exchange->cancel_context = context;
 }

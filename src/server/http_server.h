@@ -7,6 +7,9 @@
  *
  *     accept -> read -> kal_http_reader -> handler -> kal_exchange_respond -> one writev -> read
  *
+ * While a request is in flight its client is looked after: when it has left, the handler is told
+ * (kal_exchange_on_cancel), since nobody waits for the answer.
+ *
  * Time-outs: a head or body that does not come, an idle connection, a reply that is not read. Stop
  * drains: no new connections, idle ones are closed, what is in flight is answered with
  * "Connection: close".
@@ -34,10 +37,10 @@ typedef struct kal_http_server_options {
     kal_http_limits limits;
     unsigned connections_max;
     unsigned head_timeout_ms;  /* from the first byte of a request to the end of its head */
-    unsigned body_timeout_ms;  /* without a byte of the body */
+    unsigned body_timeout_ms;  /* without a byte of the body, or behind 1 KiB/s by so much */
     unsigned idle_timeout_ms;  /* between requests */
     unsigned write_timeout_ms; /* for a reply to be taken */
-    unsigned drain_timeout_ms; /* after stop */
+    unsigned drain_timeout_ms; /* after stop; then what is in flight is cancelled */
     kal_http_handler handler;
     void *context;
     size_t exchange_bytes_max; /* memory of one connection: input and exchange arena */
@@ -76,6 +79,10 @@ const kal_http_request *kal_exchange_request(const kal_exchange *exchange);
 const char *kal_exchange_peer(const kal_exchange *exchange); /* "127.0.0.1" */
 /* Memory of this exchange: gone after respond. */
 kal_arena *kal_exchange_arena(kal_exchange *exchange);
+/* From the handler: cancel is called at most once, on the loop's thread and before the reply is
+ * written, when nobody waits for it any more: the client has closed the connection or its sending
+ * side, or draining took too long. The reply is owed all the same. */
+void kal_exchange_on_cancel(kal_exchange *exchange, void (*cancel)(void *context), void *context);
 
 typedef struct kal_http_reply {
     int status;

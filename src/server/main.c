@@ -81,7 +81,7 @@ static void show(const kal_config *config, kal_exec *exec, kal_http_server *serv
     effective.port = kal_http_server_port(server);
     effective.loops = kal_http_server_loops(server);
     effective.duckdb_library = o->duckdb_library;
-    effective.query_threads = o->pool_threads;
+    effective.query_threads = o->query_threads;
     effective.memory_limit_mb = (int64_t)(o->memory_limit_bytes / MIB);
     kal_config_settings(&effective, arena, &settings, &count);
     kal_exec_set_settings(exec, settings, count);
@@ -102,6 +102,8 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *are
     options.loops = (unsigned)config->loops;
     options.connections_max = (unsigned)config->connections_max;
     options.idle_timeout_ms = (unsigned)config->idle_timeout_ms;
+    options.body_timeout_ms = (unsigned)config->body_timeout_ms;
+    options.drain_timeout_ms = (unsigned)config->drain_timeout_ms;
     options.limits.body_bytes = BODY_BYTES_MAX;
     options.handler = kal_routes_handle;
     options.context = routes;
@@ -128,7 +130,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
             config->duckdb_library[0] != '\0' ? config->duckdb_library : KAL_DUCKDB_LIBRARY,
         .files = kal_files_system(),
         .clock = kal_clock_system(),
-        .pool_threads = (unsigned)config->query_threads,
+        .query_threads = (unsigned)config->query_threads,
         .memory_limit_bytes = (size_t)config->memory_limit_mb * MIB,
         .statement_limit_bytes = (size_t)config->statement_limit_mb * MIB,
         .timeout_ms = (uint64_t)config->timeout_ms,

@@ -10,14 +10,15 @@
 
 enum { LOGINS_WAITING_MAX = 64 };
 
-typedef enum auth_kind { AUTH_LOGIN, AUTH_REFRESH, AUTH_SETUP } auth_kind;
+typedef enum auth_kind { AUTH_LOGIN, AUTH_REFRESH, AUTH_LOGOUT, AUTH_SETUP } auth_kind;
 
 /* A login and the like, waiting for its thread; in the exchange's arena. */
 typedef struct auth_task {
     kal_list link;
     kal_exchange *exchange;
     auth_kind kind;
-    const kal_json *body;
+    const kal_json *body;    /* of all but a logout */
+    kal_principal principal; /* of a logout */
 } auth_task;
 
 struct kal_routes {
@@ -194,6 +195,12 @@ static void on_sql_done(kal_exec_request *request)
     kal_exchange_respond(sql->exchange, &reply);
 }
 
+static void on_sql_cancel(void *context)
+{
+    sql_request *sql = context;
+    kal_exec_cancel(&sql->request);
+}
+
 static kal_status take_params(const kal_json *body, const kal_json **params_out, kal_error *err)
 {
     const kal_json *params = kal_json_find(body, "params");
@@ -228,10 +235,12 @@ static void handle_sql(kal_routes *routes, kal_exchange *exchange)
     sql->request.peer = kal_exchange_peer(exchange);
     sql->request.done = on_sql_done;
     sql->request.context = sql;
-    if (read_sql_request(routes, exchange, sql, &err) == KAL_OK)
+    if (read_sql_request(routes, exchange, sql, &err) == KAL_OK) {
+        kal_exchange_on_cancel(exchange, on_sql_cancel, sql);
         kal_exec_submit(routes->exec, &sql->request);
-    else
+    } else {
         respond_sql_error(exchange, &err);
+    }
 }
 
 /* ---- health, status, me ---- */
@@ -366,6 +375,14 @@ static kal_status refresh(kal_routes *routes, const auth_task *task, kal_buf *bo
     return KAL_OK;
 }
 
+/* Tokens are not kept, so one alone cannot be ended. */
+static kal_status log_out(kal_routes *routes, const auth_task *task, kal_buf *body, kal_error *err)
+{
+    KAL_TRY(kal_auth_logout(routes->auth, &task->principal, err));
+    kal_buf_append_cstr(body, "{\"message\":\"logged out: all tokens of the user are ended\"}");
+    return KAL_OK;
+}
+
 static kal_status set_up(kal_routes *routes, const auth_task *task, kal_buf *body, kal_error *err)
 {
     kal_bytes token;
@@ -396,6 +413,9 @@ static void run_auth_task(kal_routes *routes, auth_task *task)
         break;
     case AUTH_REFRESH:
         status = refresh(routes, task, &body, &err);
+        break;
+    case AUTH_LOGOUT:
+        status = log_out(routes, task, &body, &err);
         break;
     case AUTH_SETUP:
         status = set_up(routes, task, &body, &err);
@@ -429,17 +449,18 @@ static void auth_thread(void *context)
     pthread_mutex_unlock(&routes->lock);
 }
 
-static void queue_auth(kal_routes *routes, kal_exchange *exchange, auth_kind kind)
+static auth_task *new_task(kal_exchange *exchange, auth_kind kind)
 {
-    kal_error err = KAL_ERROR_INIT;
     auth_task *task = KAL_NEW(kal_exchange_arena(exchange), auth_task);
-
     task->exchange = exchange;
     task->kind = kind;
-    if (parse_body(exchange, &task->body, &err) != KAL_OK) {
-        respond_auth_error(exchange, &err);
-        return;
-    }
+    return task;
+}
+
+static void queue_task(kal_routes *routes, auth_task *task)
+{
+    kal_error err = KAL_ERROR_INIT;
+
     pthread_mutex_lock(&routes->lock);
     bool full = routes->waiting >= LOGINS_WAITING_MAX || routes->closing;
     if (!full) {
@@ -450,8 +471,19 @@ static void queue_auth(kal_routes *routes, kal_exchange *exchange, auth_kind kin
     pthread_mutex_unlock(&routes->lock);
     if (full) {
         kal_error_set(&err, KAL_BUSY, "too many logins are waiting, try again later");
-        respond_auth_error(exchange, &err);
+        respond_auth_error(task->exchange, &err);
     }
+}
+
+static void queue_auth(kal_routes *routes, kal_exchange *exchange, auth_kind kind)
+{
+    kal_error err = KAL_ERROR_INIT;
+    auth_task *task = new_task(exchange, kind);
+
+    if (parse_body(exchange, &task->body, &err) == KAL_OK)
+        queue_task(routes, task);
+    else
+        respond_auth_error(exchange, &err);
 }
 
 static void handle_login(kal_routes *routes, kal_exchange *exchange)
@@ -471,8 +503,14 @@ static void handle_setup(kal_routes *routes, kal_exchange *exchange)
 
 static void handle_logout(kal_routes *routes, kal_exchange *exchange)
 {
-    (void)routes; /* tokens are the client's; changing the password ends them */
-    respond_text(exchange, 200, "{\"message\":\"logged out\"}");
+    const kal_http_request *request = kal_exchange_request(exchange);
+    kal_error err = KAL_ERROR_INIT;
+    auth_task *task = new_task(exchange, AUTH_LOGOUT);
+
+    if (identify(routes, request, &task->principal, &err) == KAL_OK)
+        queue_task(routes, task);
+    else
+        respond_auth_error(exchange, &err);
 }
 
 /* ---- which path ---- */

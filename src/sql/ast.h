@@ -301,7 +301,7 @@ typedef struct kal_sql_assignments {
 /* kind, what a person calls it */
 #define KAL_STMT_LIST(X)                                                                           \
     X(CREATE_NAMESPACE, "CREATE NAMESPACE")                                                        \
-    X(ALTER_NAMESPACE, "ALTER NAMESPACE") /* not built */                                          \
+    X(ALTER_NAMESPACE, "ALTER NAMESPACE")                                                          \
     X(DROP_NAMESPACE, "DROP NAMESPACE")                                                            \
     X(SHOW_NAMESPACES, "SHOW NAMESPACES")                                                          \
     X(USE_NAMESPACE, "USE")                                                                        \
@@ -316,6 +316,8 @@ typedef struct kal_sql_assignments {
     X(SHOW_STATS, "SHOW STATS")                                                                    \
     X(DESCRIBE_TABLE, "DESCRIBE TABLE")                                                            \
     X(SHOW_SCHEMA_DIFF, "SHOW SCHEMA DIFF")                                                        \
+    X(CREATE_VIEW, "CREATE VIEW")                                                                  \
+    X(DROP_VIEW, "DROP VIEW")                                                                      \
     X(INSERT, "INSERT")                                                                            \
     X(UPDATE, "UPDATE")                                                                            \
     X(DELETE, "DELETE")                                                                            \
@@ -338,7 +340,21 @@ typedef struct kal_sql_namespace_stmt {
     bool if_exists; /* DROP */
     bool if_not_exists;
     bool cascade;
+    kal_sql_option *options; /* ALTER: SET OPTIONS; SET DESCRIPTION is the option description */
+    size_t option_count;
 } kal_sql_namespace_stmt;
+
+/* CREATE VIEW v (a, b) AS SELECT ... */
+typedef struct kal_sql_create_view {
+    kal_sql_object view;
+    bool or_replace;
+    bool if_not_exists;
+    kal_sql_names columns; /* empty: as the SELECT names them */
+    bool has_comment;
+    kal_bytes comment;
+    kal_bytes text; /* of the SELECT */
+    uint32_t text_position;
+} kal_sql_create_view;
 
 typedef enum kal_sql_auth {
     KAL_SQL_AUTH_NONE, /* not written */
@@ -500,6 +516,7 @@ typedef struct kal_sql_statement {
         kal_sql_create_table create_table;
         kal_sql_alter_table alter_table;
         kal_sql_schema_diff schema_diff;
+        kal_sql_create_view create_view;
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_insert insert;

@@ -2,8 +2,9 @@
 #include "base/assert.h"
 #include "base/json_writer.h"
 
-/* Digits up to which a decimal literal becomes the same double in every way of converting it. */
-enum { EXACT_DOUBLE_DIGITS = 15 };
+/* Digits up to which a decimal literal becomes the same double or float in every way of converting
+ * it, and the integers that every way makes the same float. */
+enum { EXACT_DOUBLE_DIGITS = 15, EXACT_FLOAT_DIGITS = 7, EXACT_FLOAT_INTEGER = 1 << 24 };
 
 kal_bytes kal_hidden_name(size_t hidden)
 {
@@ -139,6 +140,30 @@ int kal_bind_column(const kal_binder *b, const kal_sql_expr *e)
     return -1;
 }
 
+bool kal_bind_is_column_name(const kal_binder *b, kal_bytes name)
+{
+    for (uint32_t i = 0; i < b->def->column_count; i++) {
+        if (kal_bytes_equal_nocase(b->def->columns[i].name, name))
+            return true;
+    }
+    for (size_t h = 0; h < KAL_HIDDEN_COUNT; h++) {
+        if (kal_bytes_equal_nocase(kal_hidden_name(h), name))
+            return true;
+    }
+    return false;
+}
+
+/* DuckDB lets an item's alias stand in WHERE, ORDER BY and later items. */
+static bool is_alias(const kal_binder *b, kal_bytes name)
+{
+    for (size_t i = 0; b->items != NULL && i < b->items->count; i++) {
+        const kal_sql_item *item = &b->items->items[i];
+        if (kal_sql_name_given(item->alias) && kal_bytes_equal_nocase(item->alias.text, name))
+            return true;
+    }
+    return false;
+}
+
 kal_status kal_bind_unknown_column(const kal_binder *b, kal_bytes name, size_t position,
                                    kal_error *err)
 {
@@ -173,6 +198,8 @@ static kal_status bind_column_ref(kal_binder *b, const kal_sql_expr *e, operand 
     if (at < 0) {
         if (b->def != NULL && !qualifies(b, e) && !b->allow_excluded)
             return to_engine(b, err); /* its binder knows best what the qualifier may be */
+        if (e->column.qualifier_count == 0 && is_alias(b, e->column.name.text))
+            return to_engine(b, err);
         return kal_bind_unknown_column(b, e->column.name.text, e->column.name.position, err);
     }
     out->expr = new_node(b, e, KAL_EXPR_COLUMN, column_type(b, at), 0);
@@ -218,14 +245,24 @@ static bool literal_may_become(const kal_value *v, kal_type type)
                type.tag != KAL_TYPE_EMBEDDING;
     case KAL_TYPE_INT:
     case KAL_TYPE_BIGINT:
-        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE;
+        return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE ||
+               (type.tag == KAL_TYPE_FLOAT && v->integer >= -EXACT_FLOAT_INTEGER &&
+                v->integer <= EXACT_FLOAT_INTEGER);
     case KAL_TYPE_DECIMAL:
-        return type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS;
+        return (type.tag == KAL_TYPE_DOUBLE && v->type.precision <= EXACT_DOUBLE_DIGITS) ||
+               (type.tag == KAL_TYPE_FLOAT && v->type.precision <= EXACT_FLOAT_DIGITS);
     case KAL_TYPE_DOUBLE:
         return type.tag == KAL_TYPE_DOUBLE;
     default:
         return kal_type_equal(v->type, type);
     }
+}
+
+/* A DOUBLE literal, or parameter too large for a FLOAT, does not become a FLOAT: its peer becomes a
+ * DOUBLE. */
+static bool widens_float(kal_type literal, kal_type peer)
+{
+    return literal.tag == KAL_TYPE_DOUBLE && peer.tag == KAL_TYPE_FLOAT;
 }
 
 /* A parameter in those forms that only the type of its peer explains. */
@@ -256,6 +293,8 @@ static kal_status settle_literal(kal_binder *b, const operand *x, kal_type type,
         if (kal_type_equal(e->type, type))
             return KAL_OK;
     }
+    if (widens_float(e->type, type))
+        return KAL_OK;
     if (!literal_may_become(&e->literal, type))
         return to_engine(b, err);
     if (kal_type_is_integer(e->type) && kal_type_is_integer(type)) {
@@ -601,7 +640,6 @@ static const struct {
     uint32_t args;
     bool may_be_bare;
 } FUNCTIONS[] = {
-    {"cosine_distance", KAL_EXPR_COSINE_DISTANCE, KAL_TYPE_FLOAT, 2, false},
     {"now", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, false},
     {"current_timestamp", KAL_EXPR_NOW, KAL_TYPE_DATETIME, 0, true},
     {"current_user", KAL_EXPR_CURRENT_USER, KAL_TYPE_TEXT, 0, true},
@@ -612,10 +650,12 @@ static const struct {
 };
 
 /* Embeddings, or a text literal of the other argument's dimension. */
-static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_expr *node,
-                                   kal_error *err)
+static kal_status bind_vector(kal_binder *b, const kal_sql_expr *e, kal_vector_function function,
+                              operand *out, kal_error *err)
 {
     operand x[2];
+    if (e->call.star || e->call.bare || e->call.args.count != 2)
+        return to_engine(b, err);
     for (size_t i = 0; i < 2; i++)
         KAL_TRY(bind(b, e->call.args.items[i], &x[i], err));
     for (size_t i = 0; i < 2; i++) {
@@ -634,16 +674,20 @@ static kal_status bind_cosine_args(kal_binder *b, const kal_sql_expr *e, kal_exp
         x[i].expr->literal = v;
         x[i].expr->type = type;
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (x[i].expr->type.tag != KAL_TYPE_EMBEDDING)
-            return to_engine(b, err);
-        node->children[i] = x[i].expr;
-    }
+    if (x[0].expr->type.tag != KAL_TYPE_EMBEDDING || x[1].expr->type.tag != KAL_TYPE_EMBEDDING)
+        return to_engine(b, err);
+    out->expr = binary_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(KAL_TYPE_FLOAT), x);
+    out->expr->function = KAL_EXPR_VECTOR;
+    out->expr->vector = function;
     return KAL_OK;
 }
 
 static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
+    for (kal_vector_function f = 0; f < KAL_VECTOR_FUNCTION_COUNT; f++) {
+        if (kal_bytes_equal_nocase(e->call.name.text, kal_cstr(kal_vector_function_name(f))))
+            return bind_vector(b, e, f, out, err);
+    }
     for (size_t i = 0; i < KAL_ARRAY_LEN(FUNCTIONS); i++) {
         if (!kal_bytes_equal_nocase(e->call.name.text, kal_cstr(FUNCTIONS[i].name)))
             continue;
@@ -653,8 +697,6 @@ static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, 
         out->expr =
             new_node(b, e, KAL_EXPR_FUNCTION, kal_type_of(FUNCTIONS[i].result), FUNCTIONS[i].args);
         out->expr->function = FUNCTIONS[i].function;
-        if (FUNCTIONS[i].function == KAL_EXPR_COSINE_DISTANCE)
-            return bind_cosine_args(b, e, out->expr, err);
         return KAL_OK;
     }
     return to_engine(b, err);

@@ -34,6 +34,7 @@ typedef struct kal_binder {
     const kal_json *param_json;      /* what was sent for each, or NULL */
     size_t param_count;
     bool allow_excluded;
+    const kal_sql_items *items; /* of a SELECT, whose aliases only DuckDB resolves; or NULL */
     kal_arena *arena;
     bool for_engine; /* out: KAL_UNSUPPORTED means "ask DuckDB" */
 } kal_binder;
@@ -47,6 +48,8 @@ KAL_MUST_CHECK kal_status kal_bind_where(kal_binder *binder, const kal_sql_expr 
                                          kal_expr **out, kal_error *err);
 /* Index of a column as numbered above, or -1. */
 int kal_bind_column(const kal_binder *binder, const kal_sql_expr *column);
+/* Does the table have a column of this name, hidden ones included? In any case of letters. */
+bool kal_bind_is_column_name(const kal_binder *binder, kal_bytes name);
 kal_status kal_bind_unknown_column(const kal_binder *binder, kal_bytes name, size_t position,
                                    kal_error *err);
 

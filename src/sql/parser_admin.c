@@ -36,15 +36,6 @@ static bool parse_drop_namespace(kal_parser *p, kal_sql_statement *statement)
     return kal_parser_expect_end(p, WORDS);
 }
 
-static bool parse_alter_namespace(kal_parser *p, kal_sql_statement *statement)
-{
-    statement->kind = KAL_STMT_ALTER_NAMESPACE;
-    statement->not_built = "ALTER NAMESPACE";
-    kal_parser_advance(p);
-    return kal_parser_name(p, "a namespace name", &statement->namespace_stmt.name) &&
-           kal_parser_skip_rest(p, false);
-}
-
 bool kal_parse_use(kal_parser *p, kal_sql_statement *statement)
 {
     statement->kind = KAL_STMT_USE_NAMESPACE;
@@ -307,8 +298,11 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
         return parse_show_schema_diff(p, statement);
     if (kal_parser_accept_keyword(p, KAL_KW_CREATE)) {
         statement->kind = KAL_STMT_SHOW_CREATE_TABLE;
-        return kal_parser_expect_keyword(p, KAL_KW_TABLE, "after SHOW CREATE") &&
-               kal_parser_object(p, "a table name after SHOW CREATE TABLE",
+        if (kal_parser_at_word(p, "VIEW"))
+            kal_parser_advance(p);
+        else if (!kal_parser_expect_keyword(p, KAL_KW_TABLE, "after SHOW CREATE"))
+            return false;
+        return kal_parser_object(p, "a table name after SHOW CREATE TABLE",
                                  &statement->table.table) &&
                kal_parser_expect_end(p, NULL);
     }
@@ -395,11 +389,27 @@ static bool expected_object(kal_parser *p, kal_sql_table_type type, const char *
     return false;
 }
 
+/* Only views are replaced. */
+static bool parse_create_or_replace(kal_parser *p, kal_sql_statement *statement)
+{
+    kal_parser_advance(p);
+    if (!kal_parser_at_word(p, "REPLACE"))
+        return kal_parser_expected(p, "REPLACE after OR");
+    kal_parser_advance(p);
+    if (!kal_parser_at_word(p, "VIEW"))
+        return kal_parser_expected(p, "VIEW after CREATE OR REPLACE");
+    return kal_parse_create_view(p, true, statement);
+}
+
 bool kal_parse_create(kal_parser *p, kal_sql_statement *statement)
 {
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
+    if (kal_parser_at_keyword(p, KAL_KW_OR))
+        return parse_create_or_replace(p, statement);
+    if (kal_parser_at_word(p, "VIEW"))
+        return kal_parse_create_view(p, false, statement);
     kal_sql_table_type type = accept_table_type(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLE))
         return kal_parse_create_table(p, type, statement);
@@ -419,7 +429,7 @@ bool kal_parse_alter(kal_parser *p, kal_sql_statement *statement)
     if (kal_parser_at_keyword(p, KAL_KW_TABLE))
         return kal_parse_alter_table(p, type, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_NAMESPACE))
-        return parse_alter_namespace(p, statement);
+        return kal_parse_alter_namespace(p, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
         return parse_alter_user(p, statement);
     return expected_object(p, type, "ALTER");
@@ -430,6 +440,8 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement)
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
+    if (kal_parser_at_word(p, "VIEW"))
+        return kal_parse_drop_view(p, statement);
     kal_sql_table_type type = accept_table_type(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLE))
         return parse_drop_table(p, type, statement);
@@ -445,11 +457,9 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement)
 /* The first words, which are also what the refusal calls it; of two with the same beginning the
  * longer comes first. */
 static const char *const NOT_BUILT[] = {
-    "CREATE OR REPLACE",
     "CREATE TEMPORARY TABLE",
     "CREATE TEMP TABLE",
     "CREATE STORAGE",
-    "CREATE VIEW",
     "CREATE TOPIC",
     "CREATE UNIQUE INDEX",
     "CREATE VECTOR INDEX",
@@ -465,7 +475,6 @@ static const char *const NOT_BUILT[] = {
     "ALTER VIEW",
     "ALTER TOPIC",
     "DROP STORAGE",
-    "DROP VIEW",
     "DROP TOPIC",
     "DROP INDEX",
     "CLEAR TOPIC",

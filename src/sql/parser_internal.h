@@ -159,6 +159,11 @@ bool kal_parse_delete(kal_parser *p, kal_sql_statement *statement);
 /* From TABLE on. */
 bool kal_parse_create_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement);
 bool kal_parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_statement *statement);
+/* From VIEW on; or_replace: those words came before. */
+bool kal_parse_create_view(kal_parser *p, bool or_replace, kal_sql_statement *statement);
+bool kal_parse_drop_view(kal_parser *p, kal_sql_statement *statement);
+/* From NAMESPACE on. */
+bool kal_parse_alter_namespace(kal_parser *p, kal_sql_statement *statement);
 /* From COMMENT on. */
 bool kal_parse_comment_on(kal_parser *p, kal_sql_statement *statement);
 /* name TYPE [constraints], as in CREATE TABLE; what follows is the caller's to check. */

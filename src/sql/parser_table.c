@@ -368,7 +368,7 @@ static bool parse_option_list(kal_parser *p, option_vec *options)
     do {
         kal_sql_option option = {.position = kal_parser_position(p, p->token.start)};
         if (!kal_parser_at(p, KAL_TOKEN_WORD))
-            return kal_parser_expected(p, "the name of a table option");
+            return kal_parser_expected(p, "the name of an option");
         if (!kal_parser_token_value(p, &option.name))
             return false;
         kal_parser_advance(p);

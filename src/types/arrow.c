@@ -83,22 +83,34 @@ static export_node *init_node(struct ArrowSchema *out, kal_bytes name, size_t ch
     return node;
 }
 
-static void export_field(const kal_arrow_field *field, struct ArrowSchema *out)
+/* Forms that are kept outlive every schema, so they are not copied. */
+static void set_type(struct ArrowSchema *out, export_node *node, kal_type type)
 {
-    KAL_ASSERT(kal_type_valid(field->type));
     kal_type_forms scratch;
-    const kal_type_forms *forms = kal_type_forms_of(field->type, &scratch);
-    bool is_list = field->type.tag == KAL_TYPE_EMBEDDING;
-    export_node *node = init_node(out, field->name, is_list ? 1 : 0);
+    const kal_type_forms *forms = kal_type_forms_of(type, &scratch);
+
+    if (forms != &scratch) {
+        out->format = forms->arrow_format;
+        out->metadata = forms->arrow_metadata;
+        return;
+    }
     memcpy(node->format, forms->arrow_format, sizeof forms->arrow_format);
     node->metadata = allocate(forms->arrow_metadata_bytes, 1);
     memcpy(node->metadata, forms->arrow_metadata, forms->arrow_metadata_bytes);
     out->metadata = node->metadata;
+}
+
+static void export_field(const kal_arrow_field *field, struct ArrowSchema *out)
+{
+    KAL_ASSERT(kal_type_valid(field->type));
+    bool is_list = field->type.tag == KAL_TYPE_EMBEDDING;
+    export_node *node = init_node(out, field->name, is_list ? 1 : 0);
+    set_type(out, node, field->type);
     out->flags = field->nullable ? KAL_ARROW_FLAG_NULLABLE : 0;
     if (is_list) {
-        forms = kal_type_forms_of(kal_type_of(KAL_TYPE_FLOAT), &scratch);
-        memcpy(init_node(&node->children[0], KAL_STR("item"), 0)->format, forms->arrow_format,
-               sizeof forms->arrow_format);
+        struct ArrowSchema *item = &node->children[0];
+        set_type(item, init_node(item, KAL_STR("item"), 0), kal_type_of(KAL_TYPE_FLOAT));
+        item->metadata = NULL; /* not a column */
     }
 }
 
@@ -402,8 +414,30 @@ static void write_pair(kal_json_writer *w, const char *key, const char *unit, co
     kal_json_end_object(w);
 }
 
-static void write_field(kal_json_writer *w, kal_bytes name, kal_type type, bool nullable,
-                        bool with_metadata);
+/* type_json: of the field's type. sql: its name for the metadata, or NULL: none. */
+static void write_field(kal_json_writer *w, kal_bytes name, kal_bytes type_json, bool nullable,
+                        const char *sql)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "name");
+    kal_json_string(w, name);
+    kal_json_key(w, "data_type");
+    kal_json_raw(w, type_json);
+    kal_json_key(w, "nullable");
+    kal_json_bool(w, nullable);
+    kal_json_key(w, "dict_id");
+    kal_json_u64(w, 0);
+    kal_json_key(w, "dict_is_ordered");
+    kal_json_bool(w, false);
+    kal_json_key(w, "metadata");
+    kal_json_begin_object(w);
+    if (sql != NULL) {
+        kal_json_key(w, KAL_ARROW_TYPE_KEY);
+        kal_json_cstr(w, sql);
+    }
+    kal_json_end_object(w);
+    kal_json_end_object(w);
+}
 
 static void write_parametric(kal_json_writer *w, kal_type type)
 {
@@ -428,7 +462,7 @@ static void write_parametric(kal_json_writer *w, kal_type type)
         KAL_ASSERT(type.tag == KAL_TYPE_EMBEDDING);
         kal_json_key(w, "FixedSizeList");
         kal_json_begin_array(w);
-        write_field(w, KAL_STR("item"), kal_type_of(KAL_TYPE_FLOAT), false, false);
+        write_field(w, KAL_STR("item"), KAL_STR("\"Float32\""), false, NULL);
         kal_json_u64(w, type.dim);
         kal_json_end_array(w);
         break;
@@ -444,7 +478,7 @@ static void write_type(kal_json_writer *w, kal_type type)
         [KAL_TYPE_FLOAT] = "Float32",   [KAL_TYPE_DOUBLE] = "Float64",
         [KAL_TYPE_TEXT] = "Utf8",       [KAL_TYPE_JSON] = "Utf8",
         [KAL_TYPE_FILE] = "Utf8",       [KAL_TYPE_BYTES] = "Binary",
-        [KAL_TYPE_DATE] = "Date32",
+        [KAL_TYPE_DATE] = "Date32",     [KAL_TYPE_NULL] = "Null",
     };
     if (PLAIN[type.tag] != NULL)
         kal_json_cstr(w, PLAIN[type.tag]);
@@ -456,33 +490,16 @@ static void write_type(kal_json_writer *w, kal_type type)
         write_parametric(w, type);
 }
 
-static void write_field(kal_json_writer *w, kal_bytes name, kal_type type, bool nullable,
-                        bool with_metadata)
+void kal_arrow_type_json(kal_type type, kal_buf *out)
 {
-    char sql[KAL_TYPE_NAME_BYTES];
-    kal_json_begin_object(w);
-    kal_json_key(w, "name");
-    kal_json_string(w, name);
-    kal_json_key(w, "data_type");
-    write_type(w, type);
-    kal_json_key(w, "nullable");
-    kal_json_bool(w, nullable);
-    kal_json_key(w, "dict_id");
-    kal_json_u64(w, 0);
-    kal_json_key(w, "dict_is_ordered");
-    kal_json_bool(w, false);
-    kal_json_key(w, "metadata");
-    kal_json_begin_object(w);
-    if (with_metadata) {
-        kal_json_key(w, TYPE_KEY);
-        kal_json_cstr(w, kal_type_name(type, sql));
-    }
-    kal_json_end_object(w);
-    kal_json_end_object(w);
+    kal_json_writer w;
+    kal_json_writer_init(&w, out);
+    write_type(&w, type);
 }
 
 void kal_arrow_schema_json(const kal_arrow_field *fields, size_t count, kal_buf *out)
 {
+    kal_type_forms scratch;
     kal_json_writer w;
     kal_json_writer_init(&w, out);
     kal_json_begin_object(&w);
@@ -490,7 +507,9 @@ void kal_arrow_schema_json(const kal_arrow_field *fields, size_t count, kal_buf 
     kal_json_begin_array(&w);
     for (size_t i = 0; i < count; i++) {
         KAL_ASSERT(kal_type_valid(fields[i].type));
-        write_field(&w, fields[i].name, fields[i].type, fields[i].nullable, true);
+        const kal_type_forms *forms = kal_type_forms_of(fields[i].type, &scratch);
+        write_field(&w, fields[i].name, kal_bytes_of(forms->arrow_json, forms->arrow_json_len),
+                    fields[i].nullable, forms->sql);
     }
     kal_json_end_array(&w);
     kal_json_key(&w, "metadata");

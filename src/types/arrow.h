@@ -39,6 +39,8 @@ void kal_arrow_export(const kal_arrow_field *fields, size_t count, struct ArrowS
 KAL_MUST_CHECK kal_status kal_arrow_import(const struct ArrowSchema *schema, kal_arena *arena,
                                            kal_arrow_field **fields_out, size_t *count_out,
                                            kal_error *err);
+/* The data_type of a field in that text, computed: "Int64", {"Decimal128":[10,2]}. */
+void kal_arrow_type_json(kal_type type, kal_buf *out);
 /* The same schema as JSON text (the arrow_schema_json of a schema version). */
 void kal_arrow_schema_json(const kal_arrow_field *fields, size_t count, kal_buf *out);
 

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "types/text.h"
 #include "types/text_internal.h"
+#include "types/type_forms.h"
 
 #include <inttypes.h>
 
@@ -501,25 +502,9 @@ kal_status kal_value_from_json_peer(kal_type type, const kal_json *json, const k
 
 void kal_type_write_json(kal_type type, kal_json_writer *w)
 {
-    const char *name = kal_type_reply_name((kal_type_tag)type.tag);
-
-    if (type.tag != KAL_TYPE_EMBEDDING && type.tag != KAL_TYPE_DECIMAL) {
-        kal_json_cstr(w, name);
-        return;
-    }
-    kal_json_begin_object(w);
-    kal_json_key(w, name);
-    if (type.tag == KAL_TYPE_EMBEDDING) {
-        kal_json_u64(w, type.dim);
-    } else {
-        kal_json_begin_object(w);
-        kal_json_key(w, "precision");
-        kal_json_u64(w, type.precision);
-        kal_json_key(w, "scale");
-        kal_json_u64(w, type.scale);
-        kal_json_end_object(w);
-    }
-    kal_json_end_object(w);
+    kal_type_forms scratch;
+    const kal_type_forms *forms = kal_type_forms_of(type, &scratch);
+    kal_json_raw(w, kal_bytes_of(forms->reply_json, forms->reply_json_len));
 }
 
 /* The tag with this name in replies, or KAL_TYPE_NULL. */

@@ -1,12 +1,13 @@
 #include "types/type_forms.h"
 #include "base/assert.h"
+#include "types/arrow.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { INDEX_SLOTS = 65536 }; /* of each direction back: far more than types there can be */
+enum { INDEX_SLOTS = 32768 }; /* of each direction back: far more than types there can be */
 
 typedef _Atomic(const kal_type_forms *) forms_slot;
 
@@ -69,12 +70,16 @@ static tally *new_tally(void)
     return t;
 }
 
-static inline void count(bool hit)
+static inline void add_one(_Atomic uint64_t *counter)
 {
-    tally *t = KAL_LIKELY(own != NULL) ? own : new_tally();
-    _Atomic uint64_t *counter = hit ? &t->hits : &t->misses;
     uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, before + 1, memory_order_relaxed);
+}
+
+static void count(bool hit)
+{
+    tally *t = own != NULL ? own : new_tally();
+    add_one(hit ? &t->hits : &t->misses);
 }
 
 /* ---- texts as numbers ---- */
@@ -83,24 +88,24 @@ static inline void count(bool hit)
  * ours is longer. */
 enum { WORDS_BYTES_MAX = 16 };
 
-static inline struct kal_text_words words_of(const char *text, size_t len)
+static inline kal_text_words words_of(const char *text, size_t len)
 {
     const uint8_t *bytes = (const uint8_t *)text;
     if (len >= 8)
-        return (struct kal_text_words){kal_load_le64(bytes), kal_load_le64(bytes + len - 8), len};
+        return (kal_text_words){kal_load_le64(bytes), kal_load_le64(bytes + len - 8), len};
     if (len >= 4)
-        return (struct kal_text_words){kal_load_le32(bytes), kal_load_le32(bytes + len - 4), len};
+        return (kal_text_words){kal_load_le32(bytes), kal_load_le32(bytes + len - 4), len};
     if (len == 0)
-        return (struct kal_text_words){0};
-    return (struct kal_text_words){bytes[0], (uint64_t)bytes[len / 2] << 8 | bytes[len - 1], len};
+        return (kal_text_words){0};
+    return (kal_text_words){bytes[0], (uint64_t)bytes[len / 2] << 8 | bytes[len - 1], len};
 }
 
-static inline bool same_words(const struct kal_text_words *a, const struct kal_text_words *b)
+static inline bool same_words(const kal_text_words *a, const kal_text_words *b)
 {
     return a->head == b->head && a->tail == b->tail && a->len == b->len;
 }
 
-static inline uint32_t hash_words(const struct kal_text_words *w)
+static inline uint32_t hash_words(const kal_text_words *w)
 {
     return (uint32_t)(((w->tail * 3 ^ w->head ^ w->len << 56) * UINT64_C(0x9E3779B97F4A7C15)) >>
                       48) %
@@ -146,6 +151,33 @@ static uint32_t arrow_metadata(const char *sql, char *out)
     return (uint32_t)(append_metadata_text(p, sql) - out);
 }
 
+static uint16_t reply_json(kal_type type, char *out)
+{
+    const char *name = kal_type_reply_name((kal_type_tag)type.tag);
+    int len = 0;
+    if (type.tag == KAL_TYPE_EMBEDDING)
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "{\"%s\":%u}", name, type.dim);
+    else if (type.tag == KAL_TYPE_DECIMAL)
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "{\"%s\":{\"precision\":%u,\"scale\":%u}}", name,
+                       type.precision, type.scale);
+    else
+        len = snprintf(out, KAL_REPLY_JSON_BYTES, "\"%s\"", name);
+    KAL_ASSERT(len > 0 && len < KAL_REPLY_JSON_BYTES);
+    return (uint16_t)len;
+}
+
+static uint16_t arrow_json(kal_type type, char *out)
+{
+    kal_buf text; /* owned */
+    kal_buf_init(&text, NULL);
+    kal_arrow_type_json(type, &text);
+    KAL_ASSERT(text.len < KAL_ARROW_JSON_BYTES);
+    memcpy(out, text.ptr, text.len);
+    uint16_t len = (uint16_t)text.len;
+    kal_buf_release(&text);
+    return len;
+}
+
 static void compute(kal_type type, kal_type_forms *out)
 {
     *out = (kal_type_forms){.type = type};
@@ -153,6 +185,8 @@ static void compute(kal_type type, kal_type_forms *out)
     kal_type_duckdb_name(type, out->duckdb);
     arrow_format(type, out->arrow_format);
     out->arrow_metadata_bytes = arrow_metadata(out->sql, out->arrow_metadata);
+    out->arrow_json_len = arrow_json(type, out->arrow_json);
+    out->reply_json_len = reply_json(type, out->reply_json);
     out->sql_words = words_of(out->sql, strlen(out->sql));
     out->duckdb_words = words_of(out->duckdb, strlen(out->duckdb));
 }
@@ -165,18 +199,19 @@ enum { METADATA_HEAD = 3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY - 1 };
 /* The length of the value in metadata that begins as ours does; negative: it does not. */
 static inline int32_t metadata_value(const char *metadata)
 {
-    int32_t pairs = 0;
-    int32_t key_bytes = 0;
-    int32_t value_bytes = 0;
-    memcpy(&pairs, metadata, sizeof pairs);
-    if (pairs != 1)
+    enum { KEY_BYTES = sizeof KAL_ARROW_TYPE_KEY - 1 };
+    static const char KEY[] = KAL_ARROW_TYPE_KEY;
+    const uint8_t *p = (const uint8_t *)metadata;
+    const uint8_t *key = (const uint8_t *)KEY;
+
+    _Static_assert(KEY_BYTES >= 8 && KEY_BYTES <= 16, "two words that overlap");
+    /* One after the other: there is no more of it than it says. */
+    if (kal_load_le32(p) != 1 || kal_load_le32(p + 4) != KEY_BYTES)
         return -1;
-    memcpy(&key_bytes, metadata + sizeof pairs, sizeof key_bytes);
-    if (key_bytes != (int32_t)sizeof KAL_ARROW_TYPE_KEY - 1 ||
-        memcmp(metadata + 2 * sizeof(int32_t), KAL_ARROW_TYPE_KEY, sizeof KAL_ARROW_TYPE_KEY - 1) !=
-            0)
+    if (kal_load_le64(p + 8) != kal_load_le64(key) ||
+        kal_load_le64(p + KEY_BYTES) != kal_load_le64(key + KEY_BYTES - 8))
         return -1;
-    memcpy(&value_bytes, metadata + METADATA_HEAD - sizeof(int32_t), sizeof value_bytes);
+    int32_t value_bytes = (int32_t)kal_load_le32(p + 8 + KEY_BYTES);
     return value_bytes <= WORDS_BYTES_MAX ? value_bytes : -1;
 }
 
@@ -189,10 +224,10 @@ static void index_put(forms_slot *index, uint32_t at, const kal_type_forms *form
     }
 }
 
-/* JSON and FILE are VARCHAR in DuckDB, and an alias on it: the name alone is TEXT. */
+/* FILE is JSON in DuckDB, by name too. */
 static bool is_read_back(kal_type type)
 {
-    return type.tag != KAL_TYPE_JSON && type.tag != KAL_TYPE_FILE && type.tag != KAL_TYPE_NULL;
+    return type.tag != KAL_TYPE_FILE && type.tag != KAL_TYPE_NULL;
 }
 
 static void make_findable(const kal_type_forms *forms)
@@ -205,11 +240,14 @@ static void make_findable(const kal_type_forms *forms)
 
 /* ---- keeping ---- */
 
+enum { LINE_BYTES = 64 };
+#define KEPT_BYTES ((sizeof(kal_type_forms) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES)
+
 /* False: somebody was faster. */
 static bool keep(forms_slot *slot, kal_type type)
 {
     const kal_type_forms *known = NULL;
-    kal_type_forms *made = malloc(sizeof *made); /* kept for ever */
+    kal_type_forms *made = aligned_alloc(LINE_BYTES, KEPT_BYTES); /* kept for ever */
     if (made == NULL)
         kal_die("out of memory: type");
     compute(type, made);
@@ -258,8 +296,13 @@ static bool take_place(void)
     return false;
 }
 
-static const kal_type_forms *meet(kal_type type, forms_slot *slot, kal_type_forms *scratch)
+/* The quick ways below make no call, so that they need no frame: whatever is the first time (of the
+ * process, the thread, the type), or is not recognised, goes the slow way, which starts over. */
+
+static __attribute__((noinline)) const kal_type_forms *meet(kal_type type, kal_type_forms *scratch)
 {
+    forms_slot *slot = slot_of(type);
+    KAL_ASSERT(type.tag == KAL_TYPE_NULL || kal_type_valid(type));
     get_ready();
     const kal_type_forms *known = atomic_load_explicit(slot, memory_order_acquire);
     count(known != NULL);
@@ -274,15 +317,42 @@ static const kal_type_forms *meet(kal_type type, forms_slot *slot, kal_type_form
     return atomic_load_explicit(slot, memory_order_acquire);
 }
 
+/* The table's places are for any parameters a kal_type can name, valid or not. */
+static bool has_place(kal_type type)
+{
+    return type.tag <= KAL_TYPE_TAG_MAX && type.precision <= KAL_DECIMAL_PRECISION_MAX &&
+           type.scale <= KAL_DECIMAL_PRECISION_MAX && type.dim <= KAL_EMBEDDING_DIM_MAX;
+}
+
 const kal_type_forms *kal_type_forms_of(kal_type type, kal_type_forms *scratch)
 {
-    KAL_ASSERT(type.tag == KAL_TYPE_NULL || kal_type_valid(type));
-    forms_slot *slot = slot_of(type);
-    const kal_type_forms *known = atomic_load_explicit(slot, memory_order_acquire);
-    if (KAL_UNLIKELY(known == NULL))
-        return meet(type, slot, scratch);
-    count(true);
+    KAL_ASSERT(has_place(type));
+    const kal_type_forms *known = atomic_load_explicit(slot_of(type), memory_order_acquire);
+    if (KAL_UNLIKELY(known == NULL || own == NULL))
+        return meet(type, scratch);
+    add_one(&own->hits);
     return known;
+}
+
+/* NULL: none has these words. */
+static inline const kal_type_forms *find_sql(const kal_text_words *words)
+{
+    const kal_type_forms *forms = NULL;
+    for (uint32_t at = hash_words(words);; at = (at + 1) % INDEX_SLOTS) {
+        forms = atomic_load_explicit(&by_arrow[at], memory_order_acquire);
+        if (forms == NULL || same_words(&forms->sql_words, words))
+            return forms;
+    }
+}
+
+static inline const kal_type_forms *find_duckdb(const kal_text_words *words)
+{
+    const kal_type_forms *forms = NULL;
+    for (uint32_t at = hash_words(words);; at = (at + 1) % INDEX_SLOTS) {
+        forms = atomic_load_explicit(&by_duckdb[at], memory_order_acquire);
+        if (forms == NULL || same_words(&forms->duckdb_words, words))
+            return forms;
+    }
 }
 
 /* Short texts: a loop beats a call. */
@@ -293,27 +363,39 @@ static inline bool same_text(const char *a, const char *b)
     return *a == *b;
 }
 
-bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_out)
+/* NULL: not ours. */
+static inline const kal_type_forms *recognise_arrow(const char *format, const char *metadata)
 {
     int32_t len = metadata == NULL ? -1 : metadata_value(metadata);
-    const kal_type_forms *forms = NULL;
-
     if (len < 0)
-        return false;
-    struct kal_text_words words = words_of(metadata + METADATA_HEAD, (size_t)len);
+        return NULL;
+    kal_text_words words = words_of(metadata + METADATA_HEAD, (size_t)len);
+    const kal_type_forms *forms = find_sql(&words);
+    if (forms == NULL || format == forms->arrow_format) /* as we export it */
+        return forms;
+    return same_text(forms->arrow_format, format) ? forms : NULL;
+}
+
+static __attribute__((noinline)) bool of_arrow_slowly(const char *format, const char *metadata,
+                                                      kal_type *type_out)
+{
     get_ready();
-    uint32_t at = hash_words(&words);
-    while ((forms = atomic_load_explicit(&by_arrow[at], memory_order_acquire)) != NULL) {
-        if (same_words(&forms->sql_words, &words)) {
-            bool same = same_text(forms->arrow_format, format);
-            count(same);
-            *type_out = forms->type;
-            return same;
-        }
-        at = (at + 1) % INDEX_SLOTS;
-    }
-    count(false);
-    return false;
+    const kal_type_forms *forms = recognise_arrow(format, metadata);
+    if (metadata != NULL && metadata_value(metadata) >= 0)
+        count(forms != NULL);
+    if (forms != NULL)
+        *type_out = forms->type;
+    return forms != NULL;
+}
+
+bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_out)
+{
+    const kal_type_forms *forms = recognise_arrow(format, metadata);
+    if (KAL_UNLIKELY(forms == NULL || own == NULL))
+        return of_arrow_slowly(format, metadata, type_out);
+    add_one(&own->hits);
+    *type_out = forms->type;
+    return true;
 }
 
 /* A name that is not kept: as it is written in SQL, where DuckDB's names are aliases. */
@@ -334,29 +416,45 @@ static bool parse_duckdb(kal_bytes name, kal_type *type_out)
     return kal_type_parse(name, type_out, NULL) == KAL_OK;
 }
 
-bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out)
+/* NULL: no name that is kept. */
+static inline const kal_type_forms *recognise_duckdb(kal_bytes name)
 {
-    const kal_type_forms *forms = NULL;
+    if (name.len == 0 || name.len > WORDS_BYTES_MAX)
+        return NULL;
+    kal_text_words words = words_of((const char *)name.ptr, name.len);
+    return find_duckdb(&words);
+}
 
+static __attribute__((noinline)) bool of_duckdb_slowly(kal_bytes name, kal_type *type_out)
+{
     if (name.len == 0 || name.len >= KAL_TYPE_NAME_BYTES)
         return false;
-    struct kal_text_words words = words_of((const char *)name.ptr, name.len);
     get_ready();
-    uint32_t at = hash_words(&words);
-    while (name.len <= WORDS_BYTES_MAX &&
-           (forms = atomic_load_explicit(&by_duckdb[at], memory_order_acquire)) != NULL) {
-        if (same_words(&forms->duckdb_words, &words)) {
-            count(true);
-            *type_out = forms->type;
-            return true;
-        }
-        at = (at + 1) % INDEX_SLOTS;
-    }
-    count(false);
-    return parse_duckdb(name, type_out);
+    const kal_type_forms *forms = recognise_duckdb(name);
+    count(forms != NULL);
+    if (forms == NULL)
+        return parse_duckdb(name, type_out);
+    *type_out = forms->type;
+    return true;
+}
+
+bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out)
+{
+    const kal_type_forms *forms = recognise_duckdb(name);
+    if (KAL_UNLIKELY(forms == NULL || own == NULL))
+        return of_duckdb_slowly(name, type_out);
+    add_one(&own->hits);
+    *type_out = forms->type;
+    return true;
 }
 
 /* ---- settings, telling ---- */
+
+void kal_type_cache_count(bool hit)
+{
+    get_ready();
+    count(hit);
+}
 
 void kal_type_cache_set_size(size_t size)
 {

@@ -1,5 +1,5 @@
 /*
- * type_forms.h: a type's forms for others (SQL, DuckDB, Arrow), computed once and kept.
+ * type_forms.h: a type's forms for others (SQL, DuckDB, Arrow, replies), computed once and kept.
  *
  * Types without parameters are there from the first call on; DECIMAL(p,s) and EMBEDDING(n) are
  * interned when they are first met, until the cache is full: what does not fit any more is computed
@@ -19,21 +19,30 @@
 
 #define KAL_TYPE_CACHE_SIZE_DEFAULT 1024u
 #define KAL_ARROW_TYPE_KEY          "kalam_data_type"
+#define KAL_ARROW_JSON_BYTES        160
+#define KAL_REPLY_JSON_BYTES        64
+
+/* A text of at most 16 bytes as numbers, by which it is recognised. */
+typedef struct kal_text_words {
+    uint64_t head;
+    uint64_t tail;
+    uint64_t len;
+} kal_text_words;
 
 typedef struct kal_type_forms {
     kal_type type;
+    kal_text_words sql_words; /* these first: what recognising reads is one line of the cache */
+    kal_text_words duckdb_words;
+    char arrow_format[KAL_TYPE_NAME_BYTES]; /* "d:10,2" */
     char sql[KAL_TYPE_NAME_BYTES];          /* "DECIMAL(10,2)" */
     char duckdb[KAL_TYPE_NAME_BYTES];       /* "DECIMAL(10,2)", "FLOAT[384]", "VARCHAR" */
-    char arrow_format[KAL_TYPE_NAME_BYTES]; /* "d:10,2" */
     /* One pair, as the Arrow C data interface encodes metadata: kalam_data_type = the SQL form. */
     char arrow_metadata[3 * sizeof(int32_t) + sizeof KAL_ARROW_TYPE_KEY + KAL_TYPE_NAME_BYTES];
     uint32_t arrow_metadata_bytes;
-    /* For recognising: the texts as numbers. */
-    struct kal_text_words {
-        uint64_t head;
-        uint64_t tail;
-        uint64_t len;
-    } sql_words, duckdb_words;
+    char arrow_json[KAL_ARROW_JSON_BYTES]; /* data_type in the JSON of an Arrow schema: "Int64" */
+    char reply_json[KAL_REPLY_JSON_BYTES]; /* data_type of a reply: "BigInt", quotes and all */
+    uint16_t arrow_json_len;
+    uint16_t reply_json_len;
 } kal_type_forms;
 
 /* The forms of a valid type; scratch is filled and returned when the cache is full. */
@@ -45,6 +54,8 @@ bool kal_type_of_arrow(const char *format, const char *metadata, kal_type *type_
  * TEXT). False: no name of one of our types. */
 bool kal_type_of_duckdb(kal_bytes name, kal_type *type_out);
 
+/* Counts a conversion that is kept elsewhere: the engine's handles of DuckDB's types. */
+void kal_type_cache_count(bool hit);
 /* How many types with parameters are kept, all threads together; before the first conversion. */
 void kal_type_cache_set_size(size_t size);
 

@@ -136,6 +136,13 @@ tidy)
     allow src/base/x.c '/* not strcpy() */ kal_strcpy(a); snprintf(a, 1, "gets(");'
     allow docs/x.md 'GET /v1/home and mktemp XXXXXX'
     ;;
+links)
+    plant README.md 'see [it](docs/missing.md)'
+    plant docs/x.md '[one](x.md) and [two](../src/base/missing.h)'
+    plant src/base/README.md '[x](docs/missing.md#part)'
+    allow docs/x.md '[a](x.md), [b](x.md#part), [c](#part), [d](../src/base/defs.h), [e](https://duckdb.org)'
+    allow src/base/README.md '[x](defs.h) and [nothing] (missing.md)'
+    ;;
 *)
     echo "there is no self-test of '$check'"
     exit 1

@@ -136,3 +136,16 @@ test("without a valid token nothing is answered", async () => {
         assert.equal(reply.status, 401, reply.text);
     }
 });
+
+test("range() ends before its end, and may have a million rows", async () => {
+    const count = (call) => `SELECT count(*) AS n FROM ${call}`;
+    for (const call of ["range(1000000)", "range(1, 1000001)", "range(0, 2000000, 2)", "range(0, 1999999, 2)", "range(10, -999990, -1)",
+        "generate_series(1, 1000000)", "generate_series(0, 1999999, 2)"])
+        assert.deepEqual(await root.rows(count(call)), [["1000000"]], call);
+    for (const call of ["range(1000001)", "range(0, 2000001, 2)", "range(0, -1000001, -1)", "generate_series(1000000)", "generate_series(0, 2000000, 2)"])
+        assert.match((await root.error(count(call))).message, /makes 1000001 rows/, call);
+    for (const call of ["range(0)", "range(5, 5)", "range(5, 1)", "generate_series(5, 1)"])
+        assert.deepEqual(await root.rows(count(call)), [["0"]], call);
+    assert.deepEqual(await root.rows("SELECT len(range(100000)) AS n"), [["100000"]]);
+    assert.match((await root.error("SELECT len(range(100001)) AS n")).message, /makes 100001 elements/);
+});

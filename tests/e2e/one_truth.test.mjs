@@ -161,6 +161,20 @@ async function compareAll() {
     for (const name of names) await compareTable(name, tables.get(name));
 }
 
+// A view over the table has the same columns; a second one over it too.
+async function compareViews(name, table) {
+    const wanted = table.columns.map((c) => [c.name, c.type]);
+    await root.sql(`CREATE VIEW app.over_table AS SELECT * FROM app.${name}`);
+    await root.sql("CREATE VIEW app.over_view AS SELECT v.* FROM app.over_table v");
+    for (const view of ["over_table", "over_view"]) {
+        assert.deepEqual((await root.rows(`DESCRIBE TABLE app.${view}`)).map((d) => [d[0], d[2]]), wanted, `${view} of ${name}`);
+        assert.deepEqual(await root.rows("SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'app' AND table_name = $1 ORDER BY ordinal_position", [view]), wanted);
+        const selected = (await root.sql(`SELECT * FROM app.${view}`)).schema;
+        assert.deepEqual(selected.map((c) => [c.name, c.data_type]), wanted.map(([n, type]) => [n, replyType(type)]), `${view} of ${name}`);
+    }
+    for (const view of ["over_table", "over_view"]) await root.sql(`DROP VIEW app.${view}`);
+}
+
 // The C client, through the program that uses it.
 function compareClient(name) {
     const out = execFileSync(process.env.KALAM, ["--csv", "-c", `SELECT * FROM app.${name} WHERE id = -1`], {
@@ -174,7 +188,9 @@ test(`after each of ${STEPS} steps of DDL everybody says the same`, async () => 
     for (let i = 0; i < STEPS; i++) {
         await step();
         await compareAll();
-        if (i % 10 === 9) compareClient(pick([...tables.keys()]));
+        const [name, table] = pick([...tables]);
+        if (i % 5 === 4) await compareViews(name, table);
+        if (i % 10 === 9) compareClient(name);
         if (i % 25 === 24) {
             await server.restart(i % 50 === 24 ? "SIGKILL" : "SIGTERM");
             root = await server.client();

@@ -66,8 +66,8 @@ export class Server {
         return this.start();
     }
 
-    async close() {
-        await this.stop();
+    async close(signal) {
+        await this.stop(signal);
         rmSync(this.dir, { recursive: true, force: true });
     }
 

@@ -26,7 +26,7 @@ static void open_exec(test_db *db)
         .duckdb_library = KAL_TEST_DUCKDB,
         .files = kal_files_system(),
         .clock = kal_clock_system(),
-        .pool_threads = 2,
+        .query_threads = 2,
         .memory_limit_bytes = (size_t)1 << 30,
         .sync_commits = db->sync,
     };

@@ -33,7 +33,9 @@ static const column_spec COLUMNS[] = {
     {"i", KAL_TYPE_INT, {"0", "-1", "1", "2147483647", "-2147483648", "42"}},
     {"l", KAL_TYPE_BIGINT, {"0", "-1", "9223372036854775807", "-9223372036854775808", "100", "42"}},
     {"d", KAL_TYPE_DOUBLE, {"0.0", "-1.5", "1e300", "-1e300", "0.1", "42", "1e-310"}},
-    {"f", KAL_TYPE_FLOAT, {"0.0", "-1.5", "3e38", "0.1", "42", "16777217"}},
+    {"f",
+     KAL_TYPE_FLOAT,
+     {"0.0", "-1.5", "3e38", "0.1", "42", "16777217", "1e-3", "0.7", "1234567", "0.123456"}},
     {"t",
      KAL_TYPE_TEXT,
      {"''", "'a'", "'A'", "'abc'", "'Zürich'", "'日本'", "'%'", "'a_c'", "'a\\b'", "'it''s'",
@@ -248,9 +250,11 @@ static void put_item(generator *g, unsigned n)
 /* *ordered_out: the rows come in one order only. */
 static void make_query(generator *g, bool *ordered_out)
 {
+    bool is_star = below(g, 4) == 0;
+
     kal_buf_clear(&g->sql);
     put(g, "SELECT ");
-    if (below(g, 4) == 0) {
+    if (is_star) {
         put(g, "*");
     } else {
         uint64_t count = 1 + below(g, 3);
@@ -268,7 +272,9 @@ static void make_query(generator *g, bool *ordered_out)
     if (*ordered_out) {
         put(g, " ORDER BY ");
         if (below(g, 2) == 0) {
-            put(g, any_column(g)->name);
+            put(g, is_star || below(g, 3) == 0 ? any_column(g)->name
+                   : below(g, 2) == 0          ? "c0"
+                                               : "1");
             put(g, below(g, 2) == 0 ? " DESC" : "");
             put(g, below(g, 3) == 0 ? " NULLS FIRST" : "");
             put(g, ", ");
@@ -289,6 +295,20 @@ static int compare_texts(const void *a, const void *b)
     return kal_bytes_compare(*(const kal_bytes *)a, *(const kal_bytes *)b);
 }
 
+/* A sorted -0 as 0: DuckDB answers with its sorting keys, which do not tell them apart. */
+static void drop_sign_of_zero(kal_buf *row)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < row->len; i++) {
+        bool is_minus_zero = i > 0 && i + 2 < row->len && memcmp(row->ptr + i, "-0", 2) == 0 &&
+                             strchr("[,", row->ptr[i - 1]) != NULL &&
+                             strchr(",]", row->ptr[i + 2]) != NULL;
+        if (!is_minus_zero)
+            row->ptr[kept++] = row->ptr[i];
+    }
+    kal_buf_truncate(row, kept);
+}
+
 /* The rows as text, sorted unless their order counts. */
 static kal_bytes canonical(test_reply *reply, bool ordered)
 {
@@ -300,6 +320,8 @@ static kal_bytes canonical(test_reply *reply, bool ordered)
         kal_buf_init(&text, NULL);
         kal_json_writer_init(&w, &text);
         kal_json_write_tree(&reply->rows->items[i], &w);
+        if (ordered)
+            drop_sign_of_zero(&text);
         rows[i] = kal_arena_copy(&reply->arena, kal_buf_bytes(&text));
         kal_buf_release(&text);
     }

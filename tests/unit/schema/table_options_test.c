@@ -387,7 +387,7 @@ static void test_validate(void **state)
     testing_refused(t, kal_table_options_validate(&o, &t->err), KAL_INVALID,
                     "a STREAM table needs ttl_seconds of at least 1");
     o = kal_table_options_user();
-    o.table_type = (kal_table_type)4;
+    o.table_type = (kal_table_type)(KAL_TABLE_VIEW + 1);
     assert_int_equal(kal_table_options_validate(&o, &t->err), KAL_INVALID);
 }
 

@@ -159,8 +159,7 @@ static void check_create_table(const kal_sql_statement *statement,
 
 static inline void check_statement(const kal_sql_statement *statement)
 {
-    bool unbuilt = statement->kind == KAL_STMT_NOT_BUILT || statement->kind == KAL_STMT_EXPLAIN ||
-                   statement->kind == KAL_STMT_ALTER_NAMESPACE;
+    bool unbuilt = statement->kind == KAL_STMT_NOT_BUILT || statement->kind == KAL_STMT_EXPLAIN;
     KAL_ASSERT(unbuilt == (statement->not_built != NULL));
     switch (statement->kind) {
     case KAL_STMT_SELECT:

@@ -5,6 +5,7 @@
 #include "base/thread.h"
 #include "random_value.h"
 #include "types/arrow.h"
+#include "types/json.h"
 #include "types/type_forms.h"
 
 #include <setjmp.h>
@@ -35,6 +36,28 @@ static kal_type type_number(size_t i)
 
 enum { TYPES = 15 + 779 + 10 };
 
+/* The reply's form reads back as the type; Arrow's is what is computed otherwise. */
+static void check_json(const kal_type_forms *forms)
+{
+    kal_arena arena;
+    kal_buf text; /* owned */
+    kal_json *json = NULL;
+    kal_type back;
+
+    kal_arena_init(&arena, NULL);
+    kal_buf_init(&text, NULL);
+    kal_arrow_type_json(forms->type, &text);
+    assert_true(kal_bytes_equal(kal_buf_bytes(&text),
+                                kal_bytes_of(forms->arrow_json, forms->arrow_json_len)));
+    assert_int_equal(
+        kal_json_parse(kal_bytes_of(forms->reply_json, forms->reply_json_len), &arena, &json, NULL),
+        KAL_OK);
+    assert_int_equal(kal_type_from_json(json, &back, NULL), KAL_OK);
+    assert_true(kal_type_equal(back, forms->type));
+    kal_buf_release(&text);
+    kal_arena_release(&arena);
+}
+
 static void check_forms(kal_type type)
 {
     char name[KAL_TYPE_NAME_BYTES];
@@ -45,6 +68,7 @@ static void check_forms(kal_type type)
     assert_true(kal_type_equal(forms->type, type));
     assert_string_equal(forms->sql, kal_type_name(type, name));
     assert_string_equal(forms->duckdb, kal_type_duckdb_name(type, name));
+    check_json(forms);
     if (kal_type_of_arrow(forms->arrow_format, forms->arrow_metadata, &back))
         assert_true(kal_type_equal(back, type));
     assert_true(kal_type_of_duckdb(kal_cstr(forms->duckdb), &back));
