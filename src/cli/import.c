@@ -325,7 +325,26 @@ static void write_cell_text(import *in)
     kal_json_string(&in->writer, kal_buf_bytes(&in->cell));
 }
 
-/* What a JSON reply of ours holds (days, microseconds, bytes) as text; false when it is none. */
+/* Text of a file for BYTES means what the SQL literal does; as a parameter it would be base64. */
+static void write_bytes_text(import *in, kal_bytes text)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    kal_value value;
+
+    if (kal_value_from_text(kal_type_of(KAL_TYPE_BYTES), text, &in->scratch, &value, NULL) !=
+        KAL_OK) {
+        kal_json_string(&in->writer, text); /* the server says what is wrong with it */
+        return;
+    }
+    kal_buf_append_cstr(&in->cell, "0x");
+    for (size_t i = 0; i < value.bytes.len; i++) {
+        kal_buf_append_byte(&in->cell, (uint8_t)DIGITS[value.bytes.ptr[i] >> 4]);
+        kal_buf_append_byte(&in->cell, (uint8_t)DIGITS[value.bytes.ptr[i] & 15]);
+    }
+    write_cell_text(in);
+}
+
+/* What a JSON reply of ours holds (days, microseconds) as text; false when it is none. */
 static bool write_as_exported(import *in, const kal_json *json, kal_type type)
 {
     kal_value value;
@@ -350,8 +369,10 @@ static void write_number(import *in, kal_bytes text, kal_type type)
 static void write_nested(import *in, const kal_json *json, kal_type type)
 {
     kal_json_writer inner;
-    if (type.tag == KAL_TYPE_BYTES && write_as_exported(in, json, type))
+    if (type.tag == KAL_TYPE_BYTES) {
+        kal_json_write_tree(json, &in->writer);
         return;
+    }
     kal_json_writer_init(&inner, &in->cell);
     kal_json_write_tree(json, &inner);
     write_cell_text(in);
@@ -362,6 +383,10 @@ static void write_nested(import *in, const kal_json *json, kal_type type)
 static void write_string(import *in, kal_bytes text, kal_type type)
 {
     kal_json_writer inner;
+    if (type.tag == KAL_TYPE_BYTES) {
+        write_bytes_text(in, text);
+        return;
+    }
     if (type.tag != KAL_TYPE_JSON || !in->spec->create) {
         kal_json_string(&in->writer, text);
         return;
@@ -379,7 +404,9 @@ static void write_cell(import *in, const kal_cell *cell, kal_type type)
         kal_json_null(&in->writer);
         break;
     case KAL_CELL_FIELD:
-        if (takes_json_numbers(type) && is_json_number(cell->text))
+        if (type.tag == KAL_TYPE_BYTES)
+            write_bytes_text(in, cell->text);
+        else if (takes_json_numbers(type) && is_json_number(cell->text))
             kal_json_raw(&in->writer, cell->text);
         else
             kal_json_string(&in->writer, cell->text);

@@ -110,11 +110,11 @@ KAL_MUST_CHECK kal_status kal_scan_register(kal_engine *engine, duckdb_connectio
                                             kal_error *err);
 KAL_MUST_CHECK kal_status kal_functions_register(kal_engine *engine, duckdb_connection connection,
                                                  kal_error *err);
+KAL_MUST_CHECK kal_status kal_casts_register(kal_engine *engine, duckdb_connection connection,
+                                             kal_error *err);
 KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
                                                         duckdb_connection connection,
                                                         kal_error *err);
-KAL_MUST_CHECK kal_status kal_casts_register(kal_engine *engine, duckdb_connection connection,
-                                             kal_error *err);
 
 /* ---- types_map.c ---- */
 

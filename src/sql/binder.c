@@ -258,6 +258,13 @@ static bool literal_may_become(const kal_value *v, kal_type type)
     }
 }
 
+/* A DOUBLE literal, or parameter too large for a FLOAT, does not become a FLOAT: its peer becomes a
+ * DOUBLE. */
+static bool widens_float(kal_type literal, kal_type peer)
+{
+    return literal.tag == KAL_TYPE_DOUBLE && peer.tag == KAL_TYPE_FLOAT;
+}
+
 /* A parameter in those forms that only the type of its peer explains. */
 static kal_status settle_param(kal_binder *b, const operand *x, kal_type type, kal_error *err)
 {
@@ -286,6 +293,8 @@ static kal_status settle_literal(kal_binder *b, const operand *x, kal_type type,
         if (kal_type_equal(e->type, type))
             return KAL_OK;
     }
+    if (widens_float(e->type, type))
+        return KAL_OK;
     if (!literal_may_become(&e->literal, type))
         return to_engine(b, err);
     if (kal_type_is_integer(e->type) && kal_type_is_integer(type)) {
@@ -309,20 +318,14 @@ static bool is_double_mix(kal_type a, kal_type b)
     return a.tag == KAL_TYPE_DOUBLE && (kal_type_is_integer(b) || b.tag == KAL_TYPE_FLOAT);
 }
 
-/* A DOUBLE literal or parameter does not become a FLOAT: its peer becomes a DOUBLE. */
-static bool widens_float(kal_type literal, kal_type peer)
-{
-    return literal.tag == KAL_TYPE_DOUBLE && peer.tag == KAL_TYPE_FLOAT;
-}
-
 /* Makes two operands one type, or sends them to the engine. */
 static kal_status unify(kal_binder *b, operand *x, operand *y, kal_error *err)
 {
     if (x->open && y->open) /* two literals: DuckDB's literal rules are its own */
         return to_engine(b, err);
-    if (x->open && !widens_float(x->expr->type, y->expr->type))
+    if (x->open)
         KAL_TRY(settle_literal(b, x, y->expr->type, err));
-    if (y->open && !widens_float(y->expr->type, x->expr->type))
+    if (y->open)
         KAL_TRY(settle_literal(b, y, x->expr->type, err));
     kal_type tx = x->expr->type;
     kal_type ty = y->expr->type;

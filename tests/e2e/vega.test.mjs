@@ -3,7 +3,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ROOT_PASSWORD, Server } from "./server.mjs";
@@ -113,4 +113,17 @@ test("every cell of movies.json came through", async () => {
         assert.ok(value === null ? rows[r][c] === null : String(rows[r][c]) === String(value),
             `${movie.Title}, ${column}: ${rows[r][c]} is not ${value}`);
     }));
+});
+
+test("BYTES come in from every form a file may have", async () => {
+    await kalam("-c", "CREATE TABLE vega.raw (id INT PRIMARY KEY, b BYTES)");
+    const csv = join(server.dir, "raw.csv");
+    const json = join(server.dir, "raw.json");
+    writeFileSync(csv, "id,b\n1,0x00ff\n2,\\x00\\xFF\n3,abcd\n");
+    writeFileSync(json, JSON.stringify([{ id: 4, b: [0, 255] }, { id: 5, b: "0x00ff" }, { id: 6, b: "abcd" }]));
+    await kalam("-c", `\\import ${csv} INTO vega.raw`);
+    await kalam("-c", `\\import ${json} INTO vega.raw`);
+    const text = [...Buffer.from("abcd")];
+    assert.deepEqual(await root.rows("SELECT id, b FROM vega.raw ORDER BY id"),
+        [[1, [0, 255]], [2, [0, 255]], [3, text], [4, [0, 255]], [5, [0, 255]], [6, text]]);
 });

@@ -115,6 +115,22 @@ static void test_number_rounds_once(void **state)
     test_db_close(db);
 }
 
+static void test_floats_found(void **state)
+{
+    test_db *db = open_with("CREATE TABLE a1.f (id INT PRIMARY KEY, f FLOAT, d DOUBLE)");
+    static const char *const TENTHS[] = {"[0.1]", "[1e-1]", "[\"0.1\"]"};
+    (void)state;
+
+    test_db_run(db, "INSERT INTO a1.f VALUES (1, 0.1, 0.1), (2, 2, 2)");
+    for (size_t i = 0; i < KAL_ARRAY_LEN(TENTHS); i++) {
+        expect_both(db, "SELECT id FROM a1.f WHERE f = $1", TENTHS[i], "[[1]]");
+        expect_both(db, "SELECT id FROM a1.f WHERE d = $1", TENTHS[i], "[[1]]");
+        expect_both(db, "SELECT id FROM a1.f WHERE f > $1", TENTHS[i], "[[2]]");
+    }
+    expect_both(db, "SELECT id FROM a1.f WHERE f < $1 ORDER BY id", "[1e300]", "[[1],[2]]");
+    test_db_close(db);
+}
+
 /* ---- BYTES ---- */
 
 static void test_bytes_stored(void **state)
@@ -307,11 +323,17 @@ static void test_update_takes_arrays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers_as_written),   cmocka_unit_test(test_number_rounds_once),
-        cmocka_unit_test(test_bytes_stored),         cmocka_unit_test(test_bytes_refused),
-        cmocka_unit_test(test_bytes_found),          cmocka_unit_test(test_bytes_literal_found),
-        cmocka_unit_test(test_temporal_cells),       cmocka_unit_test(test_temporal_key),
-        cmocka_unit_test(test_bytes_in_expressions), cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_numbers_as_written),
+        cmocka_unit_test(test_number_rounds_once),
+        cmocka_unit_test(test_floats_found),
+        cmocka_unit_test(test_bytes_stored),
+        cmocka_unit_test(test_bytes_refused),
+        cmocka_unit_test(test_bytes_found),
+        cmocka_unit_test(test_bytes_literal_found),
+        cmocka_unit_test(test_temporal_cells),
+        cmocka_unit_test(test_temporal_key),
+        cmocka_unit_test(test_bytes_in_expressions),
+        cmocka_unit_test(test_batch),
         cmocka_unit_test(test_update_takes_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
