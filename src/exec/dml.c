@@ -84,7 +84,7 @@ kal_status kal_dml_assign(const kal_column *column, const kal_value *value, kal_
         *value_out = *value;
         return KAL_OK;
     }
-    kal_status status = kal_value_cast(value, column->type, arena, value_out, &inner);
+    kal_status status = kal_value_assign(value, column->type, arena, value_out, &inner);
     if (status == KAL_OK)
         return KAL_OK;
     kal_error_set(err, status, "column '%.*s': %s", KAL_FMT(column->name), inner.message);
