@@ -273,6 +273,15 @@ static kal_status execute(query_run *q, const kal_plan *plan, kal_error *err)
     return kal_watch_check(q->slot, err);
 }
 
+/* A stream that was not read to its end lives on in its connection, with its scans, until the
+ * connection is used again; by then the statement that the scans belong to is gone. */
+static void end_stream(query_run *q)
+{
+    duckdb_result ignored;
+    q->slot->engine->api.query(q->slot->connection, "SELECT NULL", &ignored);
+    q->slot->engine->api.destroy_result(&ignored);
+}
+
 static kal_status run_planned(query_run *q, kal_error *err)
 {
     const kal_duckdb *api = &q->slot->engine->api;
@@ -286,6 +295,8 @@ static kal_status run_planned(query_run *q, kal_error *err)
     api->destroy_result(&q->result);
     api->destroy_pending(&q->pending);
     api->destroy_prepare(&q->prepared);
+    if (status != KAL_OK)
+        end_stream(q);
     kal_buf_release(&q->text);
     return status;
 }

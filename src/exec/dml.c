@@ -95,7 +95,7 @@ kal_status kal_dml_assign(const kal_column *column, const kal_value *value, kal_
         *value_out = *value;
         return KAL_OK;
     }
-    kal_status status = kal_value_cast(value, column->type, arena, value_out, &inner);
+    kal_status status = kal_value_assign(value, column->type, arena, value_out, &inner);
     return status == KAL_OK ? KAL_OK : assign_failed(column, &inner, position, err);
 }
 

@@ -219,7 +219,7 @@ static kal_status set_default(altering *a, const kal_alter *step, kal_error *err
         return KAL_OK;
     if (def.kind == KAL_DEFAULT_LITERAL) {
         kal_value cast;
-        kal_status status = kal_value_cast(&def.literal, column->type, a->arena, &cast, &inner);
+        kal_status status = kal_value_assign(&def.literal, column->type, a->arena, &cast, &inner);
         if (status != KAL_OK)
             return kal_error_set(err, status, "DEFAULT of column '%.*s': %s", KAL_FMT(column->name),
                                  inner.message);

@@ -1,5 +1,5 @@
 /*
- * cast.c: the assignment casts of INSERT and UPDATE, by target type.
+ * cast.c: casts, by target type; assignment to columns refuses some of them (assign.c).
  *
  * What DuckDB 1.4 does, as tried on it: DOUBLE and FLOAT round to integers half to even, and to
  * DECIMAL half away from zero after scaling in floating point; DECIMAL rounds half away from zero

@@ -1,5 +1,5 @@
 /*
- * text.h: values as people write them, in both directions, plus the assignment casts of INSERT.
+ * text.h: values as people write them, in both directions, plus casts and assignment.
  *
  * Formats are DuckDB's: DATE 2024-02-29, with five and more digits beyond year 9999, (BC) before
  * year 1, infinity; TIMESTAMP 2024-02-29 13:14:15.5 (also T; a trailing Z or +02:00 is subtracted
@@ -29,16 +29,23 @@ void kal_value_to_text(const kal_value *v, kal_buf *out);
 void kal_value_to_sql(const kal_value *v, kal_buf *out);
 
 /*
- * The value as `type`, by the rules of assignment to a column (DuckDB's implicit and assignment
- * casts): integers change width within range, to DECIMAL, FLOAT, DOUBLE; DOUBLE rounds to integers
- * half to even, DECIMAL half away from zero; text is parsed; anything becomes TEXT or JSON; TEXT is
- * checked when it becomes JSON; JSON becomes what it holds; TIMESTAMP and DATETIME convert as UTC,
- * DATE to both; UUID and 16 BYTES; numbers and BOOLEAN. A NULL stays NULL. KAL_INVALID: "value
- * 40000 is out of range for SMALLINT (-32768 to 32767)", "expected an embedding of 384 numbers, got
- * 385", "cannot convert BOOLEAN to UUID".
+ * The value as `type`, as DuckDB's explicit CAST does: integers change width within range, to
+ * DECIMAL, FLOAT, DOUBLE; DOUBLE rounds to integers half to even, DECIMAL half away from zero; text
+ * is parsed; anything becomes TEXT or JSON; TEXT is checked when it becomes JSON; JSON becomes what
+ * it holds; TIMESTAMP and DATETIME convert as UTC, DATE to both; UUID and 16 BYTES; numbers and
+ * BOOLEAN. A NULL stays NULL. KAL_INVALID: "value 40000 is out of range for SMALLINT (-32768 to
+ * 32767)", "expected an embedding of 384 numbers, got 385", "cannot convert BOOLEAN to UUID".
  */
 KAL_MUST_CHECK kal_status kal_value_cast(const kal_value *v, kal_type type, kal_arena *arena,
                                          kal_value *value_out, kal_error *err);
+
+/*
+ * The value as `type`, by the rules of assignment to a column: as kal_value_cast(), but refused
+ * (KAL_INVALID) where digits would be lost: a fraction into an integer, places beyond the scale of
+ * a DECIMAL, also from TEXT. BOOLEAN and numbers are not assigned to each other, but for 0 and 1.
+ */
+KAL_MUST_CHECK kal_status kal_value_assign(const kal_value *v, kal_type type, kal_arena *arena,
+                                           kal_value *value_out, kal_error *err);
 
 /* Calendar, proleptic Gregorian. */
 int64_t kal_days_from_civil(int64_t year, unsigned month, unsigned day);
