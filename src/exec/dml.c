@@ -110,6 +110,11 @@ kal_status kal_dml_assign_param(kal_run *run, const kal_column *column, const ka
     if (json->kind == KAL_JSON_BOOL)
         return kal_dml_assign(column, &run->params[param->param - 1], run->arena, param->position,
                               value_out, err);
+    bool is_text = json->kind == KAL_JSON_NUMBER || json->kind == KAL_JSON_STRING;
+    if (is_text && (kal_type_is_integer(column->type) || column->type.tag == KAL_TYPE_DECIMAL)) {
+        kal_value digits = kal_value_text(json->text); /* as written: nothing may be rounded */
+        return kal_dml_assign(column, &digits, run->arena, param->position, value_out, err);
+    }
     kal_status status = kal_value_from_json(column->type, json, run->arena, value_out, &inner);
     return status == KAL_OK ? KAL_OK : assign_failed(column, &inner, param->position, err);
 }

@@ -97,16 +97,18 @@ static void test_numbers_as_written(void **state)
     test_db_close(db);
 }
 
-static void test_number_rounds_once(void **state)
+static void test_number_is_not_rounded(void **state)
 {
     test_db *db =
         open_with("CREATE TABLE a1.money (id INT PRIMARY KEY, d DECIMAL(10,2), i INT, f DOUBLE)");
     (void)state;
 
-    run_params(db, "INSERT INTO a1.money VALUES (1, $1, $2, $3)", "[1.005,1e3,0.1]");
-    run_params(db, "INSERT INTO a1.money SELECT 2, $1, $2, $3", "[1.005,1e3,0.1]");
+    run_params(db, "INSERT INTO a1.money VALUES (1, $1, $2, $3)", "[1.15,1e3,0.1]");
+    run_params(db, "INSERT INTO a1.money SELECT 2, $1, $2, $3", "[1.15,1e3,0.1]");
     test_db_expect(db, NULL, "SELECT d, i, f FROM a1.money ORDER BY id",
-                   "[[\"1.01\",1000,0.1],[\"1.01\",1000,0.1]]");
+                   "[[\"1.15\",1000,0.1],[\"1.15\",1000,0.1]]");
+    expect_refused(db, "INSERT INTO a1.money (id, d) VALUES (3, $1)", "[1.005]", "column 'd'");
+    expect_refused(db, "INSERT INTO a1.money (id, d) SELECT 3, $1", "[1.005]", "column 'd'");
     expect_refused(db, "INSERT INTO a1.money (id, i) VALUES (3, $1)", "[1.5]", "column 'i'");
     expect_refused(db, "UPDATE a1.money SET i = $1 WHERE id = 1", "[1.5]", "column 'i'");
     expect_both(db, "SELECT id FROM a1.money WHERE f = $1 ORDER BY id", "[0.1]", "[[1],[2]]");
@@ -324,7 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_as_written),
-        cmocka_unit_test(test_number_rounds_once),
+        cmocka_unit_test(test_number_is_not_rounded),
         cmocka_unit_test(test_floats_found),
         cmocka_unit_test(test_bytes_stored),
         cmocka_unit_test(test_bytes_refused),
