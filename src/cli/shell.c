@@ -147,6 +147,8 @@ static bool read_once(shell *s)
     int count = 0;
 
     kal_session_cancel = 0;
+    /* libedit shows the prompt and then sets the terminal: a Ctrl-D in between would get lost. */
+    el_set(s->line, EL_PREP_TERM, 1);
     const char *text = el_gets(s->line, &count);
     if ((text == NULL || count <= 0) && kal_session_cancel != 0) {
         drop_input(s);
