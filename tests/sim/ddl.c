@@ -150,7 +150,8 @@ static kal_status change_account(sim *s, sim_ddl *ddl, kal_error *err)
     else
         status = kal_catalog_drop_user(ddl->change, user.user_id, err);
     ddl->account.user_no = now != NULL ? now->user_no : user.user_no;
-    ddl->account.generation = now != NULL ? now->generation + 1 : 1;
+    bool keeps_tokens = ddl->kind == DDL_ALTER_USER && now != NULL && now->role == user.role;
+    ddl->account.generation = now == NULL ? 1 : now->generation + !keeps_tokens;
     ddl->account.is_dropped = ddl->kind == DDL_DROP_USER;
     if (now != NULL && ddl->kind == DDL_DROP_USER)
         ddl->account.role = now->role;
