@@ -317,6 +317,20 @@ static kal_status revalidate(kal_catalog_worker *worker, kal_table *table, kal_e
     return KAL_NOT_FOUND;
 }
 
+kal_status kal_catalog_was_current(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                   const kal_table *table, bool *out, kal_error *err)
+{
+    kal_table_record record;
+
+    *out = false;
+    kal_status status = kal_table_store_record(c, snapshot, table->def->table_id, &record, err);
+    if (status == KAL_NOT_FOUND)
+        return KAL_OK;
+    *out = status == KAL_OK && record.version == table->def->schema_version &&
+           record.hot_id == table->hot_id;
+    return status;
+}
+
 /* Takes what is in memory, and wrong, out; then as a miss. */
 static kal_status reload(kal_catalog_worker *worker, kal_bytes ns, kal_bytes name,
                          kal_table **table_out, kal_error *err)

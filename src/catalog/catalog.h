@@ -80,12 +80,21 @@ typedef struct kal_table {
     _Atomic(struct kal_row_versions *) row_versions; /* see kal_table_row_open(); owned */
     _Atomic(struct kal_table_note *) note;           /* see kal_table_note_get(); owned */
     _Atomic(kal_table_fate) fate;                    /* set when published */
+    uint64_t epoch;              /* rose to this when it became known; see kal_catalog_epoch() */
     _Atomic uint64_t checked_at; /* VIEW: the generation at which its text was found to be valid */
     _Atomic uint32_t refs;
     uint32_t bytes;         /* of memory, without row_versions and note */
     kal_cache_entry cached; /* the schema cache's */
 } kal_table;
 
+/* Rises whenever a table object becomes known. A snapshot taken after it was read has every
+ * definition whose object has this epoch or a lower one. */
+uint64_t kal_catalog_epoch(kal_catalog *catalog);
+/* Whether the table had this definition at the moment of the snapshot. KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_catalog_was_current(kal_catalog *catalog,
+                                                  const kal_kv_snapshot *snapshot,
+                                                  const kal_table *table, bool *out,
+                                                  kal_error *err);
 /* Rises with each publication of a schema change; never answers in the middle of one. */
 uint64_t kal_catalog_generation(kal_catalog *catalog);
 

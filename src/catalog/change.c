@@ -118,6 +118,11 @@ void kal_catalog_publish(kal_catalog_change *change)
     kal_catalog_forget(change);
 }
 
+uint64_t kal_catalog_epoch(kal_catalog *c)
+{
+    return kal_schema_cache_epoch(c->cache);
+}
+
 uint64_t kal_catalog_generation(kal_catalog *c)
 {
     pthread_rwlock_rdlock(&c->publish_lock);

@@ -49,6 +49,7 @@ struct kal_schema_cache {
     alignas(LINE_BYTES) _Atomic uint64_t generation;
     _Atomic uint32_t now_s;  /* moved by kal_schema_cache_tick() */
     _Atomic bool is_failing; /* on purpose */
+    _Atomic uint64_t epoch;  /* see kal_catalog_epoch() */
     size_t tables_max;
     size_t bucket_mask;                      /* of each shard */
     alignas(LINE_BYTES) _Atomic size_t kept; /* in all clocks */
@@ -615,6 +616,7 @@ static kal_table *make_known(kal_schema_cache *cache, kal_table *table)
     kal_table *old_kept = NULL;
 
     prepare(cache, table);
+    table->epoch = atomic_fetch_add(&cache->epoch, 1) + 1; /* its definition is in the store */
     name_shard *shard = names_of(cache, table->cached.name_hash);
     pthread_mutex_lock(&shard->lock);
     kal_table *old = find_name_locked(cache, table->cached.name_hash, table->def->namespace_id,
@@ -681,6 +683,11 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
         forget_id(cache, table);
     kal_table_release(kept);
     kal_table_release(table);
+}
+
+uint64_t kal_schema_cache_epoch(const kal_schema_cache *cache)
+{
+    return atomic_load(&cache->epoch);
 }
 
 uint64_t kal_schema_cache_generation(kal_schema_cache *cache)

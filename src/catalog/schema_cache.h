@@ -64,6 +64,7 @@ void kal_schema_cache_remove(kal_schema_cache *cache, kal_bytes ns, kal_bytes na
 /* After put and remove, before anybody is told: no slot is valid any more. */
 void kal_schema_cache_next_generation(kal_schema_cache *cache);
 uint64_t kal_schema_cache_generation(kal_schema_cache *cache);
+uint64_t kal_schema_cache_epoch(const kal_schema_cache *cache);
 /* The time by which cache_ttl_seconds are measured; any seconds that do not go back. */
 void kal_schema_cache_tick(kal_schema_cache *cache, uint32_t now_s);
 /* From now on the cache answers nothing, as if it were broken; for tests. */

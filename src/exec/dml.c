@@ -535,7 +535,7 @@ static kal_status attempt(kal_run *run, const kal_dml *dml, kal_dml_collect_fn c
     kal_view view;
     kal_view *outer = run->view;
 
-    kal_view_open(&view, run->exec->tables, run->principal->user_no, overlay);
+    kal_run_view_open(run->exec, &view, run->principal->user_no, overlay);
     run->view = &view; /* what the engine and the scans of this attempt read */
     run->system.len = 0;
     kal_status status = collect(context, run, &view, overlay, &count, err);

@@ -59,8 +59,11 @@ static kal_status ops_view(void *statement, kal_bytes schema, kal_bytes name, ka
     kal_run *run = statement;
     kal_table *table = NULL;
 
-    (void)err; /* a name that is unknown is told when it is resolved as a table */
-    kal_status status = kal_run_table_named(run, schema, name, &table, NULL);
+    kal_error local = KAL_ERROR_INIT;
+    kal_status status = kal_run_table_named(run, schema, name, &table, &local);
+    /* a name that is unknown is told when it is resolved as a table */
+    if (status != KAL_OK && status != KAL_NOT_FOUND && err != NULL)
+        *err = local;
     if (status == KAL_OK && table->def->table_type != KAL_TABLE_VIEW)
         return KAL_NOT_FOUND;
     if (status == KAL_OK)

@@ -132,6 +132,8 @@ KAL_MUST_CHECK kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_by
                                               kal_table **table_out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
+/* A view at this moment, which knows what definitions it has. */
+void kal_run_view_open(kal_exec *exec, kal_view *view, uint64_t user_no, kal_overlay *overlay);
 /* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
  * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);

@@ -287,7 +287,7 @@ static void statement_open_view(statement_run *s)
 {
     if (s->run.view != NULL)
         return;
-    kal_view_open(&s->view, s->run.exec->tables, s->run.principal->user_no, NULL);
+    kal_run_view_open(s->run.exec, &s->view, s->run.principal->user_no, NULL);
     s->run.view = &s->view;
     s->has_view = true;
 }
@@ -339,8 +339,8 @@ static kal_status begin_transaction(kal_exec_job *job, kal_error *err)
     if (job->overlay != NULL)
         return kal_error_set(err, KAL_INVALID, "a transaction is open already");
     job->overlay = kal_overlay_open(&job->budget);
-    kal_view_open(&job->transaction_view, job->exec->tables, job->request->principal.user_no,
-                  job->overlay);
+    kal_run_view_open(job->exec, &job->transaction_view, job->request->principal.user_no,
+                      job->overlay);
     kal_result_message(&job->result, 0, "Transaction started");
     return KAL_OK;
 }

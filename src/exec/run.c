@@ -20,13 +20,51 @@ static kal_status keep_table(kal_run *run, kal_table *table, kal_error *err)
     return KAL_OK;
 }
 
+void kal_run_view_open(kal_exec *exec, kal_view *view, uint64_t user_no, kal_overlay *overlay)
+{
+    uint64_t epoch = kal_catalog_epoch(exec->catalog);
+    kal_view_open(view, exec->tables, user_no, overlay);
+    view->epoch = epoch;
+}
+
+static bool reads_rows(kal_stmt_kind kind)
+{
+    return kind == KAL_STMT_SELECT || kind == KAL_STMT_INSERT || kind == KAL_STMT_UPDATE ||
+           kind == KAL_STMT_DELETE;
+}
+
+/* Rows of one moment are read by the definition of that moment: what a newer one allows, of these
+ * rows it was never allowed. KAL_STALE: the statement starts over at a newer moment. */
+static kal_status check_moment(const kal_run *run, const kal_table *table, kal_error *err)
+{
+    bool was_current = false;
+
+    if (run->view == NULL || table->epoch <= run->view->epoch ||
+        table->def->table_type == KAL_TABLE_SYSTEM || !reads_rows(run->statement->kind))
+        return KAL_OK;
+    if (run->inline_only)
+        return KAL_BUSY; /* the store may have to be read */
+    KAL_TRY(
+        kal_catalog_was_current(run->exec->catalog, run->view->snapshot, table, &was_current, err));
+    if (was_current)
+        return KAL_OK;
+    if (run->overlay == NULL)
+        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was changed meanwhile, try again",
+                             KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    kal_error_set(err, KAL_CONFLICT, "table '%.*s.%.*s' was changed since the transaction began",
+                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    kal_error_hint(err, "run the transaction again");
+    return KAL_CONFLICT;
+}
+
 kal_status kal_run_table_named(kal_run *run, kal_bytes ns, kal_bytes name, kal_table **table_out,
                                kal_error *err)
 {
     if (ns.len == 0)
         ns = run->default_namespace;
     KAL_TRY(kal_catalog_get_table(run->worker, ns, name, table_out, err));
-    return keep_table(run, *table_out, err);
+    KAL_TRY(keep_table(run, *table_out, err));
+    return check_moment(run, *table_out, err);
 }
 
 kal_status kal_run_table(kal_run *run, const kal_sql_object *name, kal_table **table_out,

@@ -49,6 +49,7 @@ typedef struct kal_view {
     kal_kv_snapshot *snapshot;
     kal_overlay *overlay; /* NULL outside a transaction; borrowed */
     uint64_t user_no;     /* whose partition USER tables show */
+    uint64_t epoch;       /* of the catalog before the snapshot; set by exec */
 } kal_view;
 
 /* One moment for a whole statement. overlay may be NULL. */
