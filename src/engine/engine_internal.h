@@ -174,10 +174,12 @@ typedef struct kal_views_place {
 
 /* Replaces the views in text; *text_out is text itself when there are none. What a view reads must
  * be valid by itself: else a column that is gone could be found in what stands next to the view.
- * *edits_out: what was replaced. Both live in the arena. */
+ * *edits_out: what was replaced; nothing: *plan_out is the text's plan, else NULL. All live in the
+ * arena. */
 KAL_MUST_CHECK kal_status kal_views_expand(const kal_views_place *place, kal_bytes text,
                                            kal_arena *arena, kal_rewrite *edits_out,
-                                           kal_bytes *text_out, kal_error *err);
+                                           kal_bytes *text_out, kal_plan **plan_out,
+                                           kal_error *err);
 /* What went wrong inside a view is said of it, at the place where it is named. Returns status. */
 kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, kal_error *err);
 

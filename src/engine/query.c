@@ -95,9 +95,10 @@ static kal_status plan_at(kal_slot *slot, void *statement, kal_bytes text, bool 
     const kal_views_place place = {slot, statement, is_admin, moment};
 
     *out = (planned_text){0};
-    KAL_TRY(kal_views_expand(&place, text, arena, &out->views, &out->text, err));
-    is_admin = is_admin || out->views.edits.len > 0;
-    kal_status status = kal_query_plan(slot, out->text, is_admin, arena, &out->plan, err);
+    KAL_TRY(kal_views_expand(&place, text, arena, &out->views, &out->text, &out->plan, err));
+    kal_status status = KAL_OK;
+    if (out->plan == NULL)
+        status = kal_query_plan(slot, out->text, true, arena, &out->plan, err);
     if (status == KAL_OK)
         status = kal_rewrite_plan(slot->engine, statement, out->text, out->plan, arena,
                                   &out->rewrite, err);

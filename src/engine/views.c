@@ -20,6 +20,7 @@ enum { DEPTH_MAX = 16 };
 typedef struct expansion {
     kal_views_place place;
     kal_arena *arena;
+    kal_plan *plan;              /* of the last text that had nothing to replace */
     const kal_engine_name *self; /* the view being made; NULL: none */
 } expansion;
 
@@ -136,25 +137,35 @@ static kal_status apply_edits(expansion *x, kal_bytes text, kal_rewrite *edits, 
     return copy_text(x, &out, text_out, err);
 }
 
+static bool is_table_at(const kal_plan *plan, size_t start)
+{
+    for (size_t i = 0; i < plan->tables.len; i++) {
+        if (plan->tables.items[i].start == start)
+            return true;
+    }
+    return false;
+}
+
 /* TABLE t, which is short for SELECT * FROM t: what is put in place of t is no name. TABLE is a
  * reserved word, so before a table it is nothing else. */
-static kal_status edit_short_form(expansion *x, kal_bytes text, const kal_plan_table *t,
-                                  kal_rewrite *edits, kal_error *err)
+static kal_status edit_short_forms(expansion *x, kal_bytes text, const kal_plan *plan,
+                                   kal_rewrite *edits, kal_error *err)
 {
-    kal_lex_token before = {.kind = KAL_LEX_END};
-    for (size_t position = 0;;) {
-        kal_lex_token token = kal_lex_next(text, &position);
-        if (token.kind == KAL_LEX_END || token.start >= t->start)
-            break;
-        before = token;
+    size_t position = 0;
+    kal_lex_token token = kal_lex_next(text, &position);
+    while (token.kind != KAL_LEX_END) {
+        kal_lex_token next = kal_lex_next(text, &position);
+        if (token.kind == KAL_LEX_WORD &&
+            kal_bytes_equal_nocase(kal_lex_text(text, token), KAL_STR("TABLE")) &&
+            is_table_at(plan, next.start))
+            KAL_TRY(add_edit(x, edits,
+                             (kal_edit){.start = token.start,
+                                        .end = token.end,
+                                        .text = KAL_STR("SELECT * FROM")},
+                             err));
+        token = next;
     }
-    if (before.kind != KAL_LEX_WORD ||
-        !kal_bytes_equal_nocase(kal_lex_text(text, before), KAL_STR("TABLE")))
-        return KAL_OK;
-    return add_edit(
-        x, edits,
-        (kal_edit){.start = before.start, .end = before.end, .text = KAL_STR("SELECT * FROM")},
-        err);
+    return KAL_OK;
 }
 
 static bool is_self(const expansion *x, const kal_plan_table *t)
@@ -177,10 +188,10 @@ static kal_status expand(expansion *x, kal_bytes text, unsigned depth, kal_rewri
                              DEPTH_MAX);
     KAL_TRY(
         kal_query_plan(x->place.slot, text, x->place.is_admin || depth > 0, x->arena, &plan, err));
+    KAL_TRY(edit_short_forms(x, text, plan, edits, err));
     for (size_t i = 0; i < plan->tables.len; i++) {
         const kal_plan_table *t = &plan->tables.items[i];
         kal_bytes sql;
-        KAL_TRY(edit_short_form(x, text, t, edits, err));
         kal_status status =
             x->place.slot->engine->ops->view(x->place.statement, t->schema, t->name, &sql, err);
         if (is_self(x, t)) {
@@ -194,16 +205,21 @@ static kal_status expand(expansion *x, kal_bytes text, unsigned depth, kal_rewri
         KAL_TRY(edit_view(x, t, sql, depth, edits, err));
         KAL_TRY(edit_columns(x, text, plan, t, edits, err));
     }
-    if (edits->edits.len == 0)
+    if (edits->edits.len == 0) {
+        x->plan = plan;
         return KAL_OK;
+    }
     return apply_edits(x, text, edits, text_out, err);
 }
 
 kal_status kal_views_expand(const kal_views_place *place, kal_bytes text, kal_arena *arena,
-                            kal_rewrite *edits_out, kal_bytes *text_out, kal_error *err)
+                            kal_rewrite *edits_out, kal_bytes *text_out, kal_plan **plan_out,
+                            kal_error *err)
 {
     expansion x = {.place = *place, .arena = arena};
-    return expand(&x, text, 0, edits_out, text_out, err);
+    KAL_TRY(expand(&x, text, 0, edits_out, text_out, err));
+    *plan_out = edits_out->edits.len == 0 ? x.plan : NULL;
+    return KAL_OK;
 }
 
 /* ---- the text of a new view ---- */
