@@ -10,12 +10,12 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "catalog/catalog_internal.h"
+#include "measure.h"
 #include "types/type_forms.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TABLES = 1000, COLUMNS = 50, HOT = 64, ROUNDS = 9, LOOKUPS = 2000000, LOADS = 2000 };
@@ -28,26 +28,6 @@ static void figure(const char *name, double value)
 {
     printf("%s\n  \"%s\": %.6g", first_figure ? "" : ",", name, value);
     first_figure = false;
-}
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return values[count / 2];
 }
 
 static void must(kal_status status, const kal_error *err)

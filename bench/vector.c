@@ -9,31 +9,17 @@
 #include "types/vector.h"
 #include "base/assert.h"
 #include "base/rng.h"
+#include "measure.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 15, BYTES = 512 * 1024, NUMBERS = 20 * 1000 * 1000, CONTENDERS_MAX = 4 };
 
 static const size_t DIMS[] = {100, 384, 768, 1536};
 static volatile float sink; /* results are used */
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* ---- the peer: what one writes first; the compiler may not reorder its sums into vectors ---- */
 
@@ -110,10 +96,9 @@ static void compare(const load *l, kal_vector_function f, bool *first)
             times[i][round] = measure(l, f, i == 0 ? NULL : &all[i - 1]);
     }
     for (size_t i = 0; i <= count; i++) {
-        qsort(times[i], ROUNDS, sizeof times[i][0], by_value);
         printf("%s\n  \"%s of %zu numbers, %s, ns\": %.4g", *first ? "" : ",",
                kal_vector_function_name(f), l->dim, i == 0 ? "plain loop" : all[i - 1].name,
-               times[i][ROUNDS / 2]);
+               median(times[i], ROUNDS));
         *first = false;
     }
 }

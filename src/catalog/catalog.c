@@ -202,24 +202,27 @@ kal_cache_stats kal_catalog_cache_stats(kal_catalog *catalog)
 
 /* ---- looking up ---- */
 
-typedef struct near_search {
-    kal_bytes name;
-    size_t least;
-    char best[KAL_NAME_BYTES_MAX + 1];
-} near_search;
+kal_near_name kal_near_name_to(kal_bytes wanted)
+{
+    return (kal_near_name){.wanted = wanted, .least = wanted.len / 3 + 2};
+}
+
+void kal_near_name_look(kal_near_name *near, kal_bytes name)
+{
+    size_t distance = kal_edit_distance(name, near->wanted);
+
+    if (distance >= near->least || name.len > KAL_NAME_BYTES_MAX)
+        return;
+    near->least = distance;
+    memcpy(near->best, name.ptr, name.len);
+    near->best[name.len] = '\0';
+}
 
 static kal_status look_near(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
                             kal_error *err)
 {
-    near_search *search = context;
-    size_t distance = kal_edit_distance(name, search->name);
-
     (void)ns, (void)table_id, (void)err;
-    if (distance >= search->least || name.len > KAL_NAME_BYTES_MAX)
-        return KAL_OK;
-    search->least = distance;
-    memcpy(search->best, name.ptr, name.len);
-    search->best[name.len] = '\0';
+    kal_near_name_look(context, name);
     return KAL_OK;
 }
 
@@ -254,7 +257,7 @@ static void hint_other_namespace(kal_catalog *c, kal_bytes name, kal_error *err)
 
 kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err)
 {
-    near_search search = {.name = name, .least = name.len / 3 + 2};
+    kal_near_name search = kal_near_name_to(name);
 
     if (err == NULL)
         return KAL_NOT_FOUND;

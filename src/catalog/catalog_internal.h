@@ -163,6 +163,15 @@ typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes nam
 KAL_MUST_CHECK kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                                kal_bytes ns, kal_table_visit visit, void *context,
                                                kal_error *err);
+/* Of many names, the one that is nearest to a wrong one. */
+typedef struct kal_near_name {
+    kal_bytes wanted;
+    size_t least;
+    char best[KAL_NAME_BYTES_MAX + 1]; /* "": none is near */
+} kal_near_name;
+
+kal_near_name kal_near_name_to(kal_bytes wanted);
+void kal_near_name_look(kal_near_name *near, kal_bytes name);
 /* Writes the error: namespace or table, with a near name. */
 kal_status kal_table_not_found(kal_catalog *c, kal_bytes ns, kal_bytes name, kal_error *err);
 /* An object with one reference around a copy of def. */

@@ -163,30 +163,17 @@ void kal_namespaces_publish(kal_catalog *c, const kal_change_step *step)
         free(kal_map_remove(&c->namespace_map, step->name));
 }
 
-typedef struct near_namespace {
-    kal_bytes name;
-    size_t least;
-    char best[KAL_NAME_BYTES_MAX + 1];
-} near_namespace;
-
 static kal_status look_near(void *context, kal_bytes name, int64_t created_at_us, kal_bytes options,
                             kal_error *err)
 {
-    near_namespace *search = context;
-    size_t distance = kal_edit_distance(name, search->name);
-
     (void)created_at_us, (void)options, (void)err;
-    if (distance >= search->least || name.len > KAL_NAME_BYTES_MAX)
-        return KAL_OK;
-    search->least = distance;
-    memcpy(search->best, name.ptr, name.len);
-    search->best[name.len] = '\0';
+    kal_near_name_look(context, name);
     return KAL_OK;
 }
 
 kal_status kal_catalog_unknown_namespace(kal_catalog *c, kal_bytes ns, kal_error *err)
 {
-    near_namespace search = {.name = ns, .least = ns.len / 3 + 2};
+    kal_near_name search = kal_near_name_to(ns);
 
     kal_error_set(err, KAL_NOT_FOUND, "namespace '%.*s' does not exist", KAL_FMT(ns));
     kal_error_code(err, "NAMESPACE_NOT_FOUND");

@@ -127,10 +127,6 @@ KAL_MUST_CHECK kal_status kal_engine_query(kal_engine *engine, void *statement,
                                            const kal_engine_query_args *query,
                                            const kal_engine_sink *sink, kal_error *err);
 
-/* The allow-list alone, without running: for tests and EXPLAIN. */
-KAL_MUST_CHECK kal_status kal_engine_check(kal_engine *engine, void *statement, kal_bytes sql,
-                                           kal_bytes default_schema, kal_error *err);
-
 /* "v1.4.4" once opened, else NULL. */
 const char *kal_engine_library_version(kal_engine *engine);
 

@@ -323,19 +323,3 @@ kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engin
     kal_arena_release(&arena);
     return status;
 }
-
-kal_status kal_engine_check(kal_engine *engine, void *statement, kal_bytes sql,
-                            kal_bytes default_schema, kal_error *err)
-{
-    const kal_engine_query_args query = {.sql = sql, .default_schema = default_schema};
-    planned_text planned;
-    kal_slot *slot = NULL;
-    kal_arena arena;
-
-    KAL_TRY(kal_slot_acquire(engine, &query, &slot, err));
-    kal_arena_init(&arena, NULL);
-    kal_status status = plan_text(slot, statement, sql, false, &arena, &planned, err);
-    kal_slot_release(slot);
-    kal_arena_release(&arena);
-    return status;
-}

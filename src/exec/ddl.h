@@ -16,6 +16,7 @@ KAL_MUST_CHECK kal_status kal_ddl_default(kal_run *run, const kal_sql_expr *e,
                                           kal_column_default *out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_ddl_option_value(const kal_sql_option *option, kal_value *out,
                                                kal_error *err);
+bool kal_ddl_is_column_name(kal_bytes name);
 /* Names are free of what the server keeps for itself and of what cannot be typed unquoted. */
 KAL_MUST_CHECK kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err);
 /* What is said of a table must not be said of a view. */
@@ -24,5 +25,11 @@ KAL_MUST_CHECK kal_status kal_ddl_check_is_table(const kal_table *table, uint32_
 /* ALTER USER TABLE and DROP USER TABLE must name a USER table. */
 KAL_MUST_CHECK kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word,
                                              uint32_t position, kal_error *err);
+
+/* DROP TABLE and DROP VIEW: word is "Table" or "View"; check refuses the other kind, and lets what
+ * is missing pass: the catalog reports it, or not, by IF EXISTS. */
+KAL_MUST_CHECK kal_status kal_ddl_drop(
+    kal_run *run, const char *word,
+    kal_status (*check)(kal_run *run, const kal_sql_table_stmt *s, kal_error *err), kal_error *err);
 
 #endif

@@ -166,16 +166,21 @@ static kal_status column_default(kal_run *run, const kal_sql_column_def *def, ka
                           err);
 }
 
-kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err)
+bool kal_ddl_is_column_name(kal_bytes name)
 {
-    bool valid = name->text.len > 0 && name->text.len <= KAL_NAME_BYTES_MAX;
-    for (size_t i = 0; i < name->text.len && valid; i++) {
-        uint8_t c = name->text.ptr[i];
+    bool valid = name.len > 0 && name.len <= KAL_NAME_BYTES_MAX;
+    for (size_t i = 0; i < name.len && valid; i++) {
+        uint8_t c = name.ptr[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         bool later = (c >= '0' && c <= '9') || c == '_';
         valid = letter || (i > 0 && later);
     }
-    if (valid)
+    return valid;
+}
+
+kal_status kal_ddl_check_column_name(const kal_sql_name *name, kal_error *err)
+{
+    if (kal_ddl_is_column_name(name->text))
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "'%.*s' cannot be a column's name", KAL_FMT(name->text));
     kal_error_hint(err, "1 to %d letters, digits and _, a letter first", KAL_NAME_BYTES_MAX);
@@ -377,17 +382,21 @@ static kal_status check_kind(kal_run *run, const kal_sql_table_stmt *s, kal_erro
     return kal_ddl_check_kind(table, s->table_type, s->table.position, err);
 }
 
-kal_status kal_run_drop_table(kal_run *run, kal_error *err)
+kal_status kal_ddl_drop(kal_run *run, const char *word,
+                        kal_status (*check)(kal_run *run, const kal_sql_table_stmt *s,
+                                            kal_error *err),
+                        kal_error *err)
 {
     const kal_sql_table_stmt *s = &run->statement->table;
     kal_bytes ns = namespace_of(run, &s->table);
     bool existed = false;
 
     KAL_TRY(kal_may_change_schema(run->principal, err));
-    KAL_TRY(check_kind(run, s, err));
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
-    kal_status status =
-        kal_catalog_drop_table(change, ns, s->table.name.text, s->if_exists, &existed, err);
+    kal_status status = check(run, s, err);
+    if (status == KAL_OK)
+        status =
+            kal_catalog_drop_table(change, ns, s->table.name.text, s->if_exists, &existed, err);
     if (status == KAL_OK && existed)
         status = kal_run_commit_change(run, change, err);
     kal_catalog_end(change);
@@ -395,8 +404,13 @@ kal_status kal_run_drop_table(kal_run *run, kal_error *err)
         kal_error_at(err, s->table.position);
         return status;
     }
-    kal_result_message(run->result, 0, "Table %.*s.%.*s %s", KAL_FMT(ns),
+    kal_result_message(run->result, 0, "%s %.*s.%.*s %s", word, KAL_FMT(ns),
                        KAL_FMT(s->table.name.text),
                        existed ? "dropped successfully" : "does not exist (skipped)");
     return KAL_OK;
+}
+
+kal_status kal_run_drop_table(kal_run *run, kal_error *err)
+{
+    return kal_ddl_drop(run, "Table", check_kind, err);
 }

@@ -34,17 +34,6 @@ static kal_status out_of_memory(kal_error *err)
 
 /* ---- columns ---- */
 
-static bool is_plain_name(kal_bytes name)
-{
-    bool plain = name.len > 0 && name.len <= KAL_NAME_BYTES_MAX;
-    for (size_t i = 0; i < name.len && plain; i++) {
-        uint8_t c = name.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        plain = letter || (i > 0 && ((c >= '0' && c <= '9') || c == '_'));
-    }
-    return plain;
-}
-
 /* Columns named in front stand for any names in the SELECT, but not for those that say how a table
  * is read, which differs from statement to statement. */
 static kal_status check_inner_name(const view_plan *v, const kal_engine_column *column,
@@ -52,7 +41,7 @@ static kal_status check_inner_name(const view_plan *v, const kal_engine_column *
 {
     bool renamed = v->sql->columns.count > 0;
     bool is_stable = memmem(column->inner_name.ptr, column->inner_name.len, "kal_", 4) == NULL;
-    if (is_plain_name(column->inner_name) || (renamed && is_stable))
+    if (kal_ddl_is_column_name(column->inner_name) || (renamed && is_stable))
         return KAL_OK;
     kal_error_set(err, KAL_INVALID, "column %zu of the view's SELECT, '%.*s', has no name", number,
                   column->name.len > 80 ? 80 : (int)column->name.len,
@@ -192,6 +181,12 @@ static kal_status plan_view(view_plan *v, kal_error *err)
 
 /* ---- the statements ---- */
 
+static kal_status not_a_view(const kal_table *table, kal_error *err)
+{
+    return kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a table, not a view",
+                         KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+}
+
 /* What stands under the name already: NULL when nothing does. The DDL lock is held. */
 static kal_status existing(view_plan *v, kal_table **table_out, kal_error *err)
 {
@@ -203,10 +198,7 @@ static kal_status existing(view_plan *v, kal_table **table_out, kal_error *err)
     KAL_TRY(status);
     if ((*table_out)->def->table_type == KAL_TABLE_VIEW || !v->sql->or_replace)
         return KAL_OK;
-    kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a table, not a view", KAL_FMT(v->ns),
-                  KAL_FMT(v->sql->view.name.text));
-    kal_error_at(err, v->sql->view.position);
-    return KAL_INVALID;
+    return not_a_view(*table_out, err);
 }
 
 static kal_status carry_out(view_plan *v, kal_catalog_change *change,
@@ -250,32 +242,17 @@ kal_status kal_run_create_view(kal_run *run, kal_error *err)
     return KAL_OK;
 }
 
+static kal_status check_is_view(kal_run *run, const kal_sql_table_stmt *s, kal_error *err)
+{
+    kal_table *view = NULL;
+
+    kal_status status = kal_run_table(run, &s->table, &view, err);
+    if (status == KAL_OK && view->def->table_type != KAL_TABLE_VIEW)
+        return not_a_view(view, err);
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
 kal_status kal_run_drop_view(kal_run *run, kal_error *err)
 {
-    const kal_sql_table_stmt *s = &run->statement->table;
-    kal_bytes ns = kal_sql_name_given(s->table.namespace_name) ? s->table.namespace_name.text
-                                                               : run->default_namespace;
-    kal_table *view = NULL;
-    bool existed = false;
-
-    KAL_TRY(kal_may_change_schema(run->principal, err));
-    kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
-    kal_status status = kal_run_table_named(run, ns, s->table.name.text, &view, err);
-    if (status == KAL_OK && view->def->table_type != KAL_TABLE_VIEW)
-        status = kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a table, not a view", KAL_FMT(ns),
-                               KAL_FMT(s->table.name.text));
-    else if (status == KAL_OK || status == KAL_NOT_FOUND)
-        status =
-            kal_catalog_drop_table(change, ns, s->table.name.text, s->if_exists, &existed, err);
-    if (status == KAL_OK && existed)
-        status = kal_run_commit_change(run, change, err);
-    kal_catalog_end(change);
-    if (status != KAL_OK) {
-        kal_error_at(err, s->table.position);
-        return status;
-    }
-    kal_result_message(run->result, 0, "View %.*s.%.*s %s", KAL_FMT(ns),
-                       KAL_FMT(s->table.name.text),
-                       existed ? "dropped successfully" : "does not exist (skipped)");
-    return KAL_OK;
+    return kal_ddl_drop(run, "View", check_is_view, err);
 }

@@ -7,7 +7,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { Server } from "./server.mjs";
+import { Server, object, replyType } from "./server.mjs";
 
 const SEED = Number(process.env.KAL_TEST_SEED ?? 20261126);
 const STEPS = Number(process.env.KAL_TEST_COUNT ?? 60);
@@ -32,15 +32,6 @@ const random = (below) => {
     return (((t ^ (t >>> 14)) >>> 0) % below);
 };
 const pick = (list) => list[random(list.length)];
-
-const object = (result) => result.rows.map((row) => Object.fromEntries(row.map((v, i) => [result.schema[i].name, v])));
-const replyType = (sql) => {
-    const embedding = /^EMBEDDING\((\d+)\)$/.exec(sql);
-    if (embedding) return { Embedding: Number(embedding[1]) };
-    const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(sql);
-    if (decimal) return { Decimal: { precision: Number(decimal[1]), scale: Number(decimal[2]) } };
-    return { BIGINT: "BigInt", SMALLINT: "SmallInt", DATETIME: "DateTime" }[sql] ?? sql[0] + sql.slice(1).toLowerCase();
-};
 
 // ---- what is expected: names and kinds of the columns, in order ----
 

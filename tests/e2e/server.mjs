@@ -135,3 +135,15 @@ export class Client {
         return this.server.client(name, password);
     }
 }
+
+// Rows as objects by column name.
+export const object = (result) => result.rows.map((row) => Object.fromEntries(row.map((v, i) => [result.schema[i].name, v])));
+
+// "BIGINT" of DESCRIBE beside "BigInt" of the reply.
+export const replyType = (sql) => {
+    const embedding = /^EMBEDDING\((\d+)\)$/.exec(sql);
+    if (embedding) return { Embedding: Number(embedding[1]) };
+    const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(sql);
+    if (decimal) return { Decimal: { precision: Number(decimal[1]), scale: Number(decimal[2]) } };
+    return { BIGINT: "BigInt", SMALLINT: "SmallInt", DATETIME: "DateTime" }[sql] ?? sql[0] + sql.slice(1).toLowerCase();
+};

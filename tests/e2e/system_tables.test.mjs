@@ -2,7 +2,7 @@
 // the columns of SELECT * say the same; and the system tables can be read and joined.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
-import { Server } from "./server.mjs";
+import { Server, object, replyType } from "./server.mjs";
 
 const server = new Server();
 let root;
@@ -18,17 +18,6 @@ after(() => server.close());
 
 const SYSTEM = ["users", "jobs", "namespaces", "storages", "live_queries", "tables", "table_schemas", "stats", "settings",
     "datatypes", "columns", "describe"];
-
-const object = (result) => result.rows.map((row) => Object.fromEntries(row.map((v, i) => [result.schema[i].name, v])));
-
-// "BIGINT" of DESCRIBE beside "BigInt" of the reply.
-const replyType = (sql) => {
-    const embedding = /^EMBEDDING\((\d+)\)$/.exec(sql);
-    if (embedding) return { Embedding: Number(embedding[1]) };
-    const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(sql);
-    if (decimal) return { Decimal: { precision: Number(decimal[1]), scale: Number(decimal[2]) } };
-    return { BIGINT: "BigInt", SMALLINT: "SmallInt", DATETIME: "DateTime" }[sql] ?? sql[0] + sql.slice(1).toLowerCase();
-};
 
 test("DESCRIBE = information_schema.columns = SELECT *", async () => {
     const tables = object(await root.sql("SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"))
