@@ -46,6 +46,20 @@ typedef struct kal_engine_table {
 
 typedef struct kal_engine_cursor kal_engine_cursor; /* defined by the caller */
 
+typedef struct kal_engine_name {
+    kal_bytes schema;
+    kal_bytes name;
+} kal_engine_name;
+
+/* Which columns of a table a view's SELECT can name: those that the table had when the view was
+ * made. Columns that were added since must not take a name that meant another one. */
+typedef struct kal_engine_reads {
+    bool all;
+    uint64_t table_id;       /* unless all: of the definition that columns is about */
+    const uint32_t *columns; /* indexes into its columns, the hidden ones left out */
+    size_t count;
+} kal_engine_reads;
+
 /* What the engine asks of the statement that runs. `statement` is what kal_engine_query() was
  * given. resolve is called on the thread of kal_engine_query(); open, next and close also on
  * DuckDB's threads, several at once for different cursors of one statement. */
@@ -58,6 +72,10 @@ typedef struct kal_engine_ops {
      * and err left alone: the name is a table's, or nobody's. */
     kal_status (*view)(void *statement, kal_bytes schema, kal_bytes name, kal_bytes *sql_out,
                        kal_error *err);
+    /* Of a table that the view's SELECT names, or of a view. */
+    kal_status (*view_reads)(void *statement, const kal_engine_name *view,
+                             const kal_engine_name *table, kal_engine_reads *reads_out,
+                             kal_error *err);
     /* Changes with every change of any schema. */
     uint64_t (*moment)(void *statement);
     /* Whether the view's text was found to stand by itself at this moment, and that it was. */
@@ -134,17 +152,18 @@ const char *kal_engine_library_version(kal_engine *engine);
  * by this word it is known that the text is not the user's. */
 #define KAL_VIEW_BODY "kal_view"
 
-typedef struct kal_engine_name {
-    kal_bytes schema;
-    kal_bytes name;
-} kal_engine_name;
+/* What a new view keeps of its SELECT. In the arena. */
+typedef struct kal_engine_qualified {
+    kal_bytes text;          /* default_schema put before every table that has none */
+    kal_engine_name *tables; /* that it names, views too; some perhaps twice */
+    size_t table_count;
+} kal_engine_qualified;
 
-/* The text of query->sql with default_schema put before every table that has none: what `view` is
- * to keep. Lives in the arena. As kal_engine_query(); KAL_INVALID: it has parameters, or reads the
- * view itself; KAL_LIMIT: it reads too many views. */
+/* The SELECT query->sql of `view`. As kal_engine_query(); KAL_INVALID: it has parameters, or reads
+ * the view itself; KAL_LIMIT: it reads too many views. */
 KAL_MUST_CHECK kal_status kal_engine_qualify(kal_engine *engine, void *statement,
                                              const kal_engine_query_args *query,
                                              const kal_engine_name *view, kal_arena *arena,
-                                             kal_bytes *text_out, kal_error *err);
+                                             kal_engine_qualified *out, kal_error *err);
 
 #endif

@@ -22,6 +22,7 @@
 /* A table reference of the running statement. */
 typedef struct kal_scan_table {
     kal_engine_table table; /* borrowed from the statement */
+    const uint32_t *shown;  /* NULL, or the numbers in the statement's table of table.columns */
     bool shows_hidden;      /* the statement names hidden columns that may be this table's */
     kal_bytes written;      /* how the text names it: schema.table or table */
     bool has_alias;
@@ -143,10 +144,19 @@ typedef struct kal_rewrite {
     size_t table_count;
 } kal_rewrite;
 
+/* One text that DuckDB is to run, without views. */
+typedef struct kal_query_text {
+    kal_bytes text;
+    kal_plan *plan; /* NULL: not made yet */
+    /* What may be read of the plan's tables, in their order; NULL: all of each. */
+    const kal_engine_reads *reads;
+    size_t reads_count;
+} kal_query_text;
+
 /* Resolves the plan's tables and decides the edits. */
-KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement, kal_bytes text,
-                                           const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
-                                           kal_error *err);
+KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement,
+                                           const kal_query_text *query, kal_arena *arena,
+                                           kal_rewrite *out, kal_error *err);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
 /* DuckDB names a column without a name by its text: puts back what the user wrote for tables and
  * count(*). False: there is nothing to put back, and out is untouched. */
@@ -160,9 +170,9 @@ size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
 /* Bounds, DuckDB's parse and the allow-list: the plan of a text, in the arena. */
 KAL_MUST_CHECK kal_status kal_query_plan(kal_slot *slot, kal_bytes text, bool is_admin,
                                          kal_arena *arena, kal_plan **plan_out, kal_error *err);
-/* Binds the text, which has no views and no parameters, and forgets it: KAL_OK when it could run.
- */
-KAL_MUST_CHECK kal_status kal_query_check(kal_slot *slot, void *statement, kal_bytes text,
+/* Binds the text, which has no parameters, and forgets it: KAL_OK when it could run. Its plan is
+ * made here. */
+KAL_MUST_CHECK kal_status kal_query_check(kal_slot *slot, void *statement, kal_query_text query,
                                           kal_arena *arena, kal_error *err);
 
 typedef struct kal_views_place {
@@ -172,14 +182,16 @@ typedef struct kal_views_place {
     uint64_t moment; /* of all schemas; see kal_engine_ops */
 } kal_views_place;
 
-/* Replaces the views in text; *text_out is text itself when there are none. What a view reads must
- * be valid by itself: else a column that is gone could be found in what stands next to the view.
- * *edits_out: what was replaced; nothing: *plan_out is the text's plan, else NULL. All live in the
- * arena. */
+/* A text with its views in place, and what was replaced. In the arena. */
+typedef struct kal_expanded {
+    kal_query_text query;
+    kal_rewrite views;
+} kal_expanded;
+
+/* Replaces the views in text. What a view reads must be valid by itself: else a column that is gone
+ * could be found in what stands next to the view. */
 KAL_MUST_CHECK kal_status kal_views_expand(const kal_views_place *place, kal_bytes text,
-                                           kal_arena *arena, kal_rewrite *edits_out,
-                                           kal_bytes *text_out, kal_plan **plan_out,
-                                           kal_error *err);
+                                           kal_arena *arena, kal_expanded *out, kal_error *err);
 /* What went wrong inside a view is said of it, at the place where it is named. Returns status. */
 kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, kal_error *err);
 

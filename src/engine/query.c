@@ -64,23 +64,21 @@ kal_status kal_query_plan(kal_slot *slot, kal_bytes text, bool is_admin, kal_are
     return kal_allow_check(text, tree, arena, plan_out, err);
 }
 
-/* What is to run: the text with its views in place, its plan, and how it is rewritten. */
+/* What is to run: the text with its views in place, and how it is rewritten. */
 typedef struct planned_text {
-    kal_bytes text;
-    kal_rewrite views;
-    kal_plan *plan;
+    kal_expanded expanded;
     kal_rewrite rewrite;
 } planned_text;
 
 /* A place in the text without views, in the user's; inside a view it is the view's mistake. */
 static void to_user_text(const planned_text *planned, kal_error *err)
 {
-    if (err == NULL || err->position < 0 || planned->views.edits.len == 0)
+    if (err == NULL || err->position < 0 || planned->expanded.views.edits.len == 0)
         return;
-    size_t origin = kal_rewrite_origin(&planned->views, (size_t)err->position);
+    size_t origin = kal_rewrite_origin(&planned->expanded.views, (size_t)err->position);
     err->position = (int64_t)origin;
-    for (size_t i = 0; i < planned->views.edits.len; i++) {
-        const kal_edit *e = &planned->views.edits.items[i];
+    for (size_t i = 0; i < planned->expanded.views.edits.len; i++) {
+        const kal_edit *e = &planned->expanded.views.edits.items[i];
         if (e->start == origin && e->view.len > 0) {
             (void)kal_views_error(e->view, origin, err->status, err);
             return;
@@ -95,12 +93,13 @@ static kal_status plan_at(kal_slot *slot, void *statement, kal_bytes text, bool 
     const kal_views_place place = {slot, statement, is_admin, moment};
 
     *out = (planned_text){0};
-    KAL_TRY(kal_views_expand(&place, text, arena, &out->views, &out->text, &out->plan, err));
+    KAL_TRY(kal_views_expand(&place, text, arena, &out->expanded, err));
     kal_status status = KAL_OK;
-    if (out->plan == NULL)
-        status = kal_query_plan(slot, out->text, true, arena, &out->plan, err);
+    if (out->expanded.query.plan == NULL)
+        status = kal_query_plan(slot, out->expanded.query.text, true, arena,
+                                &out->expanded.query.plan, err);
     if (status == KAL_OK)
-        status = kal_rewrite_plan(slot->engine, statement, out->text, out->plan, arena,
+        status = kal_rewrite_plan(slot->engine, statement, &out->expanded.query, arena,
                                   &out->rewrite, err);
     if (status != KAL_OK)
         to_user_text(out, err);
@@ -117,7 +116,8 @@ static kal_status plan_text(kal_slot *slot, void *statement, kal_bytes text, boo
     for (int i = 0; i < TRIES_MAX; i++) {
         uint64_t moment = ops->moment(statement);
         kal_status status = plan_at(slot, statement, text, is_admin, moment, arena, out, err);
-        if (status != KAL_OK || out->views.edits.len == 0 || ops->moment(statement) == moment)
+        if (status != KAL_OK || out->expanded.views.edits.len == 0 ||
+            ops->moment(statement) == moment)
             return status;
     }
     return kal_error_set(err, KAL_BUSY, "schemas change all the time: try again");
@@ -141,18 +141,17 @@ static kal_status try_prepare(kal_slot *slot, const kal_rewrite *rewrite, kal_by
     return status;
 }
 
-kal_status kal_query_check(kal_slot *slot, void *statement, kal_bytes text, kal_arena *arena,
+kal_status kal_query_check(kal_slot *slot, void *statement, kal_query_text query, kal_arena *arena,
                            kal_error *err)
 {
-    kal_plan *plan = NULL;
     kal_rewrite rewrite;
 
-    KAL_TRY(kal_query_plan(slot, text, true, arena, &plan, err));
-    KAL_TRY(kal_rewrite_plan(slot->engine, statement, text, plan, arena, &rewrite, err));
+    KAL_TRY(kal_query_plan(slot, query.text, true, arena, &query.plan, err));
+    KAL_TRY(kal_rewrite_plan(slot->engine, statement, &query, arena, &rewrite, err));
     slot->statement = statement;
     slot->tables = rewrite.tables;
     slot->table_count = rewrite.table_count;
-    return try_prepare(slot, &rewrite, text, err);
+    return try_prepare(slot, &rewrite, query.text, err);
 }
 
 /* ---- running ---- */
@@ -288,10 +287,10 @@ static kal_status run_planned(query_run *q, kal_error *err)
     const kal_duckdb *api = &q->slot->engine->api;
 
     kal_buf_init(&q->text, NULL);
-    kal_rewrite_apply(&q->planned->rewrite, q->planned->text, &q->text);
+    kal_rewrite_apply(&q->planned->rewrite, q->planned->expanded.query.text, &q->text);
     kal_buf_append_byte(&q->text, '\0');
     kal_watch_begin(q->slot, q->query);
-    kal_status status = execute(q, q->planned->plan, err);
+    kal_status status = execute(q, q->planned->expanded.query.plan, err);
     kal_watch_end(q->slot);
     api->destroy_result(&q->result);
     api->destroy_pending(&q->pending);

@@ -18,6 +18,7 @@ typedef struct rewriting {
     void *statement;
     kal_bytes text;
     const kal_plan *plan;
+    const kal_engine_reads *reads; /* NULL, or of each table of the plan */
     kal_arena *arena;
     kal_rewrite *out;
 } rewriting;
@@ -35,6 +36,32 @@ static kal_status add_edit(rewriting *r, size_t start, size_t end, kal_bytes tex
 
 /* ---- tables ---- */
 
+/* Leaves the columns that may be read, and the hidden ones. */
+static kal_status narrow(rewriting *r, kal_scan_table *t, const kal_engine_reads *reads,
+                         kal_error *err)
+{
+    size_t hidden = t->table.hidden_count;
+    size_t count = reads->count + hidden;
+    kal_engine_column *columns = kal_arena_try_array(r->arena, count + 1, sizeof *columns);
+    uint32_t *shown = kal_arena_try_array(r->arena, count + 1, sizeof *shown);
+
+    if (columns == NULL || shown == NULL)
+        return too_large(err);
+    if (t->table.id != reads->table_id)
+        return kal_error_set(err, KAL_CONFLICT, "a table changed while the statement started");
+    for (size_t i = 0; i < count; i++) {
+        shown[i] = i < reads->count
+                       ? reads->columns[i]
+                       : (uint32_t)(t->table.column_count - hidden + (i - reads->count));
+        columns[i] = t->table.columns[shown[i]];
+    }
+    t->table.columns = columns;
+    t->table.column_count = count;
+    t->shown = shown;
+    t->shows_hidden = reads->count == 0; /* DuckDB has no table without columns */
+    return KAL_OK;
+}
+
 static kal_status resolve_tables(rewriting *r, kal_error *err)
 {
     size_t count = r->plan->tables.len;
@@ -50,6 +77,8 @@ static kal_status resolve_tables(rewriting *r, kal_error *err)
             kal_error_at(err, t->start);
             return status;
         }
+        if (r->reads != NULL && !r->reads[i].all)
+            KAL_TRY(narrow(r, &r->out->tables[i], &r->reads[i], err));
     }
     return KAL_OK;
 }
@@ -200,13 +229,15 @@ static int compare_edits(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
-kal_status kal_rewrite_plan(kal_engine *engine, void *statement, kal_bytes text,
-                            const kal_plan *plan, kal_arena *arena, kal_rewrite *out,
-                            kal_error *err)
+kal_status kal_rewrite_plan(kal_engine *engine, void *statement, const kal_query_text *query,
+                            kal_arena *arena, kal_rewrite *out, kal_error *err)
 {
-    rewriting r = {engine, statement, text, plan, arena, out};
+    rewriting r = {engine, statement, query->text, query->plan, query->reads, arena, out};
 
     *out = (kal_rewrite){0};
+    if (query->reads != NULL && query->reads_count != query->plan->tables.len)
+        return kal_error_set(err, KAL_INTERNAL, "%zu tables of views, %zu in their text",
+                             query->reads_count, query->plan->tables.len);
     KAL_TRY(resolve_tables(&r, err));
     KAL_TRY(edit_tables(&r, err));
     KAL_TRY(edit_columns(&r, err));

@@ -93,11 +93,13 @@ static kal_status open_cursor(const kal_duckdb *api, duckdb_init_info info, cons
 
     if (columns == NULL)
         kal_die("out of memory: scan");
-    for (idx_t i = 0; i < count; i++)
-        columns[i] = (uint32_t)api->init_get_column_index(info, i);
+    const kal_scan_table *t = &bound->slot->tables[bound->index];
+    for (idx_t i = 0; i < count; i++) {
+        uint32_t column = (uint32_t)api->init_get_column_index(info, i);
+        columns[i] = t->shown == NULL ? column : t->shown[column];
+    }
     kal_status status =
-        ops->open(bound->slot->statement, bound->slot->tables[bound->index].table.id, columns,
-                  count, &state->cursor, err);
+        ops->open(bound->slot->statement, t->table.id, columns, count, &state->cursor, err);
     free(columns);
     state->column_count = count;
     state->rows_max = count == 0 ? CHUNK_ROWS : VALUES_MAX / count;

@@ -6,7 +6,8 @@
  *
  * The result is planned like any text of a user: the allow-list, the caps and the rights on each
  * table hold for what a view reads as for what its reader wrote himself. A view's own text has
- * qualified names and no parameters, so it means the same wherever it stands.
+ * qualified names and no parameters, so it means the same wherever it stands; and what it names has
+ * only the columns that it had when the view was made, so it means the same as then.
  */
 #include "base/assert.h"
 #include "engine/engine_internal.h"
@@ -20,7 +21,9 @@ enum { DEPTH_MAX = 16 };
 typedef struct expansion {
     kal_views_place place;
     kal_arena *arena;
-    kal_plan *plan;              /* of the last text that had nothing to replace */
+    kal_plan *plan; /* of the last text that had nothing to replace */
+    /* What may be read of the tables met so far: as they stand in the text without views. */
+    KAL_VEC(kal_engine_reads) reads;
     const kal_engine_name *self; /* the view being made; NULL: none */
 } expansion;
 
@@ -42,8 +45,15 @@ static kal_status copy_text(expansion *x, kal_buf *text, kal_bytes *copy_out, ka
     return kept ? KAL_OK : too_large(err);
 }
 
-static kal_status expand(expansion *x, kal_bytes text, unsigned depth, kal_rewrite *edits,
-                         kal_bytes *text_out, kal_error *err);
+/* A text in which views are looked for. */
+typedef struct body {
+    kal_bytes text;
+    unsigned depth;              /* of views around it */
+    const kal_engine_name *view; /* whose SELECT it is; NULL: the statement's */
+} body;
+
+static kal_status expand(expansion *x, const body *b, kal_rewrite *edits, kal_bytes *text_out,
+                         kal_error *err);
 
 kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, kal_error *err)
 {
@@ -63,36 +73,95 @@ kal_status kal_views_error(kal_bytes view, size_t position, kal_status status, k
     return status;
 }
 
-static kal_status check_alone(expansion *x, const kal_plan_table *t, kal_bytes sql, kal_error *err)
+/* What the SELECT b may read of a table or view that it names. */
+static kal_status reads_of(expansion *x, const body *b, const kal_plan_table *t,
+                           kal_engine_reads *out, kal_error *err)
+{
+    const kal_engine_name name = {t->schema, t->name};
+    const kal_views_place *p = &x->place;
+
+    *out = (kal_engine_reads){.all = true};
+    if (b->view == NULL)
+        return KAL_OK;
+    return p->slot->engine->ops->view_reads(p->statement, b->view, &name, out, err);
+}
+
+/* first_read: the view's own among the tables met so far. */
+static kal_status check_alone(expansion *x, const kal_plan_table *t, kal_bytes sql,
+                              size_t first_read, kal_error *err)
 {
     const kal_views_place *p = &x->place;
     const kal_engine_ops *ops = p->slot->engine->ops;
+    const kal_query_text query = {.text = sql,
+                                  .reads = x->reads.items + first_read,
+                                  .reads_count = x->reads.len - first_read};
 
     if (ops->is_view_checked(p->statement, t->schema, t->name, p->moment))
         return KAL_OK;
-    KAL_TRY(kal_query_check(p->slot, p->statement, sql, x->arena, err));
+    KAL_TRY(kal_query_check(p->slot, p->statement, query, x->arena, err));
     if (ops->moment(p->statement) == p->moment)
         ops->set_view_checked(p->statement, t->schema, t->name, p->moment);
     return KAL_OK;
 }
 
-static kal_status edit_view(expansion *x, const kal_plan_table *t, kal_bytes sql, unsigned depth,
+/* SELECT "a", "b" FROM: the columns that may be read; a constant when there are none. */
+static kal_status append_narrowing(expansion *x, const kal_plan_table *t,
+                                   const kal_engine_reads *reads, kal_buf *text, kal_error *err)
+{
+    const kal_views_place *p = &x->place;
+    kal_engine_table view;
+
+    KAL_TRY(p->slot->engine->ops->resolve(p->statement, t->schema, t->name, &view, err));
+    if (view.id != reads->table_id)
+        return kal_error_set(err, KAL_CONFLICT, "a view changed while the statement started");
+    kal_buf_append_cstr(text, reads->count == 0 ? "SELECT 1 AS \"" KAL_VIEW_BODY "\"" : "SELECT ");
+    for (size_t i = 0; i < reads->count; i++) {
+        kal_buf_append_cstr(text, i == 0 ? "" : ", ");
+        kal_lex_quote(text, view.columns[reads->columns[i]].name);
+    }
+    kal_buf_append_cstr(text, " FROM ");
+    return KAL_OK;
+}
+
+/* In parentheses: the view's SELECT. */
+static kal_status append_view(expansion *x, const body *b, const kal_plan_table *t, kal_bytes sql,
+                              kal_buf *text, kal_error *err)
+{
+    kal_engine_reads reads;
+
+    KAL_TRY(reads_of(x, b, t, &reads, err));
+    kal_buf_append_byte(text, '(');
+    if (!reads.all) {
+        KAL_TRY(append_narrowing(x, t, &reads, text, err));
+        kal_buf_append_byte(text, '(');
+    }
+    kal_buf_append_bytes(text, sql);
+    kal_buf_append_cstr(text, reads.all ? ")" : ") AS \"" KAL_VIEW_BODY "\")");
+    return KAL_OK;
+}
+
+static kal_status edit_view(expansion *x, const body *b, const kal_plan_table *t, kal_bytes sql,
                             kal_rewrite *edits, kal_error *err)
 {
+    const kal_engine_name name = {t->schema, t->name};
+    const body inner = {sql, b->depth + 1, &name};
+    size_t first_read = x->reads.len;
     kal_rewrite inner_edits;
-    kal_bytes inner;
+    kal_bytes inner_sql;
     kal_bytes copy;
     kal_buf text; /* owned */
 
-    kal_status status = expand(x, sql, depth + 1, &inner_edits, &inner, err);
+    kal_status status = expand(x, &inner, &inner_edits, &inner_sql, err);
     if (status == KAL_OK)
-        status = check_alone(x, t, inner, err);
+        status = check_alone(x, t, inner_sql, first_read, err);
     if (status != KAL_OK)
         return kal_views_error(t->name, t->start, status, err);
     kal_buf_init(&text, x->arena->budget);
-    kal_buf_append_byte(&text, '(');
-    kal_buf_append_bytes(&text, inner);
-    kal_buf_append_byte(&text, ')');
+    status = append_view(x, b, t, inner_sql, &text, err);
+    if (status != KAL_OK) {
+        kal_buf_release(&text);
+        return status;
+    }
     if (t->alias.len == 0) {
         kal_buf_append_cstr(&text, " AS ");
         kal_lex_quote(&text, t->name);
@@ -174,58 +243,73 @@ static bool is_self(const expansion *x, const kal_plan_table *t)
            kal_bytes_equal_nocase(t->name, x->self->name);
 }
 
-/* *text_out: text without views, which is text itself when there are none. */
-static kal_status expand(expansion *x, kal_bytes text, unsigned depth, kal_rewrite *edits,
-                         kal_bytes *text_out, kal_error *err)
+static kal_status expand_table(expansion *x, const body *b, const kal_plan *plan,
+                               const kal_plan_table *t, kal_rewrite *edits, kal_error *err)
+{
+    kal_bytes sql;
+    kal_engine_reads reads;
+
+    kal_status status =
+        x->place.slot->engine->ops->view(x->place.statement, t->schema, t->name, &sql, err);
+    if (is_self(x, t)) {
+        kal_error_set(err, KAL_INVALID, "view '%.*s' would read itself", KAL_FMT(t->name));
+        kal_error_at(err, t->start);
+        return KAL_INVALID;
+    }
+    if (status == KAL_NOT_FOUND) { /* a table, or nobody's name */
+        KAL_TRY(reads_of(x, b, t, &reads, err));
+        return kal_vec_try_push_in(x->arena, &x->reads, reads) ? KAL_OK : too_large(err);
+    }
+    KAL_TRY(status);
+    KAL_TRY(edit_view(x, b, t, sql, edits, err));
+    return edit_columns(x, b->text, plan, t, edits, err);
+}
+
+/* *text_out: the text without views, which is b's own when there are none. */
+static kal_status expand(expansion *x, const body *b, kal_rewrite *edits, kal_bytes *text_out,
+                         kal_error *err)
 {
     kal_plan *plan = NULL;
 
     *edits = (kal_rewrite){0};
-    *text_out = text;
-    if (depth > DEPTH_MAX)
+    *text_out = b->text;
+    if (b->depth > DEPTH_MAX)
         return kal_error_set(err, KAL_LIMIT,
                              "views stand in one another more than %d deep, or in themselves",
                              DEPTH_MAX);
-    KAL_TRY(
-        kal_query_plan(x->place.slot, text, x->place.is_admin || depth > 0, x->arena, &plan, err));
-    KAL_TRY(edit_short_forms(x, text, plan, edits, err));
-    for (size_t i = 0; i < plan->tables.len; i++) {
-        const kal_plan_table *t = &plan->tables.items[i];
-        kal_bytes sql;
-        kal_status status =
-            x->place.slot->engine->ops->view(x->place.statement, t->schema, t->name, &sql, err);
-        if (is_self(x, t)) {
-            kal_error_set(err, KAL_INVALID, "view '%.*s' would read itself", KAL_FMT(t->name));
-            kal_error_at(err, t->start);
-            return KAL_INVALID;
-        }
-        if (status == KAL_NOT_FOUND)
-            continue;
-        KAL_TRY(status);
-        KAL_TRY(edit_view(x, t, sql, depth, edits, err));
-        KAL_TRY(edit_columns(x, text, plan, t, edits, err));
-    }
+    KAL_TRY(kal_query_plan(x->place.slot, b->text, x->place.is_admin || b->depth > 0, x->arena,
+                           &plan, err));
+    KAL_TRY(edit_short_forms(x, b->text, plan, edits, err));
+    for (size_t i = 0; i < plan->tables.len; i++)
+        KAL_TRY(expand_table(x, b, plan, &plan->tables.items[i], edits, err));
     if (edits->edits.len == 0) {
         x->plan = plan;
         return KAL_OK;
     }
-    return apply_edits(x, text, edits, text_out, err);
+    return apply_edits(x, b->text, edits, text_out, err);
 }
 
 kal_status kal_views_expand(const kal_views_place *place, kal_bytes text, kal_arena *arena,
-                            kal_rewrite *edits_out, kal_bytes *text_out, kal_plan **plan_out,
-                            kal_error *err)
+                            kal_expanded *out, kal_error *err)
 {
     expansion x = {.place = *place, .arena = arena};
-    KAL_TRY(expand(&x, text, 0, edits_out, text_out, err));
-    *plan_out = edits_out->edits.len == 0 ? x.plan : NULL;
+    const body statement = {.text = text};
+
+    *out = (kal_expanded){0};
+    KAL_TRY(expand(&x, &statement, &out->views, &out->query.text, err));
+    if (out->views.edits.len == 0) {
+        out->query.plan = x.plan;
+    } else {
+        out->query.reads = x.reads.items;
+        out->query.reads_count = x.reads.len;
+    }
     return KAL_OK;
 }
 
 /* ---- the text of a new view ---- */
 
 static kal_status qualify(expansion *x, kal_bytes text, kal_bytes default_schema,
-                          kal_bytes *text_out, kal_error *err)
+                          kal_engine_qualified *out, kal_error *err)
 {
     kal_plan *plan = NULL;
     kal_rewrite edits = {0};
@@ -233,10 +317,15 @@ static kal_status qualify(expansion *x, kal_bytes text, kal_bytes default_schema
     KAL_TRY(kal_query_plan(x->place.slot, text, x->place.is_admin, x->arena, &plan, err));
     if (plan->param_max > 0)
         return kal_error_set(err, KAL_INVALID, "a view cannot have parameters");
+    out->tables = kal_arena_try_array(x->arena, plan->tables.len + 1, sizeof *out->tables);
+    if (out->tables == NULL)
+        return too_large(err);
     for (size_t i = 0; i < plan->tables.len; i++) {
         const kal_plan_table *t = &plan->tables.items[i];
         kal_bytes copy;
         kal_buf prefix; /* owned */
+        out->tables[out->table_count++] =
+            (kal_engine_name){t->schema.len > 0 ? t->schema : default_schema, t->name};
         if (t->schema.len > 0)
             continue;
         kal_buf_init(&prefix, NULL);
@@ -246,39 +335,55 @@ static kal_status qualify(expansion *x, kal_bytes text, kal_bytes default_schema
         KAL_TRY(
             add_edit(x, &edits, (kal_edit){.start = t->start, .end = t->start, .text = copy}, err));
     }
-    return apply_edits(x, text, &edits, text_out, err);
+    return apply_edits(x, text, &edits, &out->text, err);
 }
 
 /* As one view deep, so that who reads the new view is not too deep. */
 static kal_status qualify_and_check(expansion *x, const kal_engine_query_args *query,
-                                    kal_bytes *text_out, kal_error *err)
+                                    kal_engine_qualified *out, kal_error *err)
 {
     kal_rewrite edits;
     kal_bytes expanded;
 
-    KAL_TRY(qualify(x, query->sql, query->default_schema, text_out, err));
-    kal_status status = expand(x, *text_out, 1, &edits, &expanded, err);
+    KAL_TRY(qualify(x, query->sql, query->default_schema, out, err));
+    const body b = {.text = out->text, .depth = 1};
+    kal_status status = expand(x, &b, &edits, &expanded, err);
     if (status != KAL_OK && err != NULL)
         err->position = -1; /* it is in the qualified text */
     return status;
 }
 
+/* From the arena of the moment to the one of the caller. */
+static kal_status keep(kal_engine_qualified *q, kal_arena *arena, kal_error *err)
+{
+    kal_engine_name *tables = kal_arena_try_array(arena, q->table_count + 1, sizeof *tables);
+    if (tables == NULL || !kal_arena_try_copy(arena, q->text, &q->text))
+        return too_large(err);
+    for (size_t i = 0; i < q->table_count; i++) {
+        if (!kal_arena_try_copy(arena, q->tables[i].schema, &tables[i].schema) ||
+            !kal_arena_try_copy(arena, q->tables[i].name, &tables[i].name))
+            return too_large(err);
+    }
+    q->tables = tables;
+    return KAL_OK;
+}
+
 kal_status kal_engine_qualify(kal_engine *engine, void *statement,
                               const kal_engine_query_args *query, const kal_engine_name *view,
-                              kal_arena *arena, kal_bytes *text_out, kal_error *err)
+                              kal_arena *arena, kal_engine_qualified *out, kal_error *err)
 {
     kal_slot *slot = NULL;
     kal_arena scratch; /* owned */
 
-    *text_out = (kal_bytes){0};
+    *out = (kal_engine_qualified){0};
     KAL_TRY(kal_slot_acquire(engine, query, &slot, err));
     kal_arena_init(&scratch, query->budget);
     const kal_views_place place = {slot, statement, query->is_admin,
                                    engine->ops->moment(statement)};
     expansion x = {.place = place, .arena = &scratch, .self = view};
-    kal_status status = qualify_and_check(&x, query, text_out, err);
-    if (status == KAL_OK && !kal_arena_try_copy(arena, *text_out, text_out))
-        status = too_large(err);
+    kal_status status = qualify_and_check(&x, query, out, err);
+    if (status == KAL_OK)
+        status = keep(out, arena, err);
     kal_slot_release(slot);
     kal_arena_release(&scratch);
     return status;

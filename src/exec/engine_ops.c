@@ -23,6 +23,11 @@ struct kal_engine_cursor {
     kal_arena arena; /* owned: rows that `next` has handed out */
 };
 
+static uint64_t engine_id(const kal_table_definition *def)
+{
+    return (uint64_t)def->table_id << 32 | def->schema_version;
+}
+
 static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
                               kal_engine_table *table_out, kal_error *err)
 {
@@ -42,7 +47,7 @@ static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
         columns[count + h] =
             (kal_engine_column){.name = kal_hidden_name(h), .type = kal_hidden_type(h)};
     *table_out = (kal_engine_table){
-        .id = (uint64_t)table->def->table_id << 32 | table->def->schema_version,
+        .id = engine_id(table->def),
         .schema = table->def->namespace_id,
         .name = table->def->table_name,
         .columns = columns,
@@ -67,8 +72,53 @@ static kal_status ops_view(void *statement, kal_bytes schema, kal_bytes name, ka
     if (status == KAL_OK && table->def->table_type != KAL_TABLE_VIEW)
         return KAL_NOT_FOUND;
     if (status == KAL_OK)
-        *sql_out = table->def->view_sql;
+        *sql_out = table->def->view->sql;
     return status;
+}
+
+/* *at: where the search starts; names mostly stand in the same order on both sides. */
+static bool knows(const kal_view_table *known, kal_bytes column, uint32_t *at)
+{
+    for (uint32_t i = 0; i < known->column_count; i++) {
+        uint32_t here = (*at + i) % known->column_count;
+        if (kal_bytes_equal_nocase(known->columns[here], column)) {
+            *at = here + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Columns are known by name, as in everything a view keeps. */
+static kal_status ops_view_reads(void *statement, const kal_engine_name *view,
+                                 const kal_engine_name *name, kal_engine_reads *reads_out,
+                                 kal_error *err)
+{
+    kal_run *run = statement;
+    kal_table *reader = NULL;
+    kal_table *table = NULL;
+
+    *reads_out = (kal_engine_reads){.all = true};
+    KAL_TRY(kal_run_table_named(run, view->schema, view->name, &reader, err));
+    if (reader->def->view == NULL)
+        return kal_error_set(err, KAL_CONFLICT, "a view changed while the statement started");
+    const kal_view_table *known = kal_view_query_find(reader->def->view, name->schema, name->name);
+    if (known == NULL || kal_run_table_named(run, name->schema, name->name, &table, NULL) != KAL_OK)
+        return KAL_OK; /* a view of format 2; a table that is gone is told when it is resolved */
+    size_t count = table->def->column_count;
+    uint32_t *columns = kal_arena_try_array(run->arena, count + 1, sizeof *columns);
+    uint32_t at = 0;
+
+    if (columns == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    reads_out->table_id = engine_id(table->def);
+    for (uint32_t i = 0; i < count; i++) {
+        if (knows(known, table->def->columns[i].name, &at))
+            columns[reads_out->count++] = i;
+    }
+    reads_out->all = reads_out->count == count;
+    reads_out->columns = columns;
+    return KAL_OK;
 }
 
 static uint64_t ops_moment(void *statement)
@@ -93,8 +143,7 @@ static void ops_set_view_checked(void *statement, kal_bytes schema, kal_bytes na
 static kal_table *find_table(kal_run *run, uint64_t table_id)
 {
     for (size_t i = 0; i < run->tables.len; i++) {
-        const kal_table_definition *def = run->tables.items[i]->def;
-        if (((uint64_t)def->table_id << 32 | def->schema_version) == table_id)
+        if (engine_id(run->tables.items[i]->def) == table_id)
             return run->tables.items[i];
     }
     return NULL;
@@ -251,6 +300,7 @@ static bool ops_generate(void *statement, kal_bytes function, kal_arena *arena,
 static const kal_engine_ops OPS = {
     .resolve = ops_resolve,
     .view = ops_view,
+    .view_reads = ops_view_reads,
     .moment = ops_moment,
     .is_view_checked = ops_is_view_checked,
     .set_view_checked = ops_set_view_checked,
@@ -291,13 +341,12 @@ static kal_status enter_engine(kal_run *run, kal_error *err)
     return kal_run_check_time(run, err); /* it may have waited long */
 }
 
-kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes view,
-                           kal_bytes *text_out, kal_error *err)
+kal_status kal_run_qualify(kal_run *run, kal_bytes sql, const kal_engine_name *view,
+                           kal_engine_qualified *out, kal_error *err)
 {
     const kal_engine_query_args query = query_args(run, sql);
-    const kal_engine_name name = {ns, view};
     KAL_TRY(enter_engine(run, err));
-    return kal_engine_qualify(run->exec->engine, run, &query, &name, run->arena, text_out, err);
+    return kal_engine_qualify(run->exec->engine, run, &query, view, run->arena, out, err);
 }
 
 kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink, kal_error *err)

@@ -160,9 +160,9 @@ KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
  * KAL_BUSY, with run->wants_engine, on a thread that may not; nothing must have changed by then. */
 KAL_MUST_CHECK kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_engine_sink *sink,
                                          kal_error *err);
-/* The SELECT with its tables qualified: what the view ns.view keeps. In the run's arena. */
-KAL_MUST_CHECK kal_status kal_run_qualify(kal_run *run, kal_bytes sql, kal_bytes ns, kal_bytes view,
-                                          kal_bytes *text_out, kal_error *err);
+/* The SELECT with its tables qualified: what the view is to keep. In the run's arena. */
+KAL_MUST_CHECK kal_status kal_run_qualify(kal_run *run, kal_bytes sql, const kal_engine_name *view,
+                                          kal_engine_qualified *out, kal_error *err);
 const kal_engine_ops *kal_exec_engine_ops(void);
 
 /* Decodes the columns set in bits (hidden ones included) of a row into values[]. */

@@ -8,7 +8,8 @@
  *
  * So its columns are those it had when it was made, by name and type, whatever becomes of the
  * tables under it: DESCRIBE, information_schema and SELECT * cannot disagree, and a column that is
- * gone is an error, not another column. Who reads a view needs the right to read what it reads; so
+ * gone is an error, not another column. The columns of the tables are kept too: one that is added
+ * later takes no name in the SELECT. Who reads a view needs the right to read what it reads; so
  * did its creator.
  */
 #include "base/assert.h"
@@ -20,11 +21,11 @@ typedef struct view_plan {
     kal_run *run;
     const kal_sql_create_view *sql;
     kal_bytes ns;
-    kal_bytes qualified; /* arena */
+    kal_engine_qualified qualified;
     kal_column *columns; /* arena; as the view will have them */
     kal_bytes *inner;    /* arena; the names under them */
     size_t count;
-    kal_bytes view_sql; /* arena */
+    kal_view_query query; /* arena */
 } view_plan;
 
 static kal_status out_of_memory(kal_error *err)
@@ -157,23 +158,55 @@ static kal_status make_sql(view_plan *v, kal_error *err)
         quote(&sql, v->columns[i].name);
     }
     kal_buf_append_cstr(&sql, " FROM (");
-    kal_buf_append_bytes(&sql, v->qualified);
+    kal_buf_append_bytes(&sql, v->qualified.text);
     kal_buf_append_cstr(&sql, "\n) AS \"" KAL_VIEW_BODY "\"");
     bool kept = !kal_buf_failed(&sql) &&
-                kal_arena_try_copy(v->run->arena, kal_buf_bytes(&sql), &v->view_sql);
+                kal_arena_try_copy(v->run->arena, kal_buf_bytes(&sql), &v->query.sql);
     kal_buf_release(&sql);
     return kept ? KAL_OK : out_of_memory(err);
 }
 
+static kal_status keep_columns(view_plan *v, const kal_engine_name *name, kal_view_table *out,
+                               kal_error *err)
+{
+    kal_table *table = NULL;
+
+    KAL_TRY(kal_run_table_named(v->run, name->schema, name->name, &table, err));
+    const kal_table_definition *def = table->def;
+    *out = (kal_view_table){.namespace_id = name->schema, .table_name = name->name};
+    out->columns = kal_arena_try_array(v->run->arena, def->column_count + 1, sizeof *out->columns);
+    if (out->columns == NULL)
+        return out_of_memory(err);
+    for (uint32_t i = 0; i < def->column_count; i++)
+        out->columns[out->column_count++] = def->columns[i].name; /* the run retains the table */
+    return KAL_OK;
+}
+
+static kal_status keep_tables(view_plan *v, kal_error *err)
+{
+    size_t count = v->qualified.table_count;
+
+    v->query.tables = kal_arena_try_array(v->run->arena, count + 1, sizeof *v->query.tables);
+    if (v->query.tables == NULL)
+        return out_of_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        const kal_engine_name *t = &v->qualified.tables[i];
+        if (kal_view_query_find(&v->query, t->schema, t->name) == NULL)
+            KAL_TRY(keep_columns(v, t, &v->query.tables[v->query.table_count++], err));
+    }
+    return KAL_OK;
+}
+
 static kal_status plan_view(view_plan *v, kal_error *err)
 {
-    kal_status status =
-        kal_run_qualify(v->run, v->sql->text, v->ns, v->sql->view.name.text, &v->qualified, err);
+    const kal_engine_name name = {v->ns, v->sql->view.name.text};
+    kal_status status = kal_run_qualify(v->run, v->sql->text, &name, &v->qualified, err);
     if (status != KAL_OK) {
         if (err->position >= 0)
             err->position += v->sql->text_position;
         return status;
     }
+    KAL_TRY(keep_tables(v, err));
     KAL_TRY(bind_columns(v, err));
     KAL_TRY(rename_columns(v, err));
     return make_sql(v, err);
@@ -217,7 +250,8 @@ static kal_status carry_out(view_plan *v, kal_catalog_change *change,
 kal_status kal_run_create_view(kal_run *run, kal_error *err)
 {
     const kal_sql_create_view *s = &run->statement->create_view;
-    view_plan v = {.run = run, .sql = s, .ns = s->view.namespace_name.text};
+    view_plan v = {
+        .run = run, .sql = s, .ns = s->view.namespace_name.text, .query = {.text = s->text}};
     kal_table_definition *def = NULL;
     bool existed = false;
 
@@ -225,8 +259,8 @@ kal_status kal_run_create_view(kal_run *run, kal_error *err)
         v.ns = run->default_namespace;
     KAL_TRY(kal_may_change_schema(run->principal, err));
     KAL_TRY(plan_view(&v, err));
-    KAL_TRY(kal_view_definition_create(v.ns, s->view.name.text, v.columns, v.count, s->text,
-                                       v.view_sql, run->session.now_us, run->arena, &def, err));
+    KAL_TRY(kal_view_definition_create(v.ns, s->view.name.text, v.columns, v.count, &v.query,
+                                       run->session.now_us, run->arena, &def, err));
     if (s->has_comment)
         def->comment = s->comment;
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);

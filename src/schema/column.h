@@ -11,6 +11,7 @@
 #include "schema/column_default.h"
 
 #define KAL_NAME_BYTES_MAX 64
+#define KAL_COLUMNS_MAX    1600 /* of a table */
 
 typedef struct kal_column {
     kal_bytes name;            /* definition's arena */

@@ -193,10 +193,10 @@ void kal_schema_diff(const kal_table_definition *from, const kal_table_definitio
                                     .before = comment_sql(&d, from->comment),
                                     .after = comment_sql(&d, to->comment)});
     diff_options(&d, &from->options, &to->options);
-    if (!same_text(from->view_text, to->view_text))
+    if (from->view != NULL && to->view != NULL && !kal_view_query_equal(from->view, to->view))
         add(&d, (kal_schema_change){.kind = KAL_SCHEMA_SET_QUERY,
-                                    .before = kal_arena_copy(arena, from->view_text),
-                                    .after = kal_arena_copy(arena, to->view_text)});
+                                    .before = kal_arena_copy(arena, from->view->text),
+                                    .after = kal_arena_copy(arena, to->view->text)});
 }
 
 kal_schema_changes kal_schema_changes_of(kal_schema_change_kind kind, kal_arena *arena)

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { FORMAT = 2, FLAG_COMMENT = 1, FLAG_VIEW = 2, FLAGS_ALL = 3 };
+enum { FORMAT = 3, FORMAT_VIEW_TABLES = 3, FLAG_COMMENT = 1, FLAG_VIEW = 2, FLAGS_ALL = 3 };
 
 /* ---- validation ---- */
 
@@ -116,11 +116,11 @@ kal_status kal_table_definition_validate(const kal_table_definition *def, kal_er
                              KAL_FMT(def->table_name), def->column_count, KAL_COLUMNS_MAX);
     if (def->schema_version == 0)
         return kal_error_set(err, KAL_INVALID, "schema versions start at 1");
-    bool is_view = def->table_type == KAL_TABLE_VIEW;
-    if (is_view != (def->view_sql.ptr != NULL) || is_view != (def->view_text.ptr != NULL) ||
-        !kal_utf8_valid(def->view_sql) || !kal_utf8_valid(def->view_text))
+    if ((def->table_type == KAL_TABLE_VIEW) != (def->view != NULL))
         return kal_error_set(err, KAL_INVALID, "'%.*s' is not a valid view",
                              KAL_FMT(def->table_name));
+    if (def->view != NULL)
+        KAL_TRY(kal_view_query_validate(def->view, err));
     if (def->options.table_type != def->table_type)
         return kal_error_set(err, KAL_INVALID, "options of a %s table given to a %s table",
                              kal_table_type_upper(def->options.table_type),
@@ -253,8 +253,8 @@ kal_status kal_table_definition_create(kal_bytes namespace_id, kal_bytes table_n
 }
 
 kal_status kal_view_definition_create(kal_bytes namespace_id, kal_bytes view_name,
-                                      const kal_column *columns, size_t count, kal_bytes view_text,
-                                      kal_bytes view_sql, int64_t now_us, kal_arena *arena,
+                                      const kal_column *columns, size_t count,
+                                      const kal_view_query *view, int64_t now_us, kal_arena *arena,
                                       kal_table_definition **out, kal_error *err)
 {
     kal_table_definition *def = KAL_NEW(arena, kal_table_definition);
@@ -270,8 +270,7 @@ kal_status kal_view_definition_create(kal_bytes namespace_id, kal_bytes view_nam
     def->schema_version = 1;
     def->created_at_us = now_us;
     def->updated_at_us = now_us;
-    def->view_text = kal_arena_copy(arena, view_text);
-    def->view_sql = kal_arena_copy(arena, view_sql);
+    def->view = kal_view_query_copy(view, arena);
     def->key_columns = kal_arena_alloc(arena, sizeof *def->key_columns);
     KAL_TRY(copy_columns(def, columns, count, arena, err));
     KAL_TRY(number_columns(def, err));
@@ -304,7 +303,7 @@ size_t kal_table_definition_bytes(const kal_table_definition *def)
     size_t names = 0;
     size_t bytes = piece(sizeof *def) + piece(def->namespace_id.len + 1) +
                    piece(def->table_name.len + 1) + piece(def->comment.len + 1) +
-                   piece(def->view_text.len + 1) + piece(def->view_sql.len + 1) +
+                   (def->view == NULL ? 0 : kal_view_query_bytes(def->view)) +
                    piece(def->column_count * sizeof *def->columns) +
                    piece((def->key_column_count + 1) * sizeof(uint32_t));
     for (uint32_t i = 0; i < def->column_count; i++) {
@@ -326,10 +325,8 @@ kal_table_definition *kal_table_definition_copy(const kal_table_definition *def,
     copy->table_name = kal_arena_copy(arena, def->table_name);
     if (def->comment.ptr != NULL)
         copy->comment = kal_arena_copy(arena, def->comment);
-    if (def->view_sql.ptr != NULL) {
-        copy->view_text = kal_arena_copy(arena, def->view_text);
-        copy->view_sql = kal_arena_copy(arena, def->view_sql);
-    }
+    if (def->view != NULL)
+        copy->view = kal_view_query_copy(def->view, arena);
     copy->columns = kal_arena_alloc(arena, (def->column_count + room) * sizeof *def->columns);
     for (uint32_t i = 0; i < def->column_count; i++) {
         kal_status status = kal_column_copy(&def->columns[i], arena, &copy->columns[i], NULL);
@@ -422,12 +419,8 @@ void kal_table_definition_write_json(const kal_table_definition *def, kal_json_w
         kal_json_null(w);
     else
         kal_json_string(w, def->comment);
-    if (def->table_type == KAL_TABLE_VIEW) {
-        kal_json_key(w, "view_text");
-        kal_json_string(w, def->view_text);
-        kal_json_key(w, "view_sql");
-        kal_json_string(w, def->view_sql);
-    }
+    if (def->view != NULL)
+        kal_view_query_write_json(def->view, w);
     kal_json_key(w, "created_at");
     kal_json_i64(w, def->created_at_us);
     kal_json_key(w, "updated_at");
@@ -525,12 +518,8 @@ kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena
     KAL_TRY(columns_from_json(json, arena, def, err));
     KAL_TRY(json_kind(json, "table_options", KAL_JSON_OBJECT, &part, err));
     KAL_TRY(kal_table_options_from_json(part, &def->options, err));
-    if (def->table_type == KAL_TABLE_VIEW) {
-        KAL_TRY(json_kind(json, "view_text", KAL_JSON_STRING, &part, err));
-        def->view_text = kal_arena_copy(arena, part->text);
-        KAL_TRY(json_kind(json, "view_sql", KAL_JSON_STRING, &part, err));
-        def->view_sql = kal_arena_copy(arena, part->text);
-    }
+    if (def->table_type == KAL_TABLE_VIEW)
+        KAL_TRY(kal_view_query_from_json(json, arena, &def->view, err));
     part = kal_json_find(json, "table_comment");
     if (part != NULL && part->kind != KAL_JSON_STRING && part->kind != KAL_JSON_NULL)
         return kal_error_set(err, KAL_INVALID,
@@ -564,13 +553,11 @@ void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out)
     kal_buf_append_le64(out, (uint64_t)def->updated_at_us);
     kal_table_options_encode(&def->options, out);
     kal_buf_append_byte(out, (uint8_t)((def->comment.ptr != NULL ? FLAG_COMMENT : 0) |
-                                       (def->view_sql.ptr != NULL ? FLAG_VIEW : 0)));
+                                       (def->view != NULL ? FLAG_VIEW : 0)));
     if (def->comment.ptr != NULL)
         append_text(out, def->comment);
-    if (def->view_sql.ptr != NULL) {
-        append_text(out, def->view_text);
-        append_text(out, def->view_sql);
-    }
+    if (def->view != NULL)
+        kal_view_query_encode(def->view, out);
     kal_buf_append_le32(out, def->column_count);
     for (uint32_t i = 0; i < def->column_count; i++)
         kal_column_encode(&def->columns[i], out);
@@ -652,14 +639,9 @@ kal_status kal_table_definition_decode(kal_bytes input, kal_arena *arena,
             return damaged(err);
         def->comment = kal_arena_copy(arena, comment);
     }
-    if ((flags & FLAG_VIEW) != 0) {
-        kal_bytes text;
-        kal_bytes sql;
-        if (!kal_bytes_take_text(&input, &text) || !kal_bytes_take_text(&input, &sql))
-            return damaged(err);
-        def->view_text = kal_arena_copy(arena, text);
-        def->view_sql = kal_arena_copy(arena, sql);
-    }
+    if ((flags & FLAG_VIEW) != 0 &&
+        !kal_view_query_decode(&input, format >= FORMAT_VIEW_TABLES, arena, &def->view))
+        return damaged(err);
     KAL_TRY(decode_columns(&input, arena, def, err));
     if (input.len != 0 || kal_table_definition_validate(def, NULL) != KAL_OK)
         return damaged(err);
@@ -701,7 +683,7 @@ static void view_to_sql(const kal_table_definition *def, kal_buf *out)
         kal_value_to_sql(&comment, out);
     }
     kal_buf_append_cstr(out, " AS ");
-    kal_buf_append_bytes(out, def->view_text);
+    kal_buf_append_bytes(out, def->view->text);
 }
 
 void kal_table_definition_to_sql(const kal_table_definition *def, kal_buf *out)

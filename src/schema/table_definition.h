@@ -11,8 +11,7 @@
 #include "schema/column.h"
 #include "schema/schema_version.h"
 #include "schema/table_options.h"
-
-#define KAL_COLUMNS_MAX 1600
+#include "schema/view_query.h"
 
 typedef struct kal_table_definition {
     uint32_t table_id; /* never reused */
@@ -29,11 +28,8 @@ typedef struct kal_table_definition {
     uint32_t ordinal_max;    /* largest ever used: ADD COLUMN takes the next */
     uint32_t column_id_max;  /* largest ever used */
     kal_table_options options;
-    kal_bytes comment; /* ptr NULL = none */
-    /* VIEW: the SELECT as its creator wrote it, and as it runs: names qualified, columns by name
-     * and type. */
-    kal_bytes view_text;
-    kal_bytes view_sql;
+    kal_bytes comment;    /* ptr NULL = none */
+    kal_view_query *view; /* of a VIEW, else NULL */
     int64_t created_at_us;
     int64_t updated_at_us;
 } kal_table_definition;
@@ -53,9 +49,9 @@ KAL_MUST_CHECK kal_status kal_table_definition_create(
 /* The first version of a view: columns as its SELECT gives them, none of them a key. */
 KAL_MUST_CHECK kal_status kal_view_definition_create(kal_bytes namespace_id, kal_bytes view_name,
                                                      const kal_column *columns, size_t count,
-                                                     kal_bytes view_text, kal_bytes view_sql,
-                                                     int64_t now_us, kal_arena *arena,
-                                                     kal_table_definition **out, kal_error *err);
+                                                     const kal_view_query *view, int64_t now_us,
+                                                     kal_arena *arena, kal_table_definition **out,
+                                                     kal_error *err);
 /* Marks partition keys; KAL_INVALID, and nothing marked, when a name is no column. */
 KAL_MUST_CHECK kal_status kal_table_definition_partition_by(kal_table_definition *def,
                                                             const kal_bytes *names, size_t count,
@@ -83,8 +79,8 @@ void kal_table_definition_write_json(const kal_table_definition *def, kal_json_w
 KAL_MUST_CHECK kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena,
                                                          kal_table_definition **out,
                                                          kal_error *err);
-/* Binary: u8 format (2; 1 had no initial defaults), then the fields. A newer format is
- * KAL_UNSUPPORTED, damage KAL_CORRUPT. */
+/* Binary: u8 format (3; 2 had no tables of views, 1 no initial defaults), then the fields. A newer
+ * format is KAL_UNSUPPORTED, damage KAL_CORRUPT. */
 void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out);
 KAL_MUST_CHECK kal_status kal_table_definition_decode(kal_bytes input, kal_arena *arena,
                                                       kal_table_definition **out, kal_error *err);

@@ -208,6 +208,111 @@ static void test_tables_change(void **state)
     test_db_expect_error(db, NULL, "SELECT id FROM app.v", "TABLE_NOT_FOUND", "view 'v'");
 }
 
+/* Goal: a column that is added later takes no name inside a view, wherever it could. Method: a name
+ * that meant another column, an alias, or nothing, in each kind of place; views read before and
+ * after both tables get a column of that name. */
+static void test_added_columns(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *select;
+        const char *rows;
+    } CASES[] = {
+        {"sub_select",
+         "SELECT id FROM app.t WHERE EXISTS (SELECT 1 FROM app.q WHERE q.id = t.id AND cap = b)",
+         "[[\"1\"]]"},
+        {"natural", "SELECT id, cap FROM app.t NATURAL JOIN app.q",
+         "[[\"1\",\"x\"],[\"2\",\"x\"]]"},
+        {"in_join", "SELECT t.id, cap FROM app.t JOIN app.q ON q.id = t.id",
+         "[[\"1\",\"x\"],[\"2\",\"x\"]]"},
+        {"comma", "SELECT t.id FROM app.q, app.t WHERE q.id = t.id AND b = cap", "[[\"1\"]]"},
+        {"by_alias", "SELECT id, a * 2 AS extra FROM app.t WHERE extra > 20", "[[\"2\",40]]"},
+        {"by_group", "SELECT a > 5 AS extra, count(*) AS n FROM app.t WHERE a > 5 GROUP BY extra",
+         "[[true,\"2\"]]"},
+        {"by_order",
+         "SELECT id, (SELECT count(*) FROM app.q) AS extra FROM app.t ORDER BY extra, id DESC "
+         "LIMIT "
+         "1",
+         "[[\"3\",\"2\"]]"},
+        {"qualified", "SELECT app.t.id, t.b FROM app.t WHERE app.t.a = 10", "[[\"1\",\"x\"]]"},
+        {"alias", "SELECT w.id FROM app.t AS w (id, x) WHERE x = 10", "[[\"1\"]]"},
+        {"short_form", "SELECT * FROM (TABLE app.q) WHERE id = 1", "[[\"1\",\"x\"]]"},
+        {"set", "SELECT * FROM app.q UNION ALL SELECT id, b FROM app.t ORDER BY 1, 2 LIMIT 1",
+         "[[\"1\",\"x\"]]"},
+        {"hidden", "SELECT id, _seq > 0 AS extra FROM app.q WHERE _seq > 0 ORDER BY id",
+         "[[\"1\",true],[\"2\",true]]"},
+        {"hidden_star", "SELECT * FROM app.q WHERE _deleted = FALSE ORDER BY id",
+         "[[\"1\",\"x\"],[\"2\",\"x\"]]"},
+        {"count_all", "SELECT count(*) AS n FROM app.q", "[[\"2\"]]"},
+        {"of_views",
+         "SELECT o.id FROM app.t AS o WHERE EXISTS (SELECT 1 FROM app.base AS i WHERE i.id = o.id "
+         "AND later = b)",
+         "[[\"1\"]]"},
+        {"twice",
+         "SELECT x.id FROM app.q x JOIN app.q y USING (id) JOIN app.t ON t.id = y.id AND b "
+         "= x.cap",
+         "[[\"1\"]]"},
+        {"cte",
+         "WITH c AS (SELECT * FROM app.q) SELECT t.id FROM app.t, c WHERE c.id = t.id AND b = "
+         "cap",
+         "[[\"1\"]]"},
+        {"system",
+         "SELECT table_name FROM system.tables WHERE namespace = 'app' AND table_name "
+         "= 'q'",
+         "[[\"q\"]]"},
+    };
+    test_db *db = *state;
+    char sql[512];
+    test_db_run(db, "CREATE SHARED TABLE app.q (id BIGINT PRIMARY KEY, cap TEXT)");
+    test_db_run(db, "INSERT INTO app.q VALUES (1, 'x'), (2, 'x')");
+    test_db_run(db, "CREATE VIEW app.base AS SELECT id, cap AS later FROM app.q");
+    for (size_t i = 0; i < KAL_ARRAY_LEN(CASES); i++) {
+        snprintf(sql, sizeof sql, "CREATE VIEW app.%s AS %s", CASES[i].name, CASES[i].select);
+        test_db_run(db, sql);
+    }
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < KAL_ARRAY_LEN(CASES); i++) {
+            snprintf(sql, sizeof sql, "SELECT * FROM app.%s ORDER BY 1", CASES[i].name);
+            test_db_expect(db, NULL, sql, CASES[i].rows);
+        }
+        if (round == 0) {
+            test_db_run(db, "ALTER TABLE app.t ADD COLUMN cap TEXT DEFAULT 'wrong'");
+            test_db_run(db, "ALTER TABLE app.q ADD COLUMN b TEXT DEFAULT 'wrong'");
+        } else if (round == 1) {
+            test_db_run(db, "ALTER TABLE app.t ADD COLUMN extra INT DEFAULT -1");
+            test_db_run(db, "ALTER TABLE app.q ADD COLUMN extra INT DEFAULT -1");
+            test_db_run(db,
+                        "CREATE OR REPLACE VIEW app.base AS SELECT id, cap AS later, 'wrong' AS "
+                        "b FROM app.q");
+        } else if (round == 2) {
+            test_db_reopen(db);
+        }
+    }
+    /* OR REPLACE with the same text sees today's columns */
+    test_db_run(db, "CREATE OR REPLACE VIEW app.comma AS SELECT t.id FROM app.q, app.t WHERE q.id "
+                    "= t.id AND t.b = t.cap");
+    test_db_expect(db, NULL, "SELECT * FROM app.comma", "[]");
+    test_db_expect_error(db, NULL,
+                         "CREATE OR REPLACE VIEW app.in_join AS SELECT t.id, cap FROM app.t JOIN "
+                         "app.q ON q.id = t.id",
+                         "INVALID_SQL", "mbiguous");
+}
+
+/* Goal: all columns that a view knew may go, and its SELECT may still have an answer. Method: a
+ * count over a table whose columns are all renamed; one over a view that is replaced so. */
+static void test_all_columns_renamed(void **state)
+{
+    test_db *db = *state;
+    test_db_run(db, "CREATE VIEW app.n AS SELECT count(*) AS n FROM app.t");
+    test_db_run(db, "CREATE VIEW app.some AS SELECT a FROM app.t");
+    test_db_run(db, "CREATE VIEW app.m AS SELECT count(*) AS m FROM app.some");
+    test_db_run(db, "CREATE OR REPLACE VIEW app.some AS SELECT a AS aa FROM app.t");
+    test_db_expect(db, NULL, "SELECT m FROM app.m", "[[\"3\"]]");
+    test_db_run(db, "ALTER TABLE app.t RENAME COLUMN id TO id2, RENAME COLUMN a TO a2, "
+                    "RENAME COLUMN b TO b2");
+    test_db_expect(db, NULL, "SELECT n FROM app.n", "[[\"3\"]]");
+}
+
 /* Goal: the text of views does not count against what a reader may write, and is not shown as the
  * name of a column. Method: a view longer than a user's statement may be. */
 static void test_long_view(void **state)
@@ -439,6 +544,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_show_create, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_truth, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tables_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_added_columns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_all_columns_renamed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_view, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nesting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rights, set_up, tear_down),

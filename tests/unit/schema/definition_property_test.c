@@ -6,7 +6,9 @@ enum { DEFINITIONS = 200, DAMAGED_DEFINITIONS = 10 };
 
 static kal_table_definition *make(testing *t, kal_rng *rng, uint32_t columns_max)
 {
-    kal_table_definition *def = random_definition(rng, columns_max, 6, &t->arena, &t->err);
+    kal_table_definition *def = kal_rng_chance(rng, 1, 4)
+                                    ? random_view(rng, columns_max, &t->arena, &t->err)
+                                    : random_definition(rng, columns_max, 6, &t->arena, &t->err);
     if (def == NULL)
         fail_msg("%s", t->err.message);
     testing_ok(t, kal_table_definition_validate(def, &t->err));

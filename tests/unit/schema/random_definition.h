@@ -137,6 +137,46 @@ static inline kal_table_definition *random_first_version(kal_rng *rng, uint32_t 
     return def;
 }
 
+static inline kal_view_query random_view_query(kal_rng *rng, kal_arena *arena)
+{
+    kal_view_query view = {.text = kal_arena_copy(arena, random_text(rng, 20, arena)),
+                           .sql = kal_arena_copy(arena, random_text(rng, 40, arena)),
+                           .table_count = (uint32_t)kal_rng_below(rng, 4)};
+    view.tables = kal_arena_alloc(arena, (view.table_count + 1) * sizeof *view.tables);
+    for (uint32_t i = 0; i < view.table_count; i++) {
+        kal_view_table *t = &view.tables[i];
+        t->namespace_id = random_name(rng, i, arena);
+        t->table_name = random_name(rng, i, arena);
+        t->column_count = (uint32_t)kal_rng_below(rng, 5);
+        t->columns = kal_arena_alloc(arena, (t->column_count + 1) * sizeof *t->columns);
+        for (uint32_t c = 0; c < t->column_count; c++)
+            t->columns[c] = random_name(rng, c, arena);
+    }
+    return view;
+}
+
+static inline kal_table_definition *random_view(kal_rng *rng, uint32_t columns_max,
+                                                kal_arena *arena, kal_error *err)
+{
+    uint32_t count = 1 + (uint32_t)kal_rng_below(rng, columns_max);
+    kal_column *columns = kal_arena_alloc(arena, count * sizeof *columns);
+    kal_view_query view = random_view_query(rng, arena);
+    kal_table_definition *def = NULL;
+
+    for (uint32_t i = 0; i < count; i++)
+        columns[i] = (kal_column){.name = random_name(rng, i, arena),
+                                  .ordinal_position = i + 1,
+                                  .type = random_type(rng),
+                                  .is_nullable = true};
+    if (kal_view_definition_create(random_name(rng, 0, arena), random_name(rng, 1, arena), columns,
+                                   count, &view, (int64_t)kal_rng_next(rng), arena, &def,
+                                   err) != KAL_OK)
+        return NULL;
+    def->table_id = (uint32_t)kal_rng_next(rng);
+    def->comment = random_comment(rng, arena);
+    return def;
+}
+
 /* Any version: columns were added and dropped up to `steps_max` times. NULL with err set on
  * failure, which is a bug of the code under test. */
 static inline kal_table_definition *random_definition(kal_rng *rng, uint32_t columns_max,

@@ -395,7 +395,7 @@ static void test_json(void **state)
     const char *text = testing_definition_json(t, def);
     assert_string_equal(
         text,
-        "{\"format\":2,\"table_id\":17,\"namespace_id\":\"app\",\"table_name\":\"notes\","
+        "{\"format\":3,\"table_id\":17,\"namespace_id\":\"app\",\"table_name\":\"notes\","
         "\"table_type\":\"user\",\"columns\":["
         "{\"column_name\":\"id\",\"column_id\":1,\"ordinal_position\":1,\"data_type\":\"BigInt\","
         "\"is_nullable\":false,\"is_primary_key\":true,\"is_partition_key\":false,"
@@ -456,7 +456,7 @@ static void test_json_refused(void **state)
          "\"table_options\":{\"table_type\":\"STREAM\""},
         {"\"table_comment\":null", "\"table_comment\":7"},
         {"\"created_at\":1709212455500000", "\"created_at\":null"},
-        {"\"format\":2", "\"format\":\"2\""},
+        {"\"format\":3", "\"format\":\"3\""},
     };
     kal_table_definition *back = NULL;
 
@@ -468,9 +468,9 @@ static void test_json_refused(void **state)
         assert_null(back);
     }
     testing_refused(t,
-                    kal_table_definition_from_json(spoiled(t, "\"format\":2", "\"format\":3"),
+                    kal_table_definition_from_json(spoiled(t, "\"format\":3", "\"format\":4"),
                                                    &t->arena, &back, &t->err),
-                    KAL_UNSUPPORTED, "table definition of format 3, this server reads up to 2");
+                    KAL_UNSUPPORTED, "table definition of format 4, this server reads up to 3");
     assert_int_equal(
         kal_table_definition_from_json(testing_json(t, "[]"), &t->arena, &back, &t->err),
         KAL_INVALID);
@@ -484,17 +484,17 @@ static void test_binary_format(void **state)
     kal_table_definition *back = NULL;
     kal_table_definition_encode(testing_notes(t, KAL_TABLE_USER), &t->buf);
 
-    t->buf.ptr[0] = 3;
+    t->buf.ptr[0] = 4;
     testing_refused(
         t, kal_table_definition_decode(kal_buf_bytes(&t->buf), &t->arena, &back, &t->err),
-        KAL_UNSUPPORTED, "stored table definition has format 3, this server reads up to 2");
+        KAL_UNSUPPORTED, "stored table definition has format 4, this server reads up to 3");
     t->buf.ptr[0] = 0;
     testing_refused(t,
                     kal_table_definition_decode(kal_buf_bytes(&t->buf), &t->arena, &back, &t->err),
                     KAL_CORRUPT, "stored table definition is damaged");
     t->buf.ptr[0] = 1; /* a format 1 record: the same without initial defaults */
     testing_ok(t, kal_table_definition_decode(kal_buf_bytes(&t->buf), &t->arena, &back, &t->err));
-    t->buf.ptr[0] = 2;
+    t->buf.ptr[0] = 3;
     kal_buf_append_byte(&t->buf, 0);
     testing_refused(t,
                     kal_table_definition_decode(kal_buf_bytes(&t->buf), &t->arena, &back, &t->err),
