@@ -20,8 +20,9 @@
 
 #include <pthread.h>
 
-typedef struct kal_pool kal_pool;   /* pool.c */
-typedef struct kal_stats kal_stats; /* stats.h */
+typedef struct kal_pool kal_pool;       /* pool.c */
+typedef struct kal_stats kal_stats;     /* stats.h */
+typedef struct kal_evictor kal_evictor; /* evictor.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -37,6 +38,7 @@ struct kal_exec {
     kal_pool *pool;        /* statements; they leave it when they come to need DuckDB */
     kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
+    kal_evictor *evictor;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
