@@ -79,7 +79,7 @@ typedef struct kal_scan_range {
     kal_bytes lower;
     kal_bytes upper;
     bool reverse;
-    bool cached_only;
+    bool cached_only; /* also KAL_BUSY rather than to pass over many rows that are too old */
 } kal_scan_range;
 KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
                                         const kal_scan_range *range, kal_scan **scan_out,

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { PASSED_OVER_MAX = 256 };
+
 void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay)
 {
     *view = (kal_view){.tables = tables,
@@ -76,9 +78,10 @@ struct kal_scan {
     kal_table *table;
     bool reverse;
     bool cached_only;
-    bool shows_expired; /* rows of STREAM tables that are too old, too */
-    kal_kv_iter *base;  /* owned */
-    kal_bytes base_key; /* borrowed from base */
+    uint32_t passed_over; /* rows that are too old */
+    bool shows_expired;   /* rows of STREAM tables that are too old, too */
+    kal_kv_iter *base;    /* owned */
+    kal_bytes base_key;   /* borrowed from base */
     kal_bytes base_value;
     bool base_ready;
     bool base_ended;
@@ -253,8 +256,11 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
             bytes = scan->base_value;
             scan->base_ready = false;
             kal_status status = take_row(scan->view, scan->table, &bytes, err);
-            if (status == KAL_NOT_FOUND && !scan->shows_expired)
+            if (status == KAL_NOT_FOUND && !scan->shows_expired) {
+                if (scan->cached_only && ++scan->passed_over > PASSED_OVER_MAX)
+                    return KAL_BUSY; /* an event loop's work is bounded */
                 continue;
+            }
             if (status != KAL_OK && status != KAL_NOT_FOUND)
                 return status;
         }
