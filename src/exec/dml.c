@@ -563,6 +563,7 @@ static kal_status attempt(kal_run *run, const kal_dml *dml, kal_dml_collect_fn c
     kal_view *outer = run->view;
 
     kal_run_view_open(run->exec, &view, run->principal->user_no, overlay);
+    kal_run_watch_view(run, &view);
     run->view = &view; /* what the engine and the scans of this attempt read */
     run->system.len = 0;
     kal_status status = collect(context, run, &view, overlay, &count, err);

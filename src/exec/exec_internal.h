@@ -136,6 +136,8 @@ KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
 /* A view at this moment, which knows what definitions it has. */
 void kal_run_view_open(kal_exec *exec, kal_view *view, uint64_t user_no, kal_overlay *overlay);
+/* The view's scans ask kal_run_check_time() where nobody else does. */
+void kal_run_watch_view(const kal_run *run, kal_view *view);
 /* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
  * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);

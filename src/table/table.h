@@ -47,13 +47,18 @@ void kal_tables_close(kal_tables *tables);
 
 /* ---- reading ---- */
 
+/* Asked every thousand rows or so; what it answers, but KAL_OK, ends the reading. */
+typedef kal_status (*kal_view_check)(const void *context, kal_error *err);
+
 typedef struct kal_view {
     kal_tables *tables;
     kal_kv_snapshot *snapshot;
     kal_overlay *overlay; /* NULL outside a transaction; borrowed */
     uint64_t user_no;     /* whose partition USER tables show */
     uint64_t epoch;       /* of the catalog before the snapshot; set by exec */
-    int64_t now_us;       /* the moment; decides which rows of STREAM tables are too old */
+    kal_view_check check; /* set by exec, or NULL; any thread that reads the view asks it */
+    const void *check_context;
+    int64_t now_us; /* the moment; decides which rows of STREAM tables are too old */
 } kal_view;
 
 /* One moment for a whole statement. overlay may be NULL. */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { PASSED_OVER_MAX = 256 };
+enum { PASSED_OVER_MAX = 256, CHECK_ROWS = 1024 };
 
 void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay)
 {
@@ -78,7 +78,7 @@ struct kal_scan {
     kal_table *table;
     bool reverse;
     bool cached_only;
-    uint32_t passed_over; /* rows that are too old */
+    uint64_t passed_over; /* rows that are too old */
     bool shows_expired;   /* rows of STREAM tables that are too old, too */
     kal_kv_iter *base;    /* owned */
     kal_bytes base_key;   /* borrowed from base */
@@ -228,6 +228,20 @@ static int which_first(const kal_scan *scan, bool has_own, kal_bytes own)
     return scan->reverse ? -order : order;
 }
 
+/* Rows that are too old are no rows to whoever counts them, so the scan itself has to see to it
+ * that an event loop's work is bounded and that nobody's query runs for nobody. */
+static kal_status pass_over(kal_scan *scan, kal_error *err)
+{
+    const kal_view *view = scan->view;
+
+    scan->passed_over++;
+    if (scan->cached_only && scan->passed_over > PASSED_OVER_MAX)
+        return KAL_BUSY;
+    if (view->check != NULL && scan->passed_over % CHECK_ROWS == 0)
+        return view->check(view->check_context, err);
+    return KAL_OK;
+}
+
 kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
 {
     for (;;) {
@@ -257,8 +271,7 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
             scan->base_ready = false;
             kal_status status = take_row(scan->view, scan->table, &bytes, err);
             if (status == KAL_NOT_FOUND && !scan->shows_expired) {
-                if (scan->cached_only && ++scan->passed_over > PASSED_OVER_MAX)
-                    return KAL_BUSY; /* an event loop's work is bounded */
+                KAL_TRY(pass_over(scan, err));
                 continue;
             }
             if (status != KAL_OK && status != KAL_NOT_FOUND)

@@ -41,7 +41,7 @@ test("a stream takes rows, shows each user his own, and forgets them", async () 
     await root.sql("INSERT INTO app.events VALUES ('root', 3)");
     assert.deepEqual(await ann.rows("SELECT kind, n FROM app.events ORDER BY _seq"), [["click", 1], ["key", 2]]);
     assert.deepEqual(await root.rows("SELECT kind FROM app.events"), [["root"]]);
-    await assert.rejects(ann.sql("UPDATE app.events SET n = 4"), /UNSUPPORTED.*append-only/);
+    await assert.rejects(ann.sql("UPDATE app.events SET n = 4"), { code: "UNSUPPORTED", message: /append-only/ });
     await until(async () => (await ann.rows("SELECT * FROM app.events")).length === 0);
     await until(async () => (await stat("app.events", "buffered_rows")) === 0);
     await restart("SIGTERM");
