@@ -34,6 +34,8 @@ typedef struct kal_kv_ops {
     void (*compact)(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper);
     kal_status (*write)(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
     kal_status (*sync)(kal_kv *kv, kal_error *err);
+    /* NULL: the backend has none. */
+    kal_status (*checkpoint)(kal_kv *kv, const char *directory, kal_error *err);
 
     /* NULL in a wrapper, from here on. */
     kal_kv_snapshot *(*snapshot_take)(kal_kv *kv);
