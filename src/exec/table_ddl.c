@@ -284,7 +284,6 @@ static kal_status plan_table(kal_run *run, table_plan *plan, kal_error *err)
     plan->options = kal_table_options_default(plan->type);
     KAL_TRY(set_options(s, &plan->options, err));
     KAL_TRY(check_ttl_given(s, plan->type, err));
-    KAL_TRY(kal_table_options_validate(&plan->options, err));
     if (s->column_count > KAL_COLUMNS_MAX)
         return kal_error_set(err, KAL_LIMIT, "%zu columns are too many, the limit is %d",
                              s->column_count, KAL_COLUMNS_MAX);

@@ -2,8 +2,8 @@
  * table.h: the rows of all tables: reading them as of one moment, and changing them durably.
  *
  * Reading goes through a statement view: a snapshot of the store, plus the uncommitted changes of
- * the statement's own transaction (overlay), under one identity. A USER table is the caller's own
- * partition: user_no is part of every key, so isolation is a key range, not a filter.
+ * the statement's own transaction (overlay), under one identity. A USER or STREAM table is the
+ * caller's own partition: user_no is part of every key, so isolation is a key range, not a filter.
  *
  * Writing is append -> apply: a kal_write is a list of row operations that commit together or not
  * at all. A write lane takes writes from a queue, resolves each operation against the newest row,
@@ -54,7 +54,7 @@ typedef struct kal_view {
     kal_tables *tables;
     kal_kv_snapshot *snapshot;
     kal_overlay *overlay; /* NULL outside a transaction; borrowed */
-    uint64_t user_no;     /* whose partition USER tables show */
+    uint64_t user_no;     /* whose partition USER and STREAM tables show */
     uint64_t epoch;       /* of the catalog before the snapshot; set by exec */
     kal_view_check check; /* set by exec, or NULL; any thread that reads the view asks it */
     const void *check_context;
@@ -238,8 +238,8 @@ KAL_MUST_CHECK kal_status kal_stream_next(kal_tables *tables, uint32_t hot_id_mi
                                           kal_stream_total *total_out, kal_error *err);
 
 /* Removes, oldest first and durably, up to rows_max rows that the table's eviction strategy gives
- * up at this moment; *removed_out < rows_max: there are no more. KAL_STALE,
- * KAL_NOT_FOUND: the table was altered or dropped meanwhile. */
+ * up at this moment; *removed_out < rows_max: that was all. KAL_STALE, KAL_NOT_FOUND: the table was
+ * altered or dropped meanwhile. */
 KAL_MUST_CHECK kal_status kal_stream_evict(kal_tables *tables, kal_table *table, size_t rows_max,
                                            size_t *removed_out, kal_error *err);
 /* Gives back the space that the removed rows of the table take in data files. */

@@ -502,6 +502,58 @@ static void streams_are_altered_under_their_rows(void **state)
     evict(f); /* nothing of the dropped one is left to stumble over */
 }
 
+/* Goal: SHOW CREATE TABLE of a stream is the statement that makes it. */
+static void a_stream_shows_how_it_is_made(void **state)
+{
+    fixture *f = *state;
+    const char *sql = "SHOW CREATE TABLE app.s";
+
+    as(f, NULL,
+       "CREATE STREAM TABLE app.s (a INT, b TEXT NOT NULL) WITH (TTL_SECONDS = 7,"
+       " EVICTION_STRATEGY = 'hybrid', MAX_STREAM_SIZE_BYTES = 99, ENABLE_COMPACTION = FALSE,"
+       " WATERMARK_DELAY_SECONDS = 8)");
+    test_reply shown = test_db_query(f->db, &(test_query){.sql = sql});
+    assert_non_null(shown.rows);
+    const kal_json *row = &shown.rows->items[0];
+    char *made = kal_arena_cstr(&shown.arena, row->items[row->len - 1].text);
+    as(f, NULL, "DROP TABLE app.s");
+    as(f, NULL, made);
+    test_reply again = test_db_query(f->db, &(test_query){.sql = sql});
+    row = &again.rows->items[0];
+    assert_string_equal(made, kal_arena_cstr(&again.arena, row->items[row->len - 1].text));
+    assert_non_null(strstr(made, "TTL_SECONDS = 7"));
+    test_reply_release(&shown);
+    test_reply_release(&again);
+    test_db_expect(f->db, NULL,
+                   "SELECT ttl_seconds FROM information_schema.tables WHERE table_name = 's'",
+                   "[[\"7\"]]");
+    as(f, NULL, "CREATE VIEW app.v AS SELECT b FROM app.s");
+    as(f, "ann", "INSERT INTO app.s VALUES (1, 'x')");
+    test_db_expect(f->db, "ann", "SELECT * FROM app.v", "[[\"x\"]]");
+    test_db_expect(f->db, "bob", "SELECT * FROM app.v", "[]");
+    advance(f, 7 * SECOND_US);
+    test_db_expect(f->db, "ann", "SELECT * FROM app.v", "[]");
+    as(f, NULL, "DROP NAMESPACE app CASCADE");
+    evict(f);
+}
+
+/* Goal: all of a statement is seen or nothing, whenever one looks. Method: statements of two rows,
+ * the clock going on while others read; an odd number of rows is half a statement. */
+static void no_statement_is_seen_half(void **state)
+{
+    fixture *f = *state;
+
+    as(f, NULL, "CREATE STREAM TABLE app.s (n INT) TTL 1");
+    for (int i = 0; i < 200; i++) {
+        as(f, "ann", "INSERT INTO app.s VALUES (1), (2)");
+        advance(f, 7001);
+        expect_both(f, "ann", "SELECT count(*) % 2, sum(n) = 3 * (count(*) // 2) FROM app.s",
+                    "[[\"0\",true]]");
+        if (i % 50 == 49)
+            evict(f);
+    }
+}
+
 static void what_streams_cannot_do_is_refused(void **state)
 {
     fixture *f = *state;
@@ -550,6 +602,8 @@ int main(void)
         TEST(eviction_spares_views_and_rows_that_came_again),
         TEST(eviction_is_no_change),
         TEST(streams_are_altered_under_their_rows),
+        TEST(a_stream_shows_how_it_is_made),
+        TEST(no_statement_is_seen_half),
         TEST(what_streams_cannot_do_is_refused),
 #undef TEST
     };
