@@ -32,8 +32,8 @@ bool kal_stream_key_is_open(const kal_table *table, kal_bytes key)
 {
     if (!kal_table_keyed_by_arrival(table))
         return false;
-    KAL_ASSERT(key.len == 0 || key.len == sizeof(uint64_t));
-    return key.len == 0 || kal_load_be64(key.ptr) >= KAL_STREAM_KEY_OPEN;
+    return key.len == 0 ||
+           (key.len == sizeof(uint64_t) && kal_load_be64(key.ptr) >= KAL_STREAM_KEY_OPEN);
 }
 
 kal_status kal_stream_take_time(kal_bytes *value, int64_t *inserted_us_out, kal_error *err)
