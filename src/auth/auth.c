@@ -4,12 +4,13 @@
 #include "auth/auth.h"
 #include "auth/auth_internal.h"
 #include "base/assert.h"
+#include "base/log.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CACHED_TOKENS_MAX = 4096, SECOND_US = 1000000 };
+enum { CACHED_TOKENS_MAX = 4096, SECOND_US = 1000000, SEEN_US = 60 * SECOND_US };
 
 static const kal_throttle_limits ACCOUNT_LIMITS = {
     .failures_max = 5,
@@ -118,6 +119,27 @@ static void make_login(kal_auth *auth, const kal_user *user, kal_arena *arena, k
     out->refresh_token = kal_token_sign(auth->secret, &claims, arena);
 }
 
+/* Writes when somebody logged in, to the minute. A login does not wait for a schema change, nor
+ * fail when this cannot be written. */
+static void note_seen(kal_auth *auth, const kal_user *user)
+{
+    kal_principal principal = principal_of(user);
+    kal_error err = KAL_ERROR_INIT;
+
+    if (kal_clock_wall_us(auth->clock) - user->last_seen_us < SEEN_US)
+        return;
+    kal_catalog_change *change = kal_catalog_try_begin(auth->catalog, &principal); /* owned */
+    if (change == NULL)
+        return;
+    kal_status status = kal_catalog_user_seen(change, user->user_id, &err);
+    if (status == KAL_OK)
+        status = kal_catalog_commit(change, &err);
+    kal_catalog_end(change);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        kal_log_warn("auth", "the time of the login of '%.*s' was not written: %s",
+                     KAL_FMT(user->user_id), err.message);
+}
+
 static kal_status throttled(kal_auth *auth, kal_bytes user, kal_bytes address, int64_t now_us,
                             kal_error *err)
 {
@@ -150,6 +172,7 @@ kal_status kal_auth_login(kal_auth *auth, kal_bytes user, kal_bytes password, co
     }
     kal_throttle_succeeded(auth->accounts, user);
     make_login(auth, &found, arena, login_out);
+    note_seen(auth, &found);
     return KAL_OK;
 }
 
@@ -214,6 +237,7 @@ kal_status kal_auth_refresh(kal_auth *auth, kal_bytes refresh_token, kal_arena *
         return ended(err);
     KAL_TRY(status);
     make_login(auth, &user, arena, login_out);
+    note_seen(auth, &user);
     return KAL_OK;
 }
 

@@ -230,6 +230,8 @@ bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *pr
 
 /* Waits for the DDL lock. */
 kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor);
+/* NULL: somebody else holds it. */
+kal_catalog_change *kal_catalog_try_begin(kal_catalog *catalog, const kal_principal *actor);
 kal_catalog *kal_catalog_change_catalog(kal_catalog_change *change);
 /* The batch to be written, synced, by the caller; add nothing to it after publish. */
 kal_kv_batch *kal_catalog_change_batch(kal_catalog_change *change);
@@ -301,7 +303,7 @@ typedef struct kal_user {
     uint32_t token_generation;
     int64_t created_at_us;
     int64_t updated_at_us;
-    int64_t last_seen_us;  /* 0 = never */
+    int64_t last_seen_us;  /* of a login, about; 0 = never */
     int64_t deleted_at_us; /* 0 = not deleted */
 } kal_user;
 
@@ -325,6 +327,9 @@ KAL_MUST_CHECK kal_status kal_catalog_alter_user(kal_catalog_change *change, con
 /* Raises the token generation: every token that was given out is void. */
 KAL_MUST_CHECK kal_status kal_catalog_end_tokens(kal_catalog_change *change, kal_bytes user_id,
                                                  kal_error *err);
+/* Sets last_seen to now. */
+KAL_MUST_CHECK kal_status kal_catalog_user_seen(kal_catalog_change *change, kal_bytes user_id,
+                                                kal_error *err);
 /* Soft: the rows stay, the name stays taken. root cannot be dropped. */
 KAL_MUST_CHECK kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id,
                                                 kal_error *err);

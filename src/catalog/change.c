@@ -52,18 +52,29 @@ kal_status kal_change_commit_seq(kal_catalog_change *change, uint64_t *seq_out, 
 
 /* ---- life of a change ---- */
 
-kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor)
+/* The DDL lock is held. */
+static kal_catalog_change *new_change(kal_catalog *catalog, const kal_principal *actor)
 {
     kal_catalog_change *change = calloc(1, sizeof *change);
     if (change == NULL)
         kal_die("out of memory: catalog change");
-    pthread_mutex_lock(&catalog->ddl_lock);
     change->catalog = catalog;
     change->actor = *actor;
     change->now_us = kal_clock_wall_us(catalog->clock);
     change->batch = kal_kv_batch_open(catalog->kv);
     kal_arena_init(&change->arena, NULL);
     return change;
+}
+
+kal_catalog_change *kal_catalog_begin(kal_catalog *catalog, const kal_principal *actor)
+{
+    pthread_mutex_lock(&catalog->ddl_lock);
+    return new_change(catalog, actor);
+}
+
+kal_catalog_change *kal_catalog_try_begin(kal_catalog *catalog, const kal_principal *actor)
+{
+    return pthread_mutex_trylock(&catalog->ddl_lock) == 0 ? new_change(catalog, actor) : NULL;
 }
 
 kal_catalog *kal_catalog_change_catalog(kal_catalog_change *change)

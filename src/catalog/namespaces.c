@@ -338,9 +338,10 @@ kal_status kal_catalog_drop_namespace(kal_catalog_change *change, kal_bytes name
     KAL_TRY(kal_table_store_scan(c, NULL, name, collect_name, &tables, err));
     if (tables.names.len > 0 && !cascade) {
         kal_error_set(err, KAL_INVALID,
-                      "cannot drop namespace '%.*s': it holds %zu table%s, drop them first or say "
-                      "CASCADE",
-                      KAL_FMT(name), tables.names.len, tables.names.len == 1 ? "" : "s");
+                      "cannot drop namespace '%.*s': it holds %zu table%s or view%s, drop them "
+                      "first or say CASCADE",
+                      KAL_FMT(name), tables.names.len, tables.names.len == 1 ? "" : "s",
+                      tables.names.len == 1 ? "" : "s");
         return KAL_INVALID;
     }
     KAL_TRY(drop_tables(change, name, &tables, err));

@@ -341,6 +341,15 @@ kal_status kal_catalog_end_tokens(kal_catalog_change *change, kal_bytes user_id,
     return put_user(change, &user, err);
 }
 
+kal_status kal_catalog_user_seen(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
+{
+    kal_user user;
+
+    KAL_TRY(kal_catalog_get_user(change->catalog, user_id, &change->arena, &user, err));
+    user.last_seen_us = change->now_us;
+    return put_user(change, &user, err);
+}
+
 kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
 {
     kal_user user;

@@ -10,11 +10,15 @@
 #include "cli/credentials.h"
 #include "cli/split.h"
 
+#include <errno.h>
 #include <histedit.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 enum { HISTORY_MAX = 2000 };
 
@@ -25,6 +29,7 @@ typedef struct shell {
     kal_buf input;    /* the statement so far */
     kal_arena arena;
     const char *history_path; /* NULL: not kept */
+    sigset_t outer_signals;   /* blocked outside of el_gets() */
     char prompt[128];
 } shell;
 
@@ -95,6 +100,42 @@ static void remember(shell *s)
     chmod(s->history_path, 0600);
 }
 
+/* The next byte of the terminal. While el_gets() runs, Ctrl-C is let in only here, so that none is
+ * lost between the prompt and the wait. -1: cancelled or failed; 0: the end. */
+static int read_byte(const shell *s, char *out)
+{
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (kal_session_cancel == 0) {
+        int found = ppoll(&ready, 1, NULL, &s->outer_signals);
+        if (found > 0)
+            return (int)read(STDIN_FILENO, out, 1);
+        if (errno != EINTR)
+            return -1;
+    }
+    errno = EINTR;
+    return -1;
+}
+
+static int read_character(EditLine *line, wchar_t *out)
+{
+    mbstate_t state = {0};
+    char byte = 0;
+
+    for (size_t i = 0; i < MB_CUR_MAX; i++) {
+        int got = read_byte(shell_of(line), &byte);
+        if (got <= 0)
+            return got;
+        size_t used = mbrtowc(out, &byte, 1, &state);
+        if (used != (size_t)-2) { /* not the middle of a character */
+            if (used == (size_t)-1)
+                *out = L'?';
+            return 1;
+        }
+    }
+    *out = L'?';
+    return 1;
+}
+
 static void open_editor(shell *s)
 {
     s->line = el_init("kalam", stdin, stdout, stderr);
@@ -102,6 +143,7 @@ static void open_editor(shell *s)
         kal_die("the terminal cannot be used for editing");
     el_set(s->line, EL_CLIENTDATA, s);
     el_set(s->line, EL_PROMPT, prompt_text);
+    el_set(s->line, EL_GETCFN, read_character);
     el_set(s->line, EL_EDITOR, "emacs");
     el_set(s->line, EL_HIST, history, s->history);
     el_set(s->line, EL_SIGNAL, 1); /* puts the terminal right when a signal comes */
@@ -145,11 +187,16 @@ static void drop_input(shell *s)
 static bool read_once(shell *s)
 {
     int count = 0;
+    sigset_t interrupt;
 
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &s->outer_signals);
     kal_session_cancel = 0;
     /* libedit shows the prompt and then sets the terminal: a Ctrl-D in between would get lost. */
     el_set(s->line, EL_PREP_TERM, 1);
     const char *text = el_gets(s->line, &count);
+    sigprocmask(SIG_SETMASK, &s->outer_signals, NULL);
     if ((text == NULL || count <= 0) && kal_session_cancel != 0) {
         drop_input(s);
         return true;

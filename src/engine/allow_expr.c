@@ -5,6 +5,7 @@
 #include "engine/allow_names.h"
 #include "engine/lex.h"
 #include "types/duckdb_ids.h"
+#include "types/type.h"
 
 enum { COPIES_MAX = 4, TYPE_DEPTH_MAX = 16, EMBEDDING_MAX = 8192 };
 
@@ -62,6 +63,14 @@ static bool is_json_type(const kal_json *info)
            kal_ast_get(info, "user_type_modifiers") == NULL;
 }
 
+/* So does a type of ours that DuckDB does not know; type_names.c renames it. */
+static bool is_our_type(const kal_json *info)
+{
+    kal_type_tag tag;
+    return kal_type_is_only_ours(kal_ast_text(info, "user_type_name"), &tag) &&
+           kal_ast_get(info, "catalog") == NULL && kal_ast_get(info, "schema") == NULL;
+}
+
 static kal_status refuse_type(allow_walk *w, kal_bytes id, const kal_json *info)
 {
     kal_bytes name = kal_ast_equals(id, "USER") ? kal_ast_text(info, "user_type_name") : id;
@@ -75,7 +84,7 @@ static kal_status walk_type_at(allow_walk *w, const kal_json *type, unsigned dep
     if (depth > TYPE_DEPTH_MAX)
         return allow_limit(w, "a type is nested deeper than %d levels", TYPE_DEPTH_MAX);
     if (kal_ast_equals(id, "USER"))
-        return is_json_type(info) ? KAL_OK : refuse_type(w, id, info);
+        return is_json_type(info) || is_our_type(info) ? KAL_OK : refuse_type(w, id, info);
     int64_t size;
     if (kal_ast_number(info, "size", &size) && size > EMBEDDING_MAX)
         return allow_limit(w, "an array type may have %d elements", EMBEDDING_MAX);
@@ -506,6 +515,15 @@ kal_status allow_table_function(allow_walk *w, const kal_json *call)
     return allow_members(w, call, EXPR_COMMON, FUNCTION_MEMBERS);
 }
 
+static kal_status also_cast(allow_walk *w, const kal_json *node)
+{
+    kal_plan_cast cast = {0};
+    cast.is_literal = !allow_locate(w, node, &cast.position);
+    if (cast.is_literal && !allow_locate(w, kal_ast_get(node, "child"), &cast.position))
+        return KAL_OK; /* made by DuckDB, not written */
+    return kal_vec_try_push_in(w->arena, &w->plan->casts, cast) ? KAL_OK : allow_memory(w);
+}
+
 /* class, the types it may have (NULL: its own name), members, more */
 static const struct expr_kind {
     const char *class;
@@ -525,7 +543,7 @@ static const struct expr_kind {
     {"CAST",
      {"OPERATOR_CAST"},
      {{"child", allow_expr}, {"cast_type", allow_type}, {"try_cast", allow_any}},
-     NULL},
+     also_cast},
     {"CASE", {"CASE_EXPR"}, {{"case_checks", walk_case_checks}, {"else_expr", allow_expr}}, NULL},
     {"OPERATOR",
      {"OPERATOR_NOT", "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL", "OPERATOR_COALESCE", "COMPARE_IN",

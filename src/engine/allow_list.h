@@ -87,6 +87,12 @@ typedef struct kal_plan_star {
     bool plain; /* neither EXCLUDE, REPLACE, RENAME nor COLUMNS */
 } kal_plan_star;
 
+/* A cast: position of CAST, TRY_CAST or ::, for TYPE 'text' of the text. */
+typedef struct kal_plan_cast {
+    size_t position;
+    bool is_literal;
+} kal_plan_cast;
+
 typedef struct kal_plan_scope {
     uint32_t outer;
     bool merges; /* NATURAL JOIN, PIVOT: the set of columns changes the meaning */
@@ -97,6 +103,7 @@ typedef struct kal_plan {
     KAL_VEC(kal_plan_column) columns;
     KAL_VEC(kal_plan_star) stars;
     KAL_VEC(kal_plan_name) names;   /* in any order */
+    KAL_VEC(kal_plan_cast) casts;   /* in any order, some perhaps twice */
     KAL_VEC(kal_plan_scope) scopes; /* by number */
     uint32_t param_max;             /* the highest $n; 0 = none */
     bool params_used[KAL_ALLOW_PARAM_MAX + 1];

@@ -157,6 +157,10 @@ typedef struct kal_query_text {
 KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement,
                                            const kal_query_text *query, kal_arena *arena,
                                            kal_rewrite *out, kal_error *err);
+/* Adds an edit for each type name that is ours alone (type_names.c); sorts the plan's casts.
+ * KAL_SYNTAX: EMBEDDING without its dimension. */
+KAL_MUST_CHECK kal_status kal_rewrite_types(kal_bytes text, kal_plan *plan, kal_arena *arena,
+                                            kal_rewrite *out, kal_error *err);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
 /* DuckDB names a column without a name by its text: puts back what the user wrote for tables and
  * count(*). False: there is nothing to put back, and out is untouched. */

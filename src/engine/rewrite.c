@@ -1,6 +1,7 @@
 /*
  * rewrite.c: from the user's text to the one DuckDB runs: each table becomes kal_scan(i) under the
- * same name; everything else stays as it was written.
+ * same name, type names of ours become DuckDB's (type_names.c); everything else stays as it was
+ * written.
  *
  * Hidden columns (_seq, _deleted) are part of a table only when the statement names one where that
  * table can be meant; then the stars of that SELECT leave them out explicitly.
@@ -242,6 +243,7 @@ kal_status kal_rewrite_plan(kal_engine *engine, void *statement, const kal_query
     KAL_TRY(edit_tables(&r, err));
     KAL_TRY(edit_columns(&r, err));
     KAL_TRY(edit_hidden(&r, err));
+    KAL_TRY(kal_rewrite_types(query->text, query->plan, arena, out, err));
     if (out->edits.len > 1)
         qsort(out->edits.items, out->edits.len, sizeof *out->edits.items, compare_edits);
     return KAL_OK;

@@ -43,6 +43,7 @@ struct kal_exec {
     bool closing;                                 /* nothing new is taken */
     KAL_VEC(kal_catalog_worker *) inline_workers; /* of threads that call kal_exec_submit() */
     _Atomic bool stop;                            /* running queries end */
+    _Atomic bool backup_runs;                     /* one is being made or checked */
 };
 
 /* The calling thread's worker. */
@@ -229,6 +230,8 @@ KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_backup(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err);
 

@@ -99,9 +99,8 @@ static kal_status plan_conflict(kal_run *run, insert_plan *plan, kal_error *err)
     if (for_engine || plan->conflict_sets.needs_engine) {
         kal_error_set(err, KAL_UNSUPPORTED,
                       "this expression is not available in ON CONFLICT DO UPDATE");
-        kal_error_hint(err,
-                       "columns, excluded.columns, literals, + - * / %%, ||, CASE, comparisons "
-                       "and logic are");
+        kal_error_hint(err, "columns, excluded.columns, literals, arithmetic (but no division of "
+                            "decimals), ||, CASE, comparisons and logic are");
         kal_error_at(err, plan->sql->conflict_position);
         return KAL_UNSUPPORTED;
     }

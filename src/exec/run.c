@@ -243,12 +243,22 @@ void kal_key_range_release(kal_key_range *range)
 
 /* ---- which function runs which statement ---- */
 
+static kal_status not_built(const char *statement, kal_error *err)
+{
+    kal_error_set(err, KAL_UNSUPPORTED, "%s is not available in this version", statement);
+    if (strncmp(statement, "BACKUP", strlen("BACKUP")) == 0)
+        kal_error_hint(err, "BACKUP DATABASE ALL TO '/path' copies everything");
+    if (strncmp(statement, "RESTORE", strlen("RESTORE")) == 0)
+        kal_error_hint(err, "`kalamdb-server --restore PATH --data DIR` makes a new data directory "
+                            "out of a backup");
+    return KAL_UNSUPPORTED;
+}
+
 kal_status kal_run_statement(kal_run *run, kal_error *err)
 {
     const kal_sql_statement *s = run->statement;
     if (s->not_built != NULL)
-        return kal_error_set(err, KAL_UNSUPPORTED, "%s is not available in this version",
-                             s->not_built);
+        return not_built(s->not_built, err);
     switch (s->kind) {
     case KAL_STMT_SELECT:
         return kal_run_select(run, err);
@@ -298,6 +308,10 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_show_create_table(run, err);
     case KAL_STMT_SHOW_STATS:
         return kal_run_show_stats(run, err);
+    case KAL_STMT_BACKUP:
+        return kal_run_backup(run, err);
+    case KAL_STMT_SHOW_BACKUP:
+        return kal_run_show_backup(run, err);
     case KAL_STMT_DESCRIBE_TABLE:
         return kal_run_describe(run, err);
     case KAL_STMT_SHOW_SCHEMA_DIFF:

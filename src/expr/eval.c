@@ -215,6 +215,61 @@ static double double_arithmetic(kal_expr_op op, double a, double b)
     }
 }
 
+static float float_arithmetic(kal_expr_op op, float a, float b)
+{
+    switch (op) {
+    case KAL_OP_ADD:
+        return a + b;
+    case KAL_OP_SUB:
+        return a - b;
+    case KAL_OP_MUL:
+        return a * b;
+    case KAL_OP_DIV:
+        return a / b;
+    default:
+        KAL_ASSERT(op == KAL_OP_MOD);
+        return fmodf(a, b);
+    }
+}
+
+/* A DECIMAL or an integer, in units of 10^-scale. */
+static bool in_units(const kal_value *v, unsigned scale, unsigned precision, kal_i128 *out)
+{
+    bool is_decimal = v->type.tag == KAL_TYPE_DECIMAL;
+    kal_i128 units = is_decimal ? v->decimal : v->integer;
+    unsigned own = is_decimal ? v->type.scale : 0;
+    kal_i128 limit = kal_pow10(precision);
+    return kal_try_mul(units, kal_pow10(scale - own), out) && *out > -limit && *out < limit;
+}
+
+static kal_status decimal_arithmetic(const kal_expr *e, context *c, const kal_value *a,
+                                     const kal_value *b, kal_value *out)
+{
+    kal_i128 limit = kal_pow10(e->type.precision);
+    unsigned scale_a = e->type.scale;
+    unsigned scale_b = e->type.scale;
+    kal_i128 x;
+    kal_i128 y;
+    kal_i128 r = 0;
+
+    if (e->op == KAL_OP_MUL) { /* the scales add up */
+        scale_a = a->type.tag == KAL_TYPE_DECIMAL ? a->type.scale : 0;
+        scale_b = e->type.scale - scale_a;
+    }
+    bool ok =
+        in_units(a, scale_a, e->type.precision, &x) && in_units(b, scale_b, e->type.precision, &y);
+    if (ok && e->op == KAL_OP_MUL)
+        ok = kal_try_mul(x, y, &r);
+    else if (ok && e->op == KAL_OP_ADD)
+        ok = kal_try_add(x, y, &r);
+    else if (ok)
+        ok = kal_try_sub(x, y, &r);
+    if (!ok || r <= -limit || r >= limit)
+        return out_of_range(e, c);
+    *out = kal_value_decimal(e->type, r);
+    return KAL_OK;
+}
+
 static kal_status eval_arithmetic(const kal_expr *e, context *c, kal_value *out)
 {
     kal_value a;
@@ -227,6 +282,12 @@ static kal_status eval_arithmetic(const kal_expr *e, context *c, kal_value *out)
     }
     if (kal_type_is_integer(e->type))
         return integer_arithmetic(e, c, a.integer, b.integer, out);
+    if (e->type.tag == KAL_TYPE_DECIMAL)
+        return decimal_arithmetic(e, c, &a, &b, out);
+    if (e->type.tag == KAL_TYPE_FLOAT) {
+        *out = kal_value_float(float_arithmetic(e->op, a.f32, b.f32));
+        return KAL_OK;
+    }
     KAL_ASSERT(e->type.tag == KAL_TYPE_DOUBLE);
     *out = kal_value_double(double_arithmetic(e->op, a.f64, b.f64));
     return KAL_OK;

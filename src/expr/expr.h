@@ -8,8 +8,9 @@
  *
  * Admitted: literals, columns, session functions; = <> < <= > >= with NULL logic, IS [NOT] DISTINCT
  * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE (ASCII patterns for ILIKE), IS NULL; + - * % on
- * integers (overflow is an error) and + - * / on DOUBLE; unary minus; || on TEXT; CASE; the casts
- * of types/text.h that a differential test has admitted; COSINE_DISTANCE.
+ * integers and + - * on DECIMAL (overflow is an error), + - * / % on FLOAT and DOUBLE; unary minus;
+ * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted;
+ * COSINE_DISTANCE.
  *
  * Source: design section 9.
  */
@@ -33,7 +34,7 @@
     X(IN)         /* negated; child 0 among the others, all of one type */                         \
     X(BETWEEN)    /* negated; 3 children of one type */                                            \
     X(LIKE)       /* negated, nocase; child 0 text, child 1 pattern, escape (0 = none) */          \
-    X(ARITHMETIC) /* op, 2 children of the result's type */                                        \
+    X(ARITHMETIC) /* op, 2 children of the result's type; DECIMAL: of any DECIMAL or integer */    \
     X(NEGATE)                                                                                      \
     X(CONCAT)   /* || on TEXT: NULL if either is */                                                \
     X(CAST)     /* to type */                                                                      \
@@ -56,7 +57,7 @@ typedef enum kal_expr_op {
     KAL_OP_ADD,
     KAL_OP_SUB,
     KAL_OP_MUL,
-    KAL_OP_DIV, /* DOUBLE only: integers divide to DOUBLE, as in DuckDB */
+    KAL_OP_DIV, /* FLOAT, DOUBLE: integers divide to DOUBLE, as in DuckDB */
     KAL_OP_MOD,
 } kal_expr_op;
 

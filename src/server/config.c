@@ -259,6 +259,14 @@ static kal_status read_option(int argc, char **argv, int *i, kal_arena *arena, k
     }
     if (option_value("--config", argc, argv, i) != NULL)
         return KAL_OK; /* was read first */
+    const char *backup = option_value("--restore", argc, argv, i);
+    if (backup != NULL && backup[0] == '\0')
+        return kal_error_set(err, KAL_INVALID, "--restore needs the path of a backup");
+    if (backup != NULL) {
+        config->action = KAL_CONFIG_RESTORE;
+        config->restore_path = backup;
+        return KAL_OK;
+    }
     for (size_t k = 0; k < KAL_ARRAY_LEN(SETTINGS); k++) {
         const char *value = option_value(SETTINGS[k].option, argc, argv, i);
         if (value == NULL)
@@ -322,9 +330,11 @@ void kal_config_help(kal_buf *out)
             kal_buf_printf(out, " (%s)", s->text_default);
         kal_buf_printf(out, "\n  %-24s %s in server.toml, or %s\n", "", s->key, s->env);
     }
-    kal_buf_append_cstr(out, "  --config FILE            read FILE instead of ./server.toml\n"
-                             "  --help, --version\n\n"
-                             "KALAMDB_ROOT_PASSWORD sets root's password at the first start.\n");
+    kal_buf_append_cstr(
+        out, "  --config FILE            read FILE instead of ./server.toml\n"
+             "  --restore PATH           make the data directory out of a backup, and end\n"
+             "  --help, --version\n\n"
+             "KALAMDB_ROOT_PASSWORD sets root's password at the first start.\n");
 }
 
 /* ---- showing them ---- */

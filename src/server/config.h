@@ -57,10 +57,12 @@ typedef enum kal_config_action {
     KAL_CONFIG_SERVE,
     KAL_CONFIG_HELP,
     KAL_CONFIG_VERSION,
+    KAL_CONFIG_RESTORE,
 } kal_config_action;
 
 typedef struct kal_config {
     kal_config_action action;
+    const char *restore_path;  /* RESTORE: of the backup */
     const char *root_password; /* of the environment; NULL when not given */
     const char *file;          /* that was read; NULL: none */
 #define KAL_CONFIG_TEXT_MEMBER(member, key, option, env, by_default, help) const char *member;

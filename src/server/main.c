@@ -1,11 +1,13 @@
 /*
  * main.c: kalamdb-server: reads the configuration, opens the database, serves until told to stop.
  */
+#include "backup/backup.h"
 #include "base/log.h"
 #include "exec/exec.h"
 #include "server/config.h"
 #include "server/http_server.h"
 #include "server/routes.h"
+#include "types/text.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -148,6 +150,22 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
     return status;
 }
 
+static kal_status restore(const kal_config *config, kal_arena *arena, kal_error *err)
+{
+    kal_buf time; /* owned */
+    kal_backup backup;
+
+    KAL_TRY(kal_backup_restore(config->restore_path, config->data_dir, arena, &backup, err));
+    kal_buf_init(&time, NULL);
+    kal_value created = kal_value_integer(KAL_TYPE_TIMESTAMP, backup.created_at_us);
+    kal_value_to_text(&created, &time);
+    printf("restored '%s' to '%s': the database of %.*s UTC, %zu files, %llu bytes\n",
+           config->restore_path, config->data_dir, KAL_FMT(kal_buf_bytes(&time)), backup.file_count,
+           (unsigned long long)backup.size_bytes);
+    kal_buf_release(&time);
+    return KAL_OK;
+}
+
 static void print_help(void)
 {
     kal_buf text; /* owned */
@@ -184,6 +202,9 @@ int main(int argc, char **argv)
         handle_signals();
         configure_log(&config);
         status = run(&config, &arena, &err);
+    } else if (status == KAL_OK && config.action == KAL_CONFIG_RESTORE) {
+        configure_log(&config);
+        status = restore(&config, &arena, &err);
     } else if (status == KAL_OK && config.action == KAL_CONFIG_HELP) {
         print_help();
     } else if (status == KAL_OK) {

@@ -327,6 +327,8 @@ typedef struct kal_sql_assignments {
     X(UPDATE, "UPDATE")                                                                            \
     X(DELETE, "DELETE")                                                                            \
     X(SELECT, "SELECT")                                                                            \
+    X(BACKUP, "BACKUP DATABASE")                                                                   \
+    X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
     X(BEGIN, "BEGIN")                                                                              \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
@@ -536,6 +538,12 @@ typedef struct kal_sql_delete {
     kal_sql_items returning;
 } kal_sql_delete;
 
+/* BACKUP DATABASE ALL TO 'path', SHOW BACKUP 'path' */
+typedef struct kal_sql_backup {
+    kal_bytes path;
+    uint32_t position; /* of path */
+} kal_sql_backup;
+
 typedef struct kal_sql_statement {
     kal_stmt_kind kind;
     kal_bytes text;        /* the statement, without the semicolon */
@@ -553,6 +561,7 @@ typedef struct kal_sql_statement {
         kal_sql_create_view create_view;
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
+        kal_sql_backup backup;
         kal_sql_insert insert;
         kal_sql_update update;
         kal_sql_delete delete_from;

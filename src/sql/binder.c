@@ -389,17 +389,75 @@ static kal_status bind_compare(kal_binder *b, const kal_sql_expr *e, kal_expr_op
     return KAL_OK;
 }
 
-/* Integers of at least INT, or DOUBLE: for the rest DuckDB's result types differ by case. */
+/* The digits that decimal arithmetic counts on; false: not a type for it. */
+static bool decimal_digits(kal_type type, unsigned *precision, unsigned *scale)
+{
+    *scale = type.tag == KAL_TYPE_DECIMAL ? type.scale : 0;
+    *precision = type.tag == KAL_TYPE_DECIMAL    ? type.precision
+                 : type.tag == KAL_TYPE_SMALLINT ? 5
+                 : type.tag == KAL_TYPE_INT      ? 10
+                                                 : 19;
+    return type.tag == KAL_TYPE_DECIMAL || kal_type_is_integer(type);
+}
+
+static unsigned larger(unsigned a, unsigned b)
+{
+    return a > b ? a : b;
+}
+
+/* The type that DuckDB gives: with room for every result while that is at most 18 digits, or more
+ * than 18 went in; what has no room then is an error of evaluation. False: it is for DuckDB. */
+static bool decimal_result(kal_expr_op op, kal_type a, kal_type b, kal_type *out)
+{
+    enum { INT64_DIGITS = 18, DIGITS_MAX = 38 };
+    unsigned pa, sa, pb, sb; /* precision and scale of each */
+    unsigned precision;
+    unsigned scale;
+
+    if (!decimal_digits(a, &pa, &sa) || !decimal_digits(b, &pb, &sb) ||
+        (a.tag != KAL_TYPE_DECIMAL && b.tag != KAL_TYPE_DECIMAL))
+        return false;
+    if (op == KAL_OP_MUL) {
+        precision = pa + pb;
+        scale = sa + sb;
+    } else if (op == KAL_OP_ADD || op == KAL_OP_SUB) {
+        scale = larger(sa, sb);
+        precision = larger(scale + larger(pa - sa, pb - sb), larger(pa, pb)) + 1;
+    } else {
+        return false;
+    }
+    bool is_small = larger(pa, pb) <= INT64_DIGITS && scale < INT64_DIGITS + (op != KAL_OP_MUL);
+    if (precision > INT64_DIGITS && is_small)
+        precision = INT64_DIGITS;
+    if (precision > DIGITS_MAX)
+        precision = DIGITS_MAX;
+    *out = kal_type_decimal(precision, scale);
+    return scale <= precision;
+}
+
+/* Numbers of one type as DuckDB types them. */
+static bool is_arithmetic(kal_type type)
+{
+    return kal_type_is_integer(type) || type.tag == KAL_TYPE_DOUBLE || type.tag == KAL_TYPE_FLOAT;
+}
+
 static kal_status bind_arithmetic(kal_binder *b, const kal_sql_expr *e, kal_expr_op op,
                                   operand *out, kal_error *err)
 {
     operand pair[2];
-    KAL_TRY(bind_pair(b, e->binary.left, e->binary.right, pair, err));
-    kal_type type = pair[0].expr->type;
-    bool is_integer = type.tag == KAL_TYPE_INT || type.tag == KAL_TYPE_BIGINT;
-    if (!is_integer && type.tag != KAL_TYPE_DOUBLE)
-        return to_engine(b, err);
-    if (is_integer && op == KAL_OP_DIV) {
+    kal_type type;
+
+    KAL_TRY(bind(b, e->binary.left, &pair[0], err));
+    KAL_TRY(bind(b, e->binary.right, &pair[1], err));
+    bool is_decimal = !(pair[0].open && pair[1].open) &&
+                      decimal_result(op, pair[0].expr->type, pair[1].expr->type, &type);
+    if (!is_decimal) {
+        KAL_TRY(unify(b, &pair[0], &pair[1], err));
+        type = pair[0].expr->type;
+        if (!is_arithmetic(type))
+            return to_engine(b, err);
+    }
+    if (kal_type_is_integer(type) && op == KAL_OP_DIV) {
         type = kal_type_of(KAL_TYPE_DOUBLE);
         pair[0].expr = cast_node(b, pair[0].expr, type);
         pair[1].expr = cast_node(b, pair[1].expr, type);

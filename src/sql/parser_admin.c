@@ -280,15 +280,27 @@ static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
            parse_version(p, &diff->to) && kal_parser_expect_end(p, NULL);
 }
 
+static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
+{
+    statement->backup.position = kal_parser_position(p, p->token.start);
+    return kal_parser_string(p, "the path of the backup as a string", &statement->backup.path) &&
+           kal_parser_expect_end(p, NULL);
+}
+
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
     static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
-                                        "SCHEMA",     "STORAGES", NULL};
+                                        "SCHEMA",     "STORAGES", "BACKUP", NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLES))
         return parse_show_tables(p, statement);
+    if (kal_parser_at_word(p, "BACKUP")) {
+        kal_parser_advance(p);
+        statement->kind = KAL_STMT_SHOW_BACKUP;
+        return parse_backup_path(p, statement);
+    }
     if (kal_parser_at_word(p, "STATS"))
         return parse_show_stats(p, statement);
     if (kal_parser_accept_keyword(p, KAL_KW_NAMESPACES)) {
@@ -310,7 +322,7 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                kal_parser_expect_end(p, NULL);
     }
     return kal_parser_expected_words(
-        p, "NAMESPACES, TABLES, CREATE TABLE, STATS or SCHEMA DIFF after SHOW", WORDS);
+        p, "NAMESPACES, TABLES, CREATE TABLE, STATS, SCHEMA DIFF or BACKUP after SHOW", WORDS);
 }
 
 /* --- transactions, EXPLAIN --- */
@@ -487,7 +499,6 @@ static const char *const NOT_BUILT[] = {
     "SHOW LIVE QUERIES",
     "SHOW MANIFEST",
     "SHOW BACKUPS",
-    "SHOW BACKUP",
     "SHOW EXPORT",
     "SHOW COLUMNS",
     "SHOW TOPICS",
@@ -571,4 +582,16 @@ bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement)
         return true;
     }
     return false;
+}
+
+bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement)
+{
+    if (!begins_with(p, "BACKUP DATABASE ALL"))
+        return false;
+    for (int words = 0; words < 3; words++)
+        kal_parser_advance(p);
+    statement->kind = KAL_STMT_BACKUP;
+    (void)(kal_parser_expect_keyword(p, KAL_KW_TO, "before the path of the backup") &&
+           parse_backup_path(p, statement)); /* what is wrong is in p */
+    return true;
 }

@@ -292,12 +292,10 @@ enum { OPTIONS_MAX = 64 };
 static bool add_option(kal_parser *p, option_vec *options, kal_sql_option option)
 {
     if (options->len == OPTIONS_MAX)
-        return kal_parser_fail(p, KAL_LIMIT, option.position, "more than %d table options",
-                               OPTIONS_MAX);
+        return kal_parser_fail(p, KAL_LIMIT, option.position, "more than %d options", OPTIONS_MAX);
     for (size_t i = 0; i < options->len; i++)
         if (kal_bytes_equal(options->items[i].name, option.name))
-            return kal_parser_fail(p, KAL_SYNTAX, option.position,
-                                   "table option '%.*s' is given twice",
+            return kal_parser_fail(p, KAL_SYNTAX, option.position, "option '%.*s' is given twice",
                                    KAL_PARSER_SHOWN(option.name));
     return kal_vec_try_push_in(p->arena, options, option) || kal_parser_fail_memory(p);
 }
@@ -350,8 +348,7 @@ bool kal_parse_option_value(kal_parser *p, kal_sql_option *option)
         option->kind = KAL_SQL_OPTION_WORD;
     } else {
         char what[128];
-        snprintf(what, sizeof what, "a value for table option '%.*s'",
-                 KAL_PARSER_SHOWN(option->name));
+        snprintf(what, sizeof what, "a value for option '%.*s'", KAL_PARSER_SHOWN(option->name));
         return kal_parser_expected(p, what);
     }
     if (!kal_parser_token_value(p, &option->text))
@@ -363,7 +360,7 @@ bool kal_parse_option_value(kal_parser *p, kal_sql_option *option)
 /* ( name = value, ... ) */
 static bool parse_option_list(kal_parser *p, option_vec *options)
 {
-    if (!kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' before the table options"))
+    if (!kal_parser_expect(p, KAL_TOKEN_LEFT, "'(' before the options"))
         return false;
     do {
         kal_sql_option option = {.position = kal_parser_position(p, p->token.start)};
@@ -372,11 +369,11 @@ static bool parse_option_list(kal_parser *p, option_vec *options)
         if (!kal_parser_token_value(p, &option.name))
             return false;
         kal_parser_advance(p);
-        if (!kal_parser_expect(p, KAL_TOKEN_EQ, "'=' after the name of the table option") ||
+        if (!kal_parser_expect(p, KAL_TOKEN_EQ, "'=' after the name of the option") ||
             !kal_parse_option_value(p, &option) || !add_option(p, options, option))
             return false;
     } while (kal_parser_accept(p, KAL_TOKEN_COMMA));
-    return kal_parser_expect(p, KAL_TOKEN_RIGHT, "',' or ')' in the list of table options");
+    return kal_parser_expect(p, KAL_TOKEN_RIGHT, "',' or ')' in the list of options");
 }
 
 static bool parse_with(kal_parser *p, option_vec *options)

@@ -303,3 +303,11 @@ kal_bytes kal_kv_prefix_end(kal_bytes prefix, kal_arena *arena)
     end[len - 1]++;
     return kal_bytes_of(end, len);
 }
+
+kal_status kal_kv_checkpoint(kal_kv *kv, const char *directory, kal_error *err)
+{
+    kal_kv *bottom = kv->bottom;
+    if (bottom->ops->checkpoint == NULL)
+        return kal_error_set(err, KAL_UNSUPPORTED, "a store in memory has no copies on disk");
+    return bottom->ops->checkpoint(bottom, directory, err);
+}

@@ -144,6 +144,12 @@ KAL_MUST_CHECK kal_status kal_kv_write(kal_kv *kv, kal_kv_batch *batch, bool syn
 /* Makes earlier unsynced writes durable. */
 KAL_MUST_CHECK kal_status kal_kv_sync(kal_kv *kv, kal_error *err);
 
+/* Makes a copy of the store as it is at one moment, which can be opened as a store: every batch
+ * that was written before the call is in it, each later one is in it whole or not at all. Data
+ * files are hard links where the file system allows that. `directory` must not exist, its parent
+ * must. KAL_UNSUPPORTED: a store in memory; KAL_IO. */
+KAL_MUST_CHECK kal_status kal_kv_checkpoint(kal_kv *kv, const char *directory, kal_error *err);
+
 /* Smallest key above every key that starts with prefix (empty when there is none), in the arena:
  * the upper bound of a prefix walk. */
 kal_bytes kal_kv_prefix_end(kal_bytes prefix, kal_arena *arena);

@@ -33,6 +33,8 @@ typedef struct kal_kv_ops {
                                     kal_bytes upper, uint64_t *bytes_out, kal_error *err);
     kal_status (*write)(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
     kal_status (*sync)(kal_kv *kv, kal_error *err);
+    /* NULL: the backend has none. */
+    kal_status (*checkpoint)(kal_kv *kv, const char *directory, kal_error *err);
 
     /* NULL in a wrapper, from here on. */
     kal_kv_snapshot *(*snapshot_take)(kal_kv *kv);

@@ -749,6 +749,20 @@ static kal_status rocks_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_er
     return take_error("write", rocks->path, rocks_error, err);
 }
 
+static kal_status rocks_checkpoint(kal_kv *kv, const char *directory, kal_error *err)
+{
+    enum { FLUSH_ALWAYS = 0 };
+    rocks_kv *rocks = rocks_of(kv);
+    char *rocks_error = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &rocks_error);
+
+    if (checkpoint == NULL)
+        return take_error("copy", rocks->path, rocks_error, err);
+    rocksdb_checkpoint_create(checkpoint, directory, FLUSH_ALWAYS, &rocks_error);
+    rocksdb_checkpoint_object_destroy(checkpoint);
+    return take_error("copy", rocks->path, rocks_error, err);
+}
+
 static const kal_kv_ops ROCKS_OPS = {
     .close = rocks_close,
     .get = rocks_get,
@@ -758,6 +772,7 @@ static const kal_kv_ops ROCKS_OPS = {
     .approximate_bytes = rocks_approximate_bytes,
     .write = rocks_write,
     .sync = rocks_sync,
+    .checkpoint = rocks_checkpoint,
     .snapshot_take = rocks_snapshot_take,
     .snapshot_release = rocks_snapshot_release,
     .batch_open = rocks_batch_open,

@@ -108,3 +108,34 @@ void kal_change_log_trim(kal_kv_batch *batch, uint16_t shard, kal_shard_head *he
                               log_key(shard, first, upper));
     head->first = first;
 }
+
+static kal_status restart_shard(kal_kv *kv, kal_kv_batch *batch, uint16_t shard, uint64_t distance,
+                                kal_error *err)
+{
+    kal_shard_head head;
+    uint8_t lower[KEY_BYTES];
+    uint8_t upper[KEY_BYTES];
+
+    KAL_TRY(kal_shard_head_read(kv, NULL, shard, &head, err));
+    if (head.applied == 0)
+        return KAL_OK;
+    kal_kv_batch_delete_range(batch, KAL_KV_CHANGES, log_key(shard, head.first, lower),
+                              log_key(shard, head.applied + 1, upper));
+    head.applied += distance;
+    head.first = head.applied + 1;
+    kal_shard_head_put(batch, shard, &head);
+    return KAL_OK;
+}
+
+kal_status kal_change_log_restart(kal_kv *kv, uint64_t distance, kal_error *err)
+{
+    kal_kv_batch *batch = kal_kv_batch_open(kv); /* owned */
+    kal_status status = KAL_OK;
+
+    for (uint32_t shard = 0; shard < KAL_SHARD_COUNT && status == KAL_OK; shard++)
+        status = restart_shard(kv, batch, (uint16_t)shard, distance, err);
+    if (status == KAL_OK)
+        status = kal_kv_write(kv, batch, true, err);
+    kal_kv_batch_close(batch);
+    return status;
+}

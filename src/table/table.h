@@ -204,6 +204,11 @@ size_t kal_overlay_len(const kal_overlay *overlay);
 KAL_MUST_CHECK kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write,
                                                  bool keep_rows, kal_error *err);
 
+/* Begins the change log of every shard anew, `distance` seqs beyond its last one: for a store that
+ * is a copy of an earlier moment, so that no seq that somebody has seen comes twice. Nothing else
+ * uses the store. KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_change_log_restart(kal_kv *kv, uint64_t distance, kal_error *err);
+
 /* Hash of user and namespace to shards: stable for ever. */
 uint16_t kal_shard_of_user(uint64_t user_no);
 

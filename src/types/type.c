@@ -196,6 +196,17 @@ const char *kal_type_reply_name(kal_type_tag tag)
     return TYPES[tag].reply;
 }
 
+bool kal_type_is_only_ours(kal_bytes name, kal_type_tag *tag_out)
+{
+    static const kal_type_tag OURS[] = {KAL_TYPE_DATETIME, KAL_TYPE_BYTES, KAL_TYPE_EMBEDDING};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(OURS); i++) {
+        *tag_out = OURS[i];
+        if (kal_bytes_equal_nocase(name, kal_cstr(kal_type_base_name(OURS[i]))))
+            return true;
+    }
+    return false;
+}
+
 const char *kal_type_duckdb_name(kal_type type, char out[KAL_TYPE_NAME_BYTES])
 {
     KAL_ASSERT(type.tag <= KAL_TYPE_TAG_MAX);

@@ -118,6 +118,10 @@ bool kal_type_alias_is_serial(size_t i);
 /* The type in DuckDB's SQL: "FLOAT[384]", "TIMESTAMPTZ", "DECIMAL(10,2)". out: >= 32 bytes. */
 const char *kal_type_duckdb_name(kal_type type, char out[KAL_TYPE_NAME_BYTES]);
 
+/* The name of a type that DuckDB does not know or takes for another one: DATETIME, BYTES,
+ * EMBEDDING. */
+bool kal_type_is_only_ours(kal_bytes name, kal_type_tag *tag_out);
+
 /* Wire form of the type: the tag; EMBEDDING: + u32 dim; DECIMAL: + u8 precision, u8 scale. */
 void kal_type_encode(kal_type type, kal_buf *out);
 /* Reads a type from the front of *input and moves *input past it. KAL_CORRUPT. */

@@ -65,3 +65,19 @@ test("logging out needs a token that is valid", async () => {
     const { refresh_token } = (await logIn("olaf")).body;
     assert.equal((await post("logout", refresh_token)).status, 401);
 });
+
+test("last_seen: of the last login, to the minute, kept over a restart", async () => {
+    const lastSeen = async () => (await root.rows("SELECT last_seen FROM system.users WHERE user_id = 'una'"))[0][0];
+    await root.sql("CREATE USER 'una' WITH PASSWORD 'password of una' ROLE user");
+    assert.equal(await lastSeen(), null);
+    const before = Date.now();
+    await logIn("una");
+    const seen = await lastSeen();
+    const at = Number(seen) / 1000;
+    assert.ok(at >= before - 1000 && at <= Date.now() + 1000, `${seen} is not now`);
+    await logIn("una");
+    assert.equal(await lastSeen(), seen, "a second login within the minute writes nothing");
+    await server.restart();
+    root = await server.client();
+    assert.equal(await lastSeen(), seen);
+});

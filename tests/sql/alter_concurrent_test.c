@@ -142,8 +142,72 @@ static void test_writers_go_on(void **state)
     test_db_close(s.db);
 }
 
+/* ---- views over tables that change ---- */
+
+static void read_views(void *context)
+{
+    static const struct {
+        const char *sql;
+        const char *rows;
+    } READS[] = {
+        {"SELECT * FROM app.both ORDER BY id", "[[\"1\",\"x\"],[\"2\",\"y\"]]"},
+        {"SELECT count(*) FROM app.both", "[[\"2\"]]"},
+        {"SELECT n FROM app.outer_view", "[[\"2\"]]"},
+    };
+    shared *s = context;
+    for (size_t i = 0; !atomic_load(&s->stop); i++) {
+        size_t at = i % KAL_ARRAY_LEN(READS);
+        test_reply reply = test_db_query(s->db, &(test_query){.sql = READS[at].sql});
+        bool right = reply.code == NULL && memmem(reply.text.ptr, reply.text.len, READS[at].rows,
+                                                  strlen(READS[at].rows)) != NULL;
+        if (!right)
+            fprintf(stderr, "%s\n  %.*s\n", READS[at].sql, KAL_FMT(reply.text));
+        atomic_fetch_add(right ? &s->acknowledged : &s->wrong, 1);
+        test_reply_release(&reply);
+    }
+}
+
+/* Goal: a view has the same answer whatever columns come and go in the tables and views under it,
+ * also while they do. Method: readers of views beside a thread that adds and drops columns whose
+ * names stand in them. */
+static void test_views_stay(void **state)
+{
+    enum { READERS = 2, CHANGES = 40 };
+    shared s = {.db = test_db_open(false)};
+    pthread_t threads[READERS];
+
+    (void)state;
+    test_db_run(s.db, "CREATE NAMESPACE app");
+    test_db_run(s.db, "CREATE TABLE app.p (id BIGINT PRIMARY KEY, a TEXT)");
+    test_db_run(s.db, "CREATE TABLE app.q (id BIGINT PRIMARY KEY, b TEXT)");
+    test_db_run(s.db, "INSERT INTO app.p VALUES (1, 'x'), (2, 'y')");
+    test_db_run(s.db, "INSERT INTO app.q VALUES (1, 'x'), (2, 'y')");
+    test_db_run(s.db, "CREATE VIEW app.both AS SELECT id, b FROM app.p NATURAL JOIN app.q "
+                      "WHERE a = b");
+    test_db_run(s.db, "CREATE VIEW app.inner_view AS SELECT id FROM app.p");
+    test_db_run(s.db, "CREATE VIEW app.outer_view AS SELECT count(*) AS n FROM app.q WHERE EXISTS "
+                      "(SELECT 1 FROM app.inner_view i WHERE i.id = q.id AND b IS NOT NULL)");
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(kal_thread_start(&threads[i], "reader", 0, read_views, &s, NULL), KAL_OK);
+    for (int i = 0; i < CHANGES; i++) {
+        test_db_run(s.db, "ALTER TABLE app.p ADD COLUMN b TEXT");
+        test_db_run(s.db, "CREATE OR REPLACE VIEW app.inner_view AS SELECT id, b FROM app.p");
+        test_db_run(s.db, "ALTER TABLE app.q ADD COLUMN a TEXT DEFAULT 'no'");
+        test_db_run(s.db, "CREATE OR REPLACE VIEW app.inner_view AS SELECT id FROM app.p");
+        test_db_run(s.db, "ALTER TABLE app.p DROP COLUMN b");
+        test_db_run(s.db, "ALTER TABLE app.q DROP COLUMN a");
+    }
+    atomic_store(&s.stop, true);
+    for (int i = 0; i < READERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(s.wrong, 0);
+    assert_true(s.acknowledged > 0);
+    test_db_close(s.db);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_writers_go_on)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_writers_go_on),
+                                       cmocka_unit_test(test_views_stay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -266,12 +266,67 @@ static void random_numbers(void **state)
     }
 }
 
+/* Goal: sums in every number type are the same on every way, ON CONFLICT included, and are stored
+ * whole or refused. Method: a counter of each type, raised by UPDATE on both ways and by ON
+ * CONFLICT with literals, excluded columns and parameters. */
+static void counters(void **state)
+{
+    static const struct {
+        const char *set;
+        const char *params;
+        const char *row; /* NULL: refused */
+    } CASES_OF[] = {
+        {"m = k.m + 0.25, s = k.s + 1, f = k.f + 0.5", "[]", "[[\"10.75\",8,2]]"},
+        {"m = k.m + excluded.m, s = k.s - excluded.s, f = k.f * excluded.f", "[]",
+         "[[\"11.50\",4,3.75]]"},
+        {"m = k.m * 2, s = k.s % 4, f = k.f / excluded.f", "[]", "[[\"21.00\",3,0.6]]"},
+        {"m = k.m - $1", "[0.5]", "[[\"10.00\",7,1.5]]"},
+        {"m = k.m + $1, s = k.s + $2", "[3, 2]", "[[\"13.50\",9,1.5]]"},
+        {"m = k.m + 0.005", "[]", NULL},
+        {"m = k.m + $1", "[0.005]", NULL},
+        {"m = k.m + 9990", "[]", NULL},
+        {"s = k.s + 32767", "[]", NULL},
+    };
+    test_db *db = *state;
+    char sql[300];
+    test_db_run(db,
+                "CREATE TABLE app.k2 (id INT PRIMARY KEY, m DECIMAL(6,2), s SMALLINT, f FLOAT)");
+    for (size_t i = 0; i < KAL_ARRAY_LEN(CASES_OF); i++) {
+        test_db_run(db, "DELETE FROM app.k2");
+        test_db_run(db, "INSERT INTO app.k2 VALUES (1, 10.5, 7, 1.5)");
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO app.k2 AS k VALUES (1, 1, 3, 2.5) ON CONFLICT DO UPDATE SET %s "
+                 "RETURNING m, s, f",
+                 CASES_OF[i].set);
+        test_reply reply =
+            test_db_query(db, &(test_query){.sql = sql, .params = CASES_OF[i].params});
+        bool right =
+            CASES_OF[i].row == NULL
+                ? reply.code != NULL && strcmp(reply.code, "INVALID_INPUT") == 0
+                : reply.code == NULL && memmem(reply.text.ptr, reply.text.len, CASES_OF[i].row,
+                                               strlen(CASES_OF[i].row)) != NULL;
+        if (!right)
+            fail_msg("%s %s: %.*s", sql, CASES_OF[i].params, KAL_FMT(reply.text));
+        test_reply_release(&reply);
+    }
+    for (kal_path path = KAL_PATH_FAST; path <= KAL_PATH_ENGINE; path++) {
+        test_query update = {.sql = "UPDATE app.k2 SET m = m + $1, s = s + 1 WHERE id = 1",
+                             .params = "[0.75]",
+                             .path = path};
+        test_reply reply = test_db_query(db, &update);
+        assert_null(reply.code);
+        test_reply_release(&reply);
+    }
+    test_db_expect(db, NULL, "SELECT m, s FROM app.k2", "[[\"12.00\",9]]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_kept_and_what_refused),
         cmocka_unit_test(keys_defaults_and_parameters),
         cmocka_unit_test(random_numbers),
+        cmocka_unit_test(counters),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

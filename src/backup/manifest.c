@@ -1,0 +1,128 @@
+#include "backup/manifest.h"
+#include "auth/digest.h"
+#include "base/json_reader.h"
+#include "base/json_writer.h"
+
+#include <string.h>
+
+enum { FORMAT = 1, NAME_BYTES_MAX = 200 };
+
+void kal_manifest_write(const kal_backup *backup, kal_buf *out)
+{
+    kal_json_writer w;
+    kal_json_writer_init(&w, out);
+    kal_json_begin_object(&w);
+    kal_json_key(&w, "format");
+    kal_json_u64(&w, FORMAT);
+    kal_json_key(&w, "version");
+    kal_json_string(&w, backup->version);
+    kal_json_key(&w, "created_at");
+    kal_json_i64(&w, backup->created_at_us);
+    kal_json_key(&w, "files");
+    kal_json_begin_array(&w);
+    for (size_t i = 0; i < backup->file_count; i++) {
+        const kal_backup_file *f = &backup->files[i];
+        kal_json_begin_object(&w);
+        kal_json_key(&w, "name");
+        kal_json_string(&w, f->name);
+        kal_json_key(&w, "size");
+        kal_json_u64(&w, f->size_bytes);
+        kal_json_key(&w, "sha256");
+        kal_json_string(&w, f->sha256);
+        kal_json_end_object(&w);
+    }
+    kal_json_end_array(&w);
+    kal_json_end_object(&w);
+}
+
+static kal_status damaged(const char *what, kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT, KAL_MANIFEST_NAME " is damaged: %s", what);
+}
+
+/* rocksdb/ and letters, digits, '.', '_', '-', not a dot first; or token-secret. */
+static bool is_name(kal_bytes name)
+{
+    static const char STORE[] = "rocksdb/";
+    if (kal_bytes_equal(name, KAL_STR("token-secret")))
+        return true;
+    if (name.len <= strlen(STORE) || name.len > NAME_BYTES_MAX ||
+        memcmp(name.ptr, STORE, strlen(STORE)) != 0 || name.ptr[strlen(STORE)] == '.')
+        return false;
+    for (size_t i = strlen(STORE); i < name.len; i++) {
+        char c = (char)name.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+static bool is_hash(kal_bytes hash)
+{
+    for (size_t i = 0; i < hash.len; i++) {
+        char c = (char)hash.ptr[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+    }
+    return hash.len == KAL_DIGEST_HEX_LEN;
+}
+
+static const kal_json *member(const kal_json *object, const char *key, kal_json_kind kind)
+{
+    const kal_json *found = object->kind == KAL_JSON_OBJECT ? kal_json_find(object, key) : NULL;
+    return found != NULL && found->kind == kind ? found : NULL;
+}
+
+static bool whole_number(const kal_json *object, const char *key, int64_t *out)
+{
+    const kal_json *found = member(object, key, KAL_JSON_NUMBER);
+    return found != NULL && kal_parse_i64(found->text, out) && *out >= 0;
+}
+
+static kal_status read_file(const kal_json *json, kal_backup *backup, kal_error *err)
+{
+    kal_backup_file *f = &backup->files[backup->file_count];
+    const kal_json *name = member(json, "name", KAL_JSON_STRING);
+    const kal_json *hash = member(json, "sha256", KAL_JSON_STRING);
+    int64_t size = 0;
+
+    if (name == NULL || !is_name(name->text))
+        return damaged("a file has no proper name", err);
+    if (hash == NULL || !is_hash(hash->text) || !whole_number(json, "size", &size))
+        return damaged("a file has no size or checksum", err);
+    if (backup->file_count > 0 && kal_bytes_compare(f[-1].name, name->text) >= 0)
+        return damaged("its files are not in order", err);
+    if (!kal_try_add(backup->size_bytes, (uint64_t)size, &backup->size_bytes))
+        return damaged("sizes that cannot be", err);
+    *f = (kal_backup_file){.name = name->text, .size_bytes = (uint64_t)size, .sha256 = hash->text};
+    backup->file_count++;
+    return KAL_OK;
+}
+
+kal_status kal_manifest_read(kal_bytes text, kal_arena *arena, kal_backup *out, kal_error *err)
+{
+    kal_json *json = NULL;
+    int64_t format = 0;
+
+    *out = (kal_backup){0};
+    if (kal_json_parse(text, arena, &json, NULL) != KAL_OK)
+        return damaged("it is not JSON", err);
+    if (!whole_number(json, "format", &format) || format == 0)
+        return damaged("it has no format", err);
+    if (format > FORMAT)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "the backup has format %lld, this server reads up to %d",
+                             (long long)format, FORMAT);
+    const kal_json *version = member(json, "version", KAL_JSON_STRING);
+    const kal_json *files = member(json, "files", KAL_JSON_ARRAY);
+    if (version == NULL || files == NULL || !whole_number(json, "created_at", &out->created_at_us))
+        return damaged("it has no version, time or files", err);
+    out->version = version->text;
+    out->files = kal_arena_try_array(arena, files->len + 1, sizeof *out->files);
+    if (out->files == NULL)
+        return kal_error_set(err, KAL_LIMIT, KAL_MANIFEST_NAME " is too large");
+    for (size_t i = 0; i < files->len; i++)
+        KAL_TRY(read_file(&files->items[i], out, err));
+    return KAL_OK;
+}

@@ -1,0 +1,205 @@
+// Backups of the whole database while it is written to, their check, and what they restore to.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Server } from "./server.mjs";
+
+const server = new Server();
+let root;
+before(async () => {
+    await server.start();
+    root = await server.client();
+    await root.sql("CREATE NAMESPACE app");
+    await root.sql("CREATE SHARED TABLE app.pairs (id BIGINT PRIMARY KEY, n BIGINT) WITH (ACCESS_LEVEL = 'public')");
+    await root.sql("CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, text TEXT)");
+    await root.sql("CREATE VIEW app.sums AS SELECT sum(n) AS s FROM app.pairs");
+    await root.sql("INSERT INTO app.pairs VALUES (1, 0), (2, 0)");
+});
+after(() => server.close());
+
+const path = (name) => join(server.dir, name);
+const sql = (text) => `'${text.replaceAll("'", "''")}'`;
+const backup = (name) => root.sql(`BACKUP DATABASE ALL TO ${sql(path(name))}`);
+
+function restore(name, data) {
+    const ended = spawnSync(process.env.KALAMDB_SERVER, ["--restore", path(name), "--data", data], { encoding: "utf8" });
+    return { code: ended.status, out: ended.stdout, err: ended.stderr };
+}
+
+// A server on what was restored.
+async function restored(name) {
+    const copy = new Server({ password: null });
+    const ended = restore(name, join(copy.dir, "data"));
+    assert.equal(ended.code, 0, ended.err);
+    assert.match(ended.out, /restored '.*' to '.*': the database of \d{4}-.* UTC, \d+ files, \d+ bytes/);
+    await copy.start();
+    return copy;
+}
+
+test("made while others write: whole, of one moment, with all that was acknowledged", async () => {
+    const ann = await root.addUser("ann");
+    const seen = { ann: 0, pairs: 0 };
+    let stop = false;
+    const writers = [
+        (async () => { // rows of a user
+            for (let id = 1; !stop; id++) {
+                await ann.sql("INSERT INTO app.notes VALUES ($1, $2)", [id, "x".repeat(500)]);
+                seen.ann = id;
+            }
+        })(),
+        (async () => { // two rows that change together
+            for (let n = 1; !stop; n++) {
+                await root.request(`BEGIN; UPDATE app.pairs SET n = ${n} WHERE id = 1; UPDATE app.pairs SET n = ${-n} WHERE id = 2; COMMIT`);
+                seen.pairs = n;
+            }
+        })(),
+    ];
+    const made = [];
+    for (let round = 0; round < 4; round++) {
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const before = { ...seen };
+        const reply = await backup(`during-${round}`);
+        assert.match(reply.message, /^Backup written to '.*': \d+ files, \d+ bytes$/);
+        made.push({ name: `during-${round}`, before, after: { ...seen } });
+    }
+    stop = true;
+    await Promise.all(writers);
+    for (const { name, before, after } of [made[0], made[3]]) {
+        const copy = await restored(name);
+        try {
+            const there = await copy.client("ann", "password of ann");
+            const [[count, least, most]] = await there.rows("SELECT count(*), min(id), max(id) FROM app.notes");
+            assert.ok(Number(count) >= before.ann && Number(count) <= after.ann + 1, `${count} of ${before.ann}..${after.ann}`);
+            assert.deepEqual([Number(least), Number(most)], [1, Number(count)]);
+            const again = await copy.client();
+            assert.deepEqual(await again.rows("SELECT s FROM app.sums"), [["0"]]);
+            const [[n]] = await again.rows("SELECT n FROM app.pairs WHERE id = 1");
+            assert.ok(Number(n) >= before.pairs && Number(n) <= after.pairs + 1, `${n} of ${before.pairs}..${after.pairs}`);
+            assert.deepEqual(await again.rows("SELECT count(*) FROM app.notes"), [["0"]], "root sees only his own");
+            // It goes on as a database, with seqs that nobody has seen.
+            const seq = async (client) => Number((await client.rows("SELECT _seq FROM app.pairs WHERE id = 1"))[0][0]);
+            await again.sql("UPDATE app.pairs SET n = 5 WHERE id = 1");
+            await root.sql("UPDATE app.pairs SET n = 5 WHERE id = 1");
+            assert.ok(await seq(again) > await seq(root) + 1000000);
+            await copy.restart("SIGKILL");
+            assert.deepEqual(await (await copy.client()).rows("SELECT n FROM app.pairs WHERE id = 1"), [["5"]]);
+        } finally {
+            await copy.close();
+        }
+    }
+});
+
+test("SHOW BACKUP checks every file; a changed one is named and not restored", async () => {
+    await backup("checked");
+    const files = await root.rows(`SHOW BACKUP ${sql(path("checked"))}`);
+    assert.ok(files.length >= 4);
+    for (const [name, bytes, hash, state] of files) {
+        assert.equal(Number(bytes), statSync(join(path("checked"), name)).size);
+        assert.match(hash, /^[0-9a-f]{64}$/);
+        assert.equal(state, "good");
+    }
+    assert.equal(statSync(join(path("checked"), "token-secret")).mode & 0o777, 0o600);
+    assert.equal(statSync(path("checked")).mode & 0o777, 0o700);
+    const table = files.find(([name]) => name.endsWith(".sst"))[0];
+    const damage = [
+        ["another checksum", () => {
+            const file = join(path("checked"), table);
+            const bytes = readFileSync(file);
+            bytes[bytes.length >> 1] ^= 1;
+            unlinkSync(file); // the server's own file is the same one
+            writeFileSync(file, bytes);
+        }],
+        ["another size", () => truncateSync(join(path("checked"), table), 10)],
+        ["missing", () => unlinkSync(join(path("checked"), table))],
+    ];
+    for (const [state, change] of damage) {
+        change();
+        const now = await root.rows(`SHOW BACKUP ${sql(path("checked"))}`);
+        assert.deepEqual(now.filter((row) => row[3] !== "good").map((row) => [row[0], row[3]]), [[table, state]]);
+        const ended = restore("checked", path("never"));
+        assert.equal(ended.code, 1);
+        assert.match(ended.err, new RegExp(`file '${table}' of the backup: ${state}`));
+        assert.ok(!existsSync(path("never")));
+    }
+    assert.deepEqual(readdirSync(server.dir).filter((name) => name.includes("partial")), []);
+    assert.deepEqual(await root.rows("SELECT s FROM app.sums"), [[(await root.rows("SELECT sum(n) FROM app.pairs"))[0][0]]]);
+});
+
+test("what is refused leaves nothing behind", async () => {
+    const refused = async (statement, code, text) => {
+        const error = await root.error(statement);
+        assert.equal(error.code, code, `${statement}: ${error.message}`);
+        assert.match(`${error.message} ${error.hint ?? ""}`, text);
+    };
+    await backup("once");
+    await refused(`BACKUP DATABASE ALL TO ${sql(path("once"))}`, "ALREADY_EXISTS", /'.*once' exists already/);
+    await refused(`BACKUP DATABASE ALL TO ${sql(path("no/parent"))}`, "BACKUP_NOT_FOUND", /no'/);
+    await refused("BACKUP DATABASE ALL TO 'relative'", "INVALID_INPUT", /begins with '\/'/);
+    await refused("BACKUP DATABASE ALL TO ''", "INVALID_INPUT", /begins with '\/'/);
+    await refused("BACKUP DATABASE ALL", "INVALID_SQL", /TO/);
+    await refused("BACKUP DATABASE ALL TO here", "INVALID_SQL", /path of the backup as a string/);
+    await refused(`BACKUP DATABASE app TO ${sql(path("x"))}`, "UNSUPPORTED", /BACKUP DATABASE ALL TO/);
+    await refused(`RESTORE DATABASE app FROM ${sql(path("once"))}`, "UNSUPPORTED", /--restore PATH/);
+    await refused(`SHOW BACKUP ${sql(path("none"))}`, "BACKUP_NOT_FOUND", /is no backup/);
+    await refused(`BACKUP DATABASE ALL TO ${sql("/" + "x".repeat(5000))}`, "INVALID_INPUT", /too long/);
+    const uma = await root.addUser("uma");
+    for (const statement of [`BACKUP DATABASE ALL TO ${sql(path("uma"))}`, `SHOW BACKUP ${sql(path("once"))}`])
+        assert.equal((await uma.error(statement)).code, "PERMISSION_DENIED");
+    mkdirSync(path("junk"));
+    for (const text of ["", "{", "[]", "{\"format\":2}", "{\"format\":1,\"version\":\"1\",\"created_at\":1,\"files\":[{\"name\":\"rocksdb/../../x\",\"size\":1,\"sha256\":\"" + "0".repeat(64) + "\"}]}"]) {
+        writeFileSync(join(path("junk"), "backup.json"), text);
+        const error = await root.error(`SHOW BACKUP ${sql(path("junk"))}`);
+        assert.equal(error.code, text.includes(":2") ? "UNSUPPORTED" : "DATA_CORRUPTED", `${text}: ${error.message}`);
+        assert.equal(restore("junk", path("never")).code, 1);
+    }
+    // What is no plain file is not waited for.
+    mkdirSync(path("pipe"));
+    assert.equal(spawnSync("mkfifo", [join(path("pipe"), "backup.json")]).status, 0);
+    await refused(`SHOW BACKUP ${sql(path("pipe"))}`, "INVALID_INPUT", /not a plain file/);
+    // Root may write everywhere, so this shows only for others.
+    if (process.getuid() !== 0) {
+        mkdirSync(path("closed"), 0o500);
+        await refused(`BACKUP DATABASE ALL TO ${sql(path("closed/x"))}`, "PERMISSION_DENIED", /closed/);
+        chmodSync(path("closed"), 0o700);
+    }
+    const full = restore("once", join(server.dir, "data"));
+    assert.equal(full.code, 1);
+    assert.match(full.err, /is not empty/);
+    assert.deepEqual(readdirSync(server.dir).filter((name) => name.includes("partial") || name === "uma"), []);
+});
+
+test("a file system that is full: the backup fails by name and leaves nothing, the server goes on", async (t) => {
+    if (!existsSync("/dev/shm") || process.getuid() !== 0) return t.skip("needs to mount a small file system");
+    const small = path("small");
+    mkdirSync(small);
+    if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small]).status !== 0) return t.skip("no mounting here");
+    try {
+        const error = await root.error(`BACKUP DATABASE ALL TO ${sql(join(small, "b"))}`);
+        assert.equal(error.code, "IO_ERROR", error.message);
+        assert.match(error.message, /No space left/);
+        assert.deepEqual(readdirSync(small), []);
+        await root.sql("INSERT INTO app.pairs VALUES (77, 0)");
+        await root.sql("DELETE FROM app.pairs WHERE id = 77");
+    } finally {
+        assert.equal(spawnSync("umount", [small]).status, 0);
+    }
+});
+
+test("kill -9 during a backup: none of that name, and the server starts", async () => {
+    for (let round = 0; round < 5; round++) {
+        const running = backup(`killed-${round}`).then(() => true, () => false);
+        await new Promise((resolve) => setTimeout(resolve, round * 8));
+        await server.stop("SIGKILL");
+        await running;
+        await server.start();
+        root = await server.client();
+        if (existsSync(path(`killed-${round}`))) { // it was faster: then it is whole
+            const files = await root.rows(`SHOW BACKUP ${sql(path(`killed-${round}`))}`);
+            assert.ok(files.every((row) => row[3] === "good"));
+        }
+        await root.rows("SELECT count(*) FROM app.pairs");
+    }
+    await backup("afterwards");
+});
