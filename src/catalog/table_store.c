@@ -200,7 +200,10 @@ void kal_table_note_set(kal_table *table, kal_bytes text, uint64_t number)
 
 static size_t layout_bytes(const kal_table_definition *def)
 {
-    return def->column_count * (sizeof(kal_row_column) + sizeof(kal_row_variable)) + 64;
+    size_t variables = 0;
+    for (uint32_t i = 0; i < def->column_count; i++)
+        variables += kal_type_fixed_bytes(def->columns[i].type) == 0;
+    return def->column_count * sizeof(kal_row_column) + variables * sizeof(kal_row_variable) + 64;
 }
 
 kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint32_t hot_id,

@@ -39,9 +39,10 @@ typedef struct kal_column_default {
     kal_default_kind kind;
     kal_default_function function; /* FUNCTION */
     uint32_t arg_count;
-    int64_t args[KAL_DEFAULT_ARGS_MAX];
-    kal_value
-        literal; /* LITERAL: of the column's type, not NULL; bytes in the definition's arena */
+    union {
+        int64_t args[KAL_DEFAULT_ARGS_MAX]; /* FUNCTION */
+        kal_value literal; /* LITERAL: of the column's type, not NULL; definition's arena */
+    };
 } kal_column_default;
 
 /* Name in any case; KAL_SYNTAX lists the known functions. */
