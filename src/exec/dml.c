@@ -221,6 +221,30 @@ kal_status kal_dml_key(kal_run *run, const kal_table *table, const kal_value *va
     return status;
 }
 
+kal_status kal_dml_arrival_key(kal_run *run, const kal_value *seq, kal_bytes *key_out,
+                               kal_error *err)
+{
+    uint8_t key[8];
+
+    if (seq->is_null)
+        return kal_error_set(err, KAL_INTERNAL, "a row that was found has no key");
+    kal_store_be64(key, (uint64_t)seq->integer);
+    if (!kal_arena_try_copy(run->arena, kal_bytes_of(key, sizeof key), key_out))
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    return KAL_OK;
+}
+
+kal_status kal_dml_check_updatable(const kal_table *table, kal_error *err)
+{
+    if (table->def->table_type != KAL_TABLE_STREAM)
+        return KAL_OK;
+    kal_error_set(err, KAL_UNSUPPORTED,
+                  "rows of a STREAM table cannot be updated: '%.*s.%.*s' is append-only",
+                  KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    kal_error_hint(err, "DELETE the row and INSERT a new one");
+    return KAL_UNSUPPORTED;
+}
+
 kal_status kal_dml_duplicate(const kal_table *table, const kal_value *values, kal_error *err)
 {
     const kal_table_definition *def = table->def;
@@ -422,6 +446,9 @@ kal_status kal_dml_apply_to_overlay(kal_run *run, kal_view *view, kal_overlay *o
 {
     kal_row row;
     kal_write_effect effect = {0};
+
+    if (op->key.len == 0 && kal_table_keyed_by_arrival(op->table))
+        op->key = kal_overlay_arrival_key(overlay, run->arena);
     kal_status status = kal_view_get(view, op->table, op->key, false, run->arena, &row, err);
     const kal_row *current = status == KAL_OK ? &row : NULL;
 
@@ -536,6 +563,7 @@ static kal_status attempt(kal_run *run, const kal_dml *dml, kal_dml_collect_fn c
     kal_view *outer = run->view;
 
     kal_run_view_open(run->exec, &view, run->principal->user_no, overlay);
+    kal_run_watch_view(run, &view);
     run->view = &view; /* what the engine and the scans of this attempt read */
     run->system.len = 0;
     kal_status status = collect(context, run, &view, overlay, &count, err);

@@ -29,6 +29,11 @@ KAL_MUST_CHECK kal_status kal_dml_engine_values(kal_run *run, const kal_sql_expr
 KAL_MUST_CHECK kal_status kal_dml_key(kal_run *run, const kal_table *table, const kal_value *values,
                                       kal_bytes *key_out, kal_error *err);
 kal_status kal_dml_duplicate(const kal_table *table, const kal_value *values, kal_error *err);
+/* The same of a row that has its _seq as its key. */
+KAL_MUST_CHECK kal_status kal_dml_arrival_key(kal_run *run, const kal_value *seq,
+                                              kal_bytes *key_out, kal_error *err);
+/* KAL_UNSUPPORTED: a STREAM table, whose rows do not change. */
+KAL_MUST_CHECK kal_status kal_dml_check_updatable(const kal_table *table, kal_error *err);
 /* A parameter that is the whole value of a column: as docs/types.md says for JSON. */
 KAL_MUST_CHECK kal_status kal_dml_assign_param(kal_run *run, const kal_column *column,
                                                const kal_sql_expr *param, kal_value *value_out,

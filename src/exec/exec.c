@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "base/log.h"
+#include "exec/evictor.h"
 #include "exec/stats.h"
 #include "types/type_forms.h"
 
@@ -12,6 +13,7 @@
 
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
+    DEFAULT_EVICTION_INTERVAL_MS = 10000,
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
     POOL_THREADS_MIN = 2,
@@ -49,6 +51,8 @@ static void set_defaults(kal_exec_options *o)
         o->statement_limit_bytes = DEFAULT_STATEMENT_BYTES;
     if (o->timeout_ms == 0)
         o->timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (o->eviction_interval_ms == 0)
+        o->eviction_interval_ms = DEFAULT_EVICTION_INTERVAL_MS;
 }
 
 static kal_status open_store(kal_exec *exec, kal_error *err)
@@ -81,6 +85,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     exec->sched = kal_sched_threads();
     KAL_TRY(kal_stats_open(exec, &exec->stats, err));
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
+    KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
@@ -142,6 +147,7 @@ void kal_exec_close(kal_exec *exec)
     wait_for_requests(exec);
     kal_pool_close(exec->pool);
     kal_pool_close(exec->engine_pool);
+    kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);
     kal_engine_close(exec->engine);
     kal_auth_close(exec->auth);

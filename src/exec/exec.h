@@ -27,18 +27,19 @@ typedef struct kal_exec kal_exec; /* opaque: kal_exec_close */
 
 typedef struct kal_exec_options {
     const char *data_dir;
-    const char *duckdb_library;   /* path of libduckdb.so */
-    const kal_files *files;       /* borrowed */
-    const kal_clock *clock;       /* borrowed */
-    unsigned query_threads;       /* statements in DuckDB at a time; 0 = cores - 1, at least 2 */
-    size_t memory_limit_bytes;    /* of all statements together; 0 = half of the machine's */
-    size_t statement_limit_bytes; /* of one statement; 0 = 256 MiB */
-    uint64_t timeout_ms;          /* of one statement; 0 = 30,000 */
-    uint32_t node_id;             /* of SNOWFLAKE_ID(), 0..1023 */
-    size_t schema_cache_tables;   /* definitions in memory; 0 = 10,000 */
-    size_t type_cache_size;       /* types with parameters whose forms are kept; 0 = 1024 */
-    bool sync_commits;            /* fsync before the answer */
-    const char *root_password;    /* NULL or from the environment */
+    const char *duckdb_library;    /* path of libduckdb.so */
+    const kal_files *files;        /* borrowed */
+    const kal_clock *clock;        /* borrowed */
+    unsigned query_threads;        /* statements in DuckDB at a time; 0 = cores - 1, at least 2 */
+    size_t memory_limit_bytes;     /* of all statements together; 0 = half of the machine's */
+    size_t statement_limit_bytes;  /* of one statement; 0 = 256 MiB */
+    uint64_t timeout_ms;           /* of one statement; 0 = 30,000 */
+    uint32_t node_id;              /* of SNOWFLAKE_ID(), 0..1023 */
+    size_t schema_cache_tables;    /* definitions in memory; 0 = 10,000 */
+    size_t type_cache_size;        /* types with parameters whose forms are kept; 0 = 1024 */
+    uint64_t eviction_interval_ms; /* between passes over STREAM tables; 0 = 10,000 */
+    bool sync_commits;             /* fsync before the answer */
+    const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;
 
 KAL_MUST_CHECK kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out,

@@ -20,8 +20,9 @@
 
 #include <pthread.h>
 
-typedef struct kal_pool kal_pool;   /* pool.c */
-typedef struct kal_stats kal_stats; /* stats.h */
+typedef struct kal_pool kal_pool;       /* pool.c */
+typedef struct kal_stats kal_stats;     /* stats.h */
+typedef struct kal_evictor kal_evictor; /* evictor.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -37,6 +38,7 @@ struct kal_exec {
     kal_pool *pool;        /* statements; they leave it when they come to need DuckDB */
     kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
+    kal_evictor *evictor;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -135,6 +137,8 @@ KAL_MUST_CHECK kal_status kal_run_system_rows(kal_run *run, kal_table *table,
                                               kal_system_rows *rows_out, kal_error *err);
 /* A view at this moment, which knows what definitions it has. */
 void kal_run_view_open(kal_exec *exec, kal_view *view, uint64_t user_no, kal_overlay *overlay);
+/* The view's scans ask kal_run_check_time() where nobody else does. */
+void kal_run_watch_view(const kal_run *run, kal_view *view);
 /* KAL_TIMEOUT when the deadline has passed, KAL_CANCELLED when nobody waits any more; ask every
  * thousand rows or so. */
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);

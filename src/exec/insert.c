@@ -80,9 +80,29 @@ static kal_status check_conflict_target(const insert_plan *plan, kal_error *err)
     return KAL_INVALID;
 }
 
+/* Rows of a STREAM table do not change, and without a key none is in the way of another. */
+static kal_status check_stream_conflict(const insert_plan *plan, kal_error *err)
+{
+    const kal_table *table = plan->dml.table;
+    kal_status status = KAL_OK;
+
+    if (kal_table_keyed_by_arrival(table))
+        status = kal_error_set(err, KAL_INVALID,
+                               "ON CONFLICT needs a primary key, table '%.*s' has none",
+                               KAL_FMT(table->def->table_name));
+    else if (plan->sql->conflict == KAL_SQL_CONFLICT_UPDATE)
+        status = kal_dml_check_updatable(table, err);
+    if (status != KAL_OK)
+        kal_error_at(err, plan->sql->conflict_position);
+    return status;
+}
+
 static kal_status plan_conflict(kal_run *run, insert_plan *plan, kal_error *err)
 {
     kal_binder b = kal_run_binder(run, plan->dml.table, plan->sql->alias.text);
+    if (plan->sql->conflict == KAL_SQL_CONFLICT_FAIL)
+        return KAL_OK;
+    KAL_TRY(check_stream_conflict(plan, err));
     KAL_TRY(check_conflict_target(plan, err));
     if (plan->sql->conflict != KAL_SQL_CONFLICT_UPDATE)
         return KAL_OK;

@@ -1,5 +1,6 @@
 /*
- * rights.c: who may do what. USER tables need no check: everybody has a partition of his own.
+ * rights.c: who may do what. USER and STREAM tables need no check: everybody has a partition of his
+ * own.
  */
 #include "exec/exec_internal.h"
 
@@ -37,6 +38,7 @@ kal_status kal_may_write(const kal_principal *p, const kal_table *table, kal_err
 {
     switch (table->def->table_type) {
     case KAL_TABLE_USER:
+    case KAL_TABLE_STREAM:
         return KAL_OK;
     case KAL_TABLE_SYSTEM:
         return kal_error_set(err, KAL_DENIED,
@@ -45,9 +47,6 @@ kal_status kal_may_write(const kal_principal *p, const kal_table *table, kal_err
     case KAL_TABLE_VIEW:
         return kal_error_set(err, KAL_INVALID, "'%.*s.%.*s' is a view: change the tables under it",
                              KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
-    case KAL_TABLE_STREAM:
-        return kal_error_set(err, KAL_UNSUPPORTED,
-                             "STREAM tables are not available in this version");
     case KAL_TABLE_SHARED:
         break;
     }

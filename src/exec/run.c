@@ -243,6 +243,17 @@ void kal_key_range_release(kal_key_range *range)
 
 /* ---- which function runs which statement ---- */
 
+static kal_status check_time(const void *run, kal_error *err)
+{
+    return kal_run_check_time(run, err);
+}
+
+void kal_run_watch_view(const kal_run *run, kal_view *view)
+{
+    view->check = check_time;
+    view->check_context = run;
+}
+
 static kal_status not_built(const char *statement, kal_error *err)
 {
     kal_error_set(err, KAL_UNSUPPORTED, "%s is not available in this version", statement);
@@ -259,6 +270,8 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
     const kal_sql_statement *s = run->statement;
     if (s->not_built != NULL)
         return not_built(s->not_built, err);
+    if (run->view != NULL)
+        kal_run_watch_view(run, run->view);
     switch (s->kind) {
     case KAL_STMT_SELECT:
         return kal_run_select(run, err);

@@ -1,8 +1,8 @@
 /*
  * show_stats.c: SHOW STATS FOR TABLE: what there is to say of one table, in rows of name and value.
  *
- * Who may read the table may ask. Of a USER table everybody sees the size of his own partition; dba
- * and system see all partitions together, of which the statistic "scope" tells.
+ * Who may read the table may ask. Of a USER or STREAM table everybody sees the size of his own
+ * partition; dba and system see all partitions together, of which the statistic "scope" tells.
  */
 #include "base/assert.h"
 #include "catalog/system_tables.h"
@@ -40,7 +40,7 @@ static kal_status read_size(table_stats *s, kal_error *err)
         s->size.row_count = rows.row_count; /* made when read: nothing is stored of them */
         return KAL_OK;
     }
-    s->is_partition = s->table->def->table_type == KAL_TABLE_USER && !sees_all;
+    s->is_partition = s->table->def->table_type != KAL_TABLE_SHARED && !sees_all;
     return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, check_time, run,
                          &s->size, err);
 }
@@ -85,7 +85,7 @@ static void add_original(table_stats *s)
     add_count(s, "schema_version", def->schema_version);
     add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION), s->location);
     add_time(s, "created_at", def->created_at_us);
-    add_count(s, "buffered_rows", is_stored ? s->size.row_count : 0);
+    add_count(s, "buffered_rows", is_stored ? s->size.stored_count : 0);
     add_count(s, "last_flush_rows", 0);
     add_count(s, "storage_bytes", s->size.bytes);
     add(s, "last_flush_timestamp", KAL_STR("never"));
@@ -94,9 +94,10 @@ static void add_original(table_stats *s)
 /* Those of its newer versions, and what the numbers are of. */
 static void add_newer(table_stats *s)
 {
+    bool is_stream = s->table->def->table_type == KAL_TABLE_STREAM;
     add_count(s, "logical_rows", s->size.row_count);
     add_count(s, "flushed_segments", 0);
-    add_count(s, "active_streams", 0);
+    add_count(s, "active_streams", is_stream ? s->size.partition_count : 0);
     add(s, "scope", s->is_partition ? KAL_STR("own partition") : KAL_STR("table"));
     add(s, "row_count_is", s->size.is_estimate ? KAL_STR("estimate") : KAL_STR("exact"));
 }

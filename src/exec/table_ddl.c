@@ -67,10 +67,23 @@ static kal_status table_type_of(const kal_sql_create_table *s, kal_table_type *o
         }
         *out = named;
     }
-    if (*out == KAL_TABLE_STREAM)
-        return kal_error_set(err, KAL_UNSUPPORTED,
-                             "STREAM tables are not available in this version");
     return KAL_OK;
+}
+
+/* How long rows are to be seen is nothing to be guessed. */
+static kal_status check_ttl_given(const kal_sql_create_table *s, kal_table_type type,
+                                  kal_error *err)
+{
+    for (size_t i = 0; i < s->option_count && type == KAL_TABLE_STREAM; i++) {
+        if (kal_bytes_equal_nocase(s->options[i].name, KAL_STR("ttl_seconds")))
+            return KAL_OK;
+    }
+    if (type != KAL_TABLE_STREAM)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "a STREAM table needs a TTL");
+    kal_error_hint(err, "for example: WITH (TTL_SECONDS = 3600)");
+    kal_error_at(err, s->table.position);
+    return KAL_INVALID;
 }
 
 static kal_status set_options(const kal_sql_create_table *s, kal_table_options *options,
@@ -270,6 +283,7 @@ static kal_status plan_table(kal_run *run, table_plan *plan, kal_error *err)
     KAL_TRY(table_type_of(s, &plan->type, err));
     plan->options = kal_table_options_default(plan->type);
     KAL_TRY(set_options(s, &plan->options, err));
+    KAL_TRY(check_ttl_given(s, plan->type, err));
     if (s->column_count > KAL_COLUMNS_MAX)
         return kal_error_set(err, KAL_LIMIT, "%zu columns are too many, the limit is %d",
                              s->column_count, KAL_COLUMNS_MAX);
@@ -305,6 +319,8 @@ static void created_message(kal_run *run, const kal_table_definition *def, bool 
                            KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
     else if (def->table_type == KAL_TABLE_USER)
         kal_result_message(run->result, 0, "User table created successfully");
+    else if (def->table_type == KAL_TABLE_STREAM)
+        kal_result_message(run->result, 0, "Stream table created successfully");
     else
         kal_result_message(run->result, 0, "Table created successfully");
 }

@@ -37,6 +37,8 @@ static kal_status plan_change(kal_run *run, change_plan *plan, kal_error *err)
     returning = plan->is_delete ? &s->delete_from.returning : &s->update.returning;
     KAL_TRY(kal_run_table(run, plan->target, &plan->dml.table, err));
     KAL_TRY(kal_may_write(run->principal, plan->dml.table, err));
+    if (!plan->is_delete)
+        KAL_TRY(kal_dml_check_updatable(plan->dml.table, err));
     kal_binder b = kal_run_binder(run, plan->dml.table, plan->alias);
     kal_status status = kal_bind_where(&b, plan->where_sql, &plan->where, err);
     if (status != KAL_OK && !(status == KAL_UNSUPPORTED && b.for_engine))
@@ -254,7 +256,8 @@ static kal_status engine_row(void *context, const kal_value *given, kal_error *e
         return out_of_memory(err);
     for (uint32_t k = 0; k < def->key_column_count; k++)
         values[def->key_columns[k]] = given[k];
-    KAL_TRY(kal_dml_key(run, table, values, &key, err));
+    KAL_TRY(kal_table_keyed_by_arrival(table) ? kal_dml_arrival_key(run, &given[0], &key, err)
+                                              : kal_dml_key(run, table, values, &key, err));
     if (s->plan->is_delete)
         return keep_found(run, s->found, key, NULL, 0, err);
     kal_status status =
@@ -288,6 +291,8 @@ static void engine_text(kal_run *run, const change_plan *plan, kal_buf *sql)
         kal_buf_append_cstr(sql, k == 0 ? "" : ", ");
         kal_identifier_to_sql(def->columns[def->key_columns[k]].name, sql);
     }
+    if (kal_table_keyed_by_arrival(plan->dml.table))
+        kal_identifier_to_sql(kal_hidden_name(KAL_HIDDEN_SEQ), sql);
     for (size_t i = 0; i < plan->sets.count; i++) {
         if (plan->sets.items[i].source == NULL)
             continue;

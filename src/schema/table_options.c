@@ -44,7 +44,6 @@ typedef struct option_field {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
-#define STREAMS   "STREAM tables are not available in this version"
 #define AT(field) offsetof(kal_table_options, field)
 #define U         KIND(KAL_TABLE_USER)
 #define S         KIND(KAL_TABLE_SHARED)
@@ -66,12 +65,12 @@ static const option_field FIELDS[] = {
     {"cache_ttl_seconds", S | Y, FORM_COUNT, AT(cache_ttl_seconds), 3600, NULL, NULL},
     {"enable_replication", S, FORM_BOOL, AT(enable_replication), 0, NULL,
      "there is no replication in this version"},
-    {"ttl_seconds", T, FORM_COUNT, AT(ttl_seconds), 86400, NULL, STREAMS},
+    {"ttl_seconds", T, FORM_COUNT, AT(ttl_seconds), 86400, NULL, NULL},
     {"eviction_strategy", T, FORM_NAME, AT(eviction_strategy), KAL_EVICTION_TIME_BASED, EVICTIONS,
-     STREAMS},
-    {"max_stream_size_bytes", T, FORM_COUNT, AT(max_stream_size_bytes), 0, NULL, STREAMS},
-    {"enable_compaction", T, FORM_BOOL, AT(enable_compaction), 1, NULL, STREAMS},
-    {"watermark_delay_seconds", T, FORM_COUNT, AT(watermark_delay_seconds), 60, NULL, STREAMS},
+     NULL},
+    {"max_stream_size_bytes", T, FORM_COUNT, AT(max_stream_size_bytes), 0, NULL, NULL},
+    {"enable_compaction", T, FORM_BOOL, AT(enable_compaction), 1, NULL, NULL},
+    {"watermark_delay_seconds", T, FORM_COUNT, AT(watermark_delay_seconds), 60, NULL, NULL},
     {"read_only", Y, FORM_BOOL, AT(read_only), 1, NULL, "system tables are defined by the server"},
     {"localhost_only", Y, FORM_BOOL, AT(localhost_only), 0, NULL,
      "system tables are defined by the server"},

@@ -46,6 +46,9 @@
       0, 1048576, 0, "memory of all statements; 0: half of the machine's")                         \
     X(statement_limit_mb, "engine.statement_limit_mb", "--statement-limit-mb",                     \
       "KALAMDB_STATEMENT_LIMIT_MB", 16, 1048576, 256, "memory of one statement")                   \
+    X(eviction_interval_ms, "stream.eviction_interval_ms", "--eviction-interval-ms",               \
+      "KALAMDB_EVICTION_INTERVAL_MS", 100, 86400000, 10000,                                        \
+      "between removals of rows that STREAM tables give up")                                       \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

@@ -283,6 +283,18 @@ kal_status kal_kv_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *e
     return finish_write(kv->bottom, status, &why, err);
 }
 
+kal_status kal_kv_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper,
+                          kal_error *err)
+{
+    KAL_ASSERT(family < KAL_KV_FAMILY_COUNT);
+    KAL_ASSERT(upper.len > 0);
+    check_bound(lower);
+    check_bound(upper);
+    KAL_TRY(refuse_if_stopped(kv->bottom, err));
+    kv->ops->compact(kv, family, lower, upper);
+    return KAL_OK;
+}
+
 kal_status kal_kv_sync(kal_kv *kv, kal_error *err)
 {
     KAL_TRY(refuse_if_stopped(kv->bottom, err));

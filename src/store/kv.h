@@ -122,6 +122,12 @@ KAL_MUST_CHECK kal_status kal_kv_approximate_bytes(kal_kv *kv, kal_kv_family fam
                                                    kal_bytes lower, kal_bytes upper,
                                                    uint64_t *bytes_out, kal_error *err);
 
+/* Gives back the space that removed entries with lower <= key < upper take, at once instead of some
+ * time: rewrites the data files that hold such keys, while others go on reading and writing. What
+ * an open snapshot needs stays. Nothing but space depends on it. Memory: does nothing. */
+KAL_MUST_CHECK kal_status kal_kv_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                         kal_bytes upper, kal_error *err);
+
 /* A batch is applied as a whole or not at all. Keys and values are copied in. Save points nest. */
 kal_kv_batch *kal_kv_batch_open(kal_kv *kv);
 void kal_kv_batch_close(kal_kv_batch *batch); /* NULL is allowed */

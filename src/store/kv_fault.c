@@ -151,6 +151,12 @@ static kal_status fault_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_
     return kal_kv_approximate_bytes(fault->inner, family, lower, upper, bytes_out, err);
 }
 
+static void fault_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper)
+{
+    kal_kv *inner = fault_of(kv)->inner;
+    inner->ops->compact(inner, family, lower, upper);
+}
+
 static const kal_kv_ops FAULT_OPS = {
     .close = fault_close,
     .get = fault_get,
@@ -158,6 +164,7 @@ static const kal_kv_ops FAULT_OPS = {
     .iter_next = fault_iter_next,
     .iter_close = fault_iter_close,
     .approximate_bytes = fault_approximate_bytes,
+    .compact = fault_compact,
     .write = fault_write,
     .sync = fault_sync,
 };

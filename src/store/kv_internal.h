@@ -31,6 +31,7 @@ typedef struct kal_kv_ops {
     void (*iter_close)(kal_kv_iter *iter);
     kal_status (*approximate_bytes)(kal_kv *kv, kal_kv_family family, kal_bytes lower,
                                     kal_bytes upper, uint64_t *bytes_out, kal_error *err);
+    void (*compact)(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper);
     kal_status (*write)(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
     kal_status (*sync)(kal_kv *kv, kal_error *err);
     /* NULL: the backend has none. */

@@ -587,6 +587,12 @@ static kal_status mem_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_by
     return KAL_OK;
 }
 
+/* What is removed and seen by no snapshot is gone already. */
+static void mem_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper)
+{
+    (void)kv, (void)family, (void)lower, (void)upper;
+}
+
 static const kal_kv_ops MEM_OPS = {
     .close = mem_close,
     .get = mem_get,
@@ -594,6 +600,7 @@ static const kal_kv_ops MEM_OPS = {
     .iter_next = mem_iter_next,
     .iter_close = mem_iter_close,
     .approximate_bytes = mem_approximate_bytes,
+    .compact = mem_compact,
     .write = mem_write,
     .sync = mem_sync,
     .snapshot_take = mem_snapshot_take,

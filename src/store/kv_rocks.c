@@ -655,6 +655,14 @@ static kal_status rocks_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_
     return take_error("read", rocks->path, rocks_error, err);
 }
 
+/* It says nothing of errors: those of writing stop the writes that follow. */
+static void rocks_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    rocksdb_compact_range_cf(rocks->db, rocks->families[family], (const char *)lower.ptr, lower.len,
+                             (const char *)upper.ptr, upper.len);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static rocksdb_writebatch_t *batch_of(const kal_kv_batch *batch)
@@ -770,6 +778,7 @@ static const kal_kv_ops ROCKS_OPS = {
     .iter_next = rocks_iter_next,
     .iter_close = rocks_iter_close,
     .approximate_bytes = rocks_approximate_bytes,
+    .compact = rocks_compact,
     .write = rocks_write,
     .sync = rocks_sync,
     .checkpoint = rocks_checkpoint,

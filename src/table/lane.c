@@ -15,6 +15,10 @@
  *      from the store) and the store itself refuses what follows.
  *   6. A write with a catalog change is a group of its own; the change is published before anybody
  *      is answered and before the next write is looked at, so a dropped table takes no row.
+ *   7. A group has one moment: it is the time of insertion of its rows in STREAM tables, and
+ * decides which rows there are too old to be met. A row, its place in the order of insertion and
+ * the table's total change in one batch. Eviction removes exactly the row it saw (by its seq); it
+ *      is no change: it takes no seq and leaves no record.
  */
 #include "base/assert.h"
 #include "base/map.h"
@@ -27,7 +31,8 @@ enum { GROUP_WRITES_MAX = 1024, GROUP_BYTES_MAX = 8 * 1024 * 1024 };
 /* A row as the group sees it before it is committed. */
 typedef struct pending_row {
     bool present;
-    kal_bytes row; /* encoded, in the group's arena */
+    kal_bytes row;       /* encoded, in the group's arena */
+    int64_t inserted_us; /* STREAM */
 } pending_row;
 
 typedef struct pending_undo {
@@ -40,27 +45,37 @@ typedef struct change {
     kal_write_op *op;
     uint16_t shard;
     uint64_t seq;
+    kal_bytes primary_key;
     kal_bytes before;
     kal_bytes after;
 } change;
+
+/* The total of a STREAM table that the group changes. */
+typedef struct stream_state {
+    kal_stream_total now;
+    kal_stream_total before_write; /* of the current write */
+    kal_stream_total stored;
+} stream_state;
 
 typedef struct group {
     kal_tables *tables;
     kal_kv_batch *batch; /* owned, or borrowed from a catalog change */
     kal_arena arena;
+    int64_t now_us;
     kal_map pending; /* row key -> pending_row */
     kal_buf row;
     kal_buf record;
     uint64_t applied_before[KAL_SHARD_COUNT]; /* valid where shard_touched */
     bool shard_touched[KAL_SHARD_COUNT];
-    KAL_VEC(uint16_t) shards;   /* touched ones; arena */
-    KAL_VEC(pending_undo) undo; /* of the current write; arena */
-    KAL_VEC(change) changes;    /* of the current write; arena */
+    KAL_VEC(uint16_t) shards;      /* touched ones; arena */
+    KAL_VEC(pending_undo) undo;    /* of the current write; arena */
+    KAL_VEC(change) changes;       /* of the current write; arena */
+    KAL_VEC(stream_state) streams; /* arena */
 } group;
 
 static void group_init(group *g, kal_tables *tables, kal_kv_batch *batch)
 {
-    *g = (group){.tables = tables, .batch = batch};
+    *g = (group){.tables = tables, .batch = batch, .now_us = kal_clock_wall_us(tables->clock)};
     kal_arena_init(&g->arena, NULL);
     kal_map_init(&g->pending);
     kal_buf_init(&g->row, NULL);
@@ -97,24 +112,46 @@ static kal_status touch_shard(group *g, uint16_t shard, kal_error *err)
     return KAL_OK;
 }
 
-/* The row as it stands after what the group has done so far; *row_out.len 0 = absent. */
-static kal_status current_row(group *g, kal_bytes key, kal_bytes *row_out, kal_error *err)
+static kal_status find_stream(group *g, const kal_table *table, size_t *index_out, kal_error *err)
 {
-    pending_row *own = kal_map_find(&g->pending, key);
-    *row_out = (kal_bytes){0};
-    if (own != NULL) {
-        if (own->present)
-            *row_out = own->row;
-        return KAL_OK;
+    stream_state state;
+
+    for (size_t i = 0; i < g->streams.len; i++) {
+        *index_out = i;
+        if (g->streams.items[i].now.hot_id == table->hot_id)
+            return KAL_OK;
     }
-    kal_status status = kal_kv_get(g->tables->kv, NULL, KAL_KV_ROWS, key, &g->arena, row_out, err);
-    return status == KAL_NOT_FOUND ? KAL_OK : status;
+    KAL_TRY(kal_stream_total_read(g->tables->kv, NULL, table, &state.now, err));
+    state.before_write = state.now;
+    state.stored = state.now;
+    *index_out = g->streams.len;
+    PUSH(g, &g->streams, state);
+    return KAL_OK;
 }
 
-static void set_pending(group *g, kal_bytes key, bool present, kal_bytes row)
+/* The row as it stands after what the group has done so far. */
+static kal_status stored_row(group *g, const kal_table *table, kal_bytes key, pending_row *out,
+                             kal_error *err)
+{
+    const pending_row *own = kal_map_find(&g->pending, key);
+    *out = (pending_row){0};
+    if (own != NULL) {
+        *out = *own;
+        return KAL_OK;
+    }
+    kal_status status =
+        kal_kv_get(g->tables->kv, NULL, kal_row_family(table), key, &g->arena, &out->row, err);
+    if (status != KAL_OK)
+        return status == KAL_NOT_FOUND ? KAL_OK : status;
+    out->present = true;
+    return kal_table_is_stream(table) ? kal_stream_take_time(&out->row, &out->inserted_us, err)
+                                      : KAL_OK;
+}
+
+static void set_pending(group *g, kal_bytes key, pending_row row)
 {
     pending_row *now = KAL_NEW(&g->arena, pending_row);
-    *now = (pending_row){present, row};
+    *now = row;
     pending_undo undo = {kal_arena_copy(&g->arena, key), NULL};
     undo.before = kal_map_put(&g->pending, key, now);
     PUSH(g, &g->undo, undo);
@@ -138,18 +175,21 @@ static kal_status conflict(const kal_write_op *op, kal_error *err)
                          KAL_FMT(op->table->def->table_name));
 }
 
-/* What the operation does to the row that stands there, and the encoded new row in g->row. */
-static kal_status resolve(group *g, kal_write *write, kal_write_op *op, kal_bytes current,
-                          kal_write_action *action_out, kal_error *err)
+/* What the operation does to the row that stands there, and the encoded new row in g->row. A row
+ * that is too old is nothing to be met; but who saw it when it was not yet may delete it. */
+static kal_status resolve(group *g, kal_write *write, kal_write_op *op, const pending_row *stored,
+                          bool expired, kal_write_action *action_out, kal_error *err)
 {
+    kal_bytes current = expired ? (kal_bytes){0} : stored->row;
     kal_row row;
     kal_write_effect effect = {0};
 
     kal_buf_clear(&g->row);
-    if (current.len > 0)
-        KAL_TRY(kal_table_row_open(op->table, NULL, current, false, &row, err));
+    if (stored->present)
+        KAL_TRY(kal_table_row_open(op->table, NULL, stored->row, false, &row, err));
     if (op->resolve == NULL) {
-        if ((current.len > 0 ? row.seq : 0) != op->seq_seen)
+        uint64_t seq = stored->present ? row.seq : 0;
+        if (seq != op->seq_seen && !(expired && op->seq_seen == 0))
             return conflict(op, err);
         *action_out = op->action;
         kal_buf_append_bytes(&g->row, op->row);
@@ -192,19 +232,82 @@ static kal_status check_fate(const kal_table *table, kal_error *err)
     return KAL_NOT_FOUND;
 }
 
+/* Removes the row if it is the one that was seen: whoever inserted another one under its key since
+ * then keeps it. */
+static kal_status evict_row(group *g, kal_write_op *op, kal_bytes key, size_t stream,
+                            kal_error *err)
+{
+    pending_row stored;
+    uint32_t version = 0;
+    uint64_t seq = 0;
+
+    op->applied = KAL_WRITE_NONE;
+    KAL_TRY(stored_row(g, op->table, key, &stored, err));
+    if (stored.present)
+        KAL_TRY(kal_row_peek(stored.row, &version, &seq, err));
+    if (!stored.present || seq != op->seq_seen)
+        return KAL_OK;
+    kal_stream_row row = {key, stored.row, stored.inserted_us};
+    kal_stream_remove(g->batch, &g->streams.items[stream].now, &row);
+    set_pending(g, key, (pending_row){0});
+    op->applied = KAL_WRITE_DELETE;
+    return KAL_OK;
+}
+
+/* Into the batch: what stands there gives way to the new row, if there is one. */
+static void write_row(group *g, const kal_table *table, size_t stream, kal_bytes key,
+                      const pending_row *stored, const pending_row *next)
+{
+    if (!kal_table_is_stream(table)) {
+        if (next->present)
+            kal_kv_batch_put(g->batch, KAL_KV_ROWS, key, next->row);
+        else
+            kal_kv_batch_delete(g->batch, KAL_KV_ROWS, key);
+    } else {
+        kal_stream_total *total = &g->streams.items[stream].now;
+        kal_stream_row old_row = {key, stored->row, stored->inserted_us};
+        kal_stream_row new_row = {key, next->row, next->inserted_us};
+        if (stored->present)
+            kal_stream_remove(g->batch, total, &old_row);
+        if (next->present)
+            kal_stream_put(g->batch, total, &new_row, &g->record);
+    }
+    set_pending(g, key, *next);
+}
+
+/* The key of a row that comes without one: its seq. */
+static kal_bytes arrival_key(group *g, uint64_t seq)
+{
+    uint8_t bytes[8];
+    kal_store_be64(bytes, seq);
+    return kal_arena_copy(&g->arena, kal_bytes_of(bytes, sizeof bytes));
+}
+
 static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_error *err)
 {
     uint8_t key_bytes[KAL_ROW_KEY_BYTES_MAX];
-    kal_bytes key = kal_row_key(op->table, op->user_no, op->key, key_bytes);
+    kal_bytes primary_key = op->key;
+    kal_bytes key = kal_row_key(op->table, op->user_no, primary_key, key_bytes);
     uint16_t shard = kal_row_shard(op->table, op->user_no);
-    kal_bytes current;
-    kal_bytes after = {0};
+    bool is_stream = kal_table_is_stream(op->table);
+    bool is_open = is_stream && kal_stream_key_is_open(op->table, op->key);
+    size_t stream = 0;
+    pending_row stored = {0};
+    pending_row next = {.inserted_us = g->now_us};
     kal_write_action action = KAL_WRITE_NONE;
 
     KAL_TRY(check_fate(op->table, err));
+    if (is_stream)
+        KAL_TRY(find_stream(g, op->table, &stream, err));
+    if (op->evict)
+        return evict_row(g, op, key, stream, err);
     KAL_TRY(touch_shard(g, shard, err));
-    KAL_TRY(current_row(g, key, &current, err));
-    KAL_TRY(resolve(g, write, op, current, &action, err));
+    if (!is_open)
+        KAL_TRY(stored_row(g, op->table, key, &stored, err));
+    bool expired = is_stream && stored.present &&
+                   kal_stream_is_expired(op->table, stored.inserted_us, g->now_us);
+    kal_bytes current = expired ? (kal_bytes){0} : stored.row;
+    KAL_TRY(resolve(g, write, op, &stored, expired, &action, err));
     if (action == KAL_WRITE_DELETE && current.len == 0)
         action = KAL_WRITE_NONE;
     op->applied = action;
@@ -212,17 +315,19 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     if (action == KAL_WRITE_NONE)
         return KAL_OK;
     uint64_t seq = ++g->tables->heads[shard].applied;
+    if (is_open) {
+        primary_key = arrival_key(g, seq);
+        key = kal_row_key(op->table, op->user_no, primary_key, key_bytes);
+    }
     if (action == KAL_WRITE_PUT) {
         kal_row_set_seq(g->row.ptr, seq);
-        after = kal_arena_copy(&g->arena, kal_buf_bytes(&g->row));
-        kal_kv_batch_put(g->batch, KAL_KV_ROWS, key, after);
-    } else {
-        kal_kv_batch_delete(g->batch, KAL_KV_ROWS, key);
+        next.row = kal_arena_copy(&g->arena, kal_buf_bytes(&g->row));
+        next.present = true;
     }
-    set_pending(g, key, action == KAL_WRITE_PUT, after);
-    change made = {op, shard, seq, current, after};
+    write_row(g, op->table, stream, key, &stored, &next);
+    change made = {op, shard, seq, primary_key, current, next.row};
     PUSH(g, &g->changes, made);
-    return keep_result(write, op, action == KAL_WRITE_PUT ? after : current, err);
+    return keep_result(write, op, action == KAL_WRITE_PUT ? next.row : current, err);
 }
 
 /* One record per change; the last one of each shard ends the commit there. */
@@ -244,7 +349,7 @@ static void append_records(group *g)
             .commit_first = first[c->shard],
             .table_id = c->op->table->def->table_id,
             .user_no = c->op->user_no,
-            .primary_key = c->op->key,
+            .primary_key = c->primary_key,
             .before = c->before,
             .after = c->after,
         };
@@ -261,17 +366,16 @@ static void undo_seqs(group *g)
 
 static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
 {
-    uint8_t lower[4];
-    uint8_t upper[4];
+    uint8_t lower[KAL_ROW_SHARD_PREFIX_BYTES];
+    uint8_t upper[KAL_ROW_SHARD_PREFIX_BYTES];
     kal_kv_iter *iter = NULL; /* owned */
     kal_bytes key;
     kal_bytes value;
 
     if (table == NULL)
         return KAL_OK;
-    kal_store_be32(lower, table->hot_id);
-    kal_store_be32(upper, table->hot_id + 1);
-    kal_kv_range range = {.family = KAL_KV_ROWS,
+    kal_row_bounds(table, lower, upper);
+    kal_kv_range range = {.family = kal_row_family(table),
                           .lower = kal_bytes_of(lower, sizeof lower),
                           .upper = kal_bytes_of(upper, sizeof upper)};
     KAL_TRY(kal_kv_iter_open(g->tables->kv, NULL, &range, &iter, err));
@@ -290,12 +394,16 @@ static void apply_write(group *g, kal_write *write)
     write->status = check_empty(g, write->must_be_empty, &write->error);
     g->undo.len = 0;
     g->changes.len = 0;
+    for (size_t i = 0; i < g->streams.len; i++)
+        g->streams.items[i].before_write = g->streams.items[i].now;
     kal_kv_batch_save(g->batch);
     for (size_t i = 0; i < write->ops.len && write->status == KAL_OK; i++)
         write->status = apply_op(g, write, &write->ops.items[i], &write->error);
     if (write->status != KAL_OK) {
         undo_seqs(g);
         undo_pending(g);
+        for (size_t i = 0; i < g->streams.len; i++)
+            g->streams.items[i].now = g->streams.items[i].before_write;
         kal_kv_batch_rollback(g->batch);
         return;
     }
@@ -312,6 +420,15 @@ static void put_heads(group *g)
             continue;
         kal_change_log_trim(g->batch, shard, head, g->tables->options.change_log_rows_max);
         kal_shard_head_put(g->batch, shard, head);
+    }
+}
+
+static void put_totals(group *g)
+{
+    for (size_t i = 0; i < g->streams.len; i++) {
+        const stream_state *s = &g->streams.items[i];
+        if (s->now.row_count != s->stored.row_count || s->now.bytes != s->stored.bytes)
+            kal_stream_total_put(g->batch, &s->now);
     }
 }
 
@@ -375,6 +492,7 @@ static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *
     }
     if (apply) {
         put_heads(g);
+        put_totals(g);
         status = write_batch(g, tables->options.sync || catalog_change != NULL, &err);
         if (status == KAL_OK && catalog_change != NULL)
             kal_catalog_publish(catalog_change);

@@ -141,6 +141,14 @@ kal_status kal_overlay_delete(kal_overlay *overlay, kal_view *view, kal_table *t
     return status;
 }
 
+/* Above every seq (below 2^53), in the order of the calls. */
+kal_bytes kal_overlay_arrival_key(kal_overlay *overlay, kal_arena *arena)
+{
+    uint8_t bytes[8];
+    kal_store_be64(bytes, KAL_STREAM_KEY_OPEN + overlay->arrivals++);
+    return kal_arena_copy(arena, kal_bytes_of(bytes, sizeof bytes));
+}
+
 size_t kal_overlay_mark(const kal_overlay *overlay)
 {
     return overlay->undo.len;

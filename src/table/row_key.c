@@ -25,6 +25,20 @@ void kal_row_key_prefix(const kal_table *table, uint64_t user_no,
     kal_store_be64(prefix_out + 6, shared ? 0 : user_no);
 }
 
+kal_kv_family kal_row_family(const kal_table *table)
+{
+    return kal_table_is_stream(table) ? KAL_KV_STREAM : KAL_KV_ROWS;
+}
+
+void kal_row_bounds(const kal_table *table, uint8_t lower[KAL_ROW_SHARD_PREFIX_BYTES],
+                    uint8_t upper[KAL_ROW_SHARD_PREFIX_BYTES])
+{
+    kal_store_be32(lower, table->hot_id);
+    kal_store_be16(lower + 4, 0);
+    kal_store_be32(upper, table->hot_id);
+    kal_store_be16(upper + 4, KAL_SHARD_NONE);
+}
+
 kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
                       uint8_t out[KAL_ROW_KEY_BYTES_MAX])
 {

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "table/table_internal.h"
 
-enum { CHECK_ROWS = 1024, HOT_ID_BYTES = 4 };
+enum { CHECK_ROWS = 1024 };
 
 typedef struct size_walk {
     kal_kv *kv;        /* borrowed */
@@ -17,18 +17,26 @@ typedef struct size_walk {
     uint8_t lower[KAL_ROW_KEY_PREFIX_BYTES];
     uint8_t upper[KAL_ROW_KEY_PREFIX_BYTES];
     size_t prefix_len;
+    const kal_table *table; /* borrowed */
+    int64_t now_us;
+    uint8_t partition[KAL_ROW_KEY_PREFIX_BYTES]; /* of the last row that was counted */
     uint64_t exact_max;
     kal_size_check check;
     void *context;
     kal_table_size size;
 } size_walk;
 
-/* Everything that begins with the hot_id, or with hot_id, shard and user. */
-static void set_range(size_walk *walk, const kal_table *table, uint64_t user_no, bool all_users)
+/* All rows of the table, or what begins with its hot_id, shard and user. */
+static void set_range(size_walk *walk, uint64_t user_no, bool all_users)
 {
-    kal_row_key_prefix(table, user_no, walk->lower);
+    if (all_users) {
+        walk->prefix_len = KAL_ROW_SHARD_PREFIX_BYTES;
+        kal_row_bounds(walk->table, walk->lower, walk->upper);
+        return;
+    }
+    kal_row_key_prefix(walk->table, user_no, walk->lower);
     memcpy(walk->upper, walk->lower, sizeof walk->upper);
-    walk->prefix_len = all_users ? HOT_ID_BYTES : KAL_ROW_KEY_PREFIX_BYTES;
+    walk->prefix_len = KAL_ROW_KEY_PREFIX_BYTES;
     for (size_t i = walk->prefix_len; i-- > 0;) { /* it has carry room: hot_id is never all ones */
         if (++walk->upper[i] != 0)
             break;
@@ -55,15 +63,30 @@ static kal_status estimate(size_walk *walk, kal_bytes key, kal_error *err)
 {
     uint64_t part = 0;
     uint64_t whole = 0;
+    kal_kv_family family = kal_row_family(walk->table);
 
-    KAL_TRY(kal_kv_approximate_bytes(walk->kv, KAL_KV_ROWS, lower_of(walk), key, &part, err));
-    KAL_TRY(kal_kv_approximate_bytes(walk->kv, KAL_KV_ROWS, lower_of(walk), upper_of(walk), &whole,
-                                     err));
+    KAL_TRY(kal_kv_approximate_bytes(walk->kv, family, lower_of(walk), key, &part, err));
+    KAL_TRY(
+        kal_kv_approximate_bytes(walk->kv, family, lower_of(walk), upper_of(walk), &whole, err));
     if (part == 0 || whole < part)
         return KAL_NOT_FOUND;
     walk->size.row_count = scaled(walk->size.row_count, whole, part);
     walk->size.bytes = scaled(walk->size.bytes, whole, part);
+    walk->size.stored_count = scaled(walk->size.stored_count, whole, part);
+    walk->size.partition_count = scaled(walk->size.partition_count, whole, part);
     walk->size.is_estimate = true;
+    return KAL_OK;
+}
+
+static kal_status is_visible(const size_walk *walk, kal_bytes value, bool *out, kal_error *err)
+{
+    int64_t inserted_us = 0;
+
+    *out = true;
+    if (!kal_table_is_stream(walk->table))
+        return KAL_OK;
+    KAL_TRY(kal_stream_take_time(&value, &inserted_us, err));
+    *out = !kal_stream_is_expired(walk->table, inserted_us, walk->now_us);
     return KAL_OK;
 }
 
@@ -72,18 +95,27 @@ static kal_status count_row(size_walk *walk, kal_error *err)
 {
     kal_bytes key;
     kal_bytes value;
+    bool visible = true;
 
     KAL_TRY(kal_kv_iter_next(walk->iter, &key, &value, err));
-    if (walk->size.row_count % CHECK_ROWS == 0) {
+    if (walk->size.stored_count % CHECK_ROWS == 0) {
         KAL_TRY(walk->check(walk->context, err));
-        if (walk->size.row_count >= walk->exact_max) {
+        if (walk->size.stored_count >= walk->exact_max) {
             kal_status status = estimate(walk, key, err);
             if (status != KAL_NOT_FOUND)
                 return status == KAL_OK ? KAL_END : status;
         }
     }
-    walk->size.row_count++;
+    walk->size.stored_count++;
     walk->size.bytes += key.len + value.len;
+    KAL_TRY(is_visible(walk, value, &visible, err));
+    if (!visible)
+        return KAL_OK;
+    walk->size.row_count++;
+    KAL_ASSERT(key.len >= sizeof walk->partition);
+    if (memcmp(walk->partition, key.ptr, sizeof walk->partition) != 0)
+        walk->size.partition_count++;
+    memcpy(walk->partition, key.ptr, sizeof walk->partition);
     return KAL_OK;
 }
 
@@ -93,11 +125,17 @@ kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
 {
     kal_status status = KAL_OK;
     size_walk walk = {
-        .kv = view->tables->kv, .exact_max = exact_max, .check = check, .context = context};
+        .kv = view->tables->kv,
+        .table = table,
+        .now_us = view->now_us,
+        .exact_max = exact_max,
+        .check = check,
+        .context = context,
+    };
 
-    set_range(&walk, table, view->user_no, all_users);
+    set_range(&walk, view->user_no, all_users);
     kal_kv_range range = {
-        .family = KAL_KV_ROWS, .lower = lower_of(&walk), .upper = upper_of(&walk)};
+        .family = kal_row_family(table), .lower = lower_of(&walk), .upper = upper_of(&walk)};
     KAL_TRY(kal_kv_iter_open(walk.kv, view->snapshot, &range, &walk.iter, err));
     while (status == KAL_OK)
         status = count_row(&walk, err);

@@ -2,8 +2,8 @@
  * table.h: the rows of all tables: reading them as of one moment, and changing them durably.
  *
  * Reading goes through a statement view: a snapshot of the store, plus the uncommitted changes of
- * the statement's own transaction (overlay), under one identity. A USER table is the caller's own
- * partition: user_no is part of every key, so isolation is a key range, not a filter.
+ * the statement's own transaction (overlay), under one identity. A USER or STREAM table is the
+ * caller's own partition: user_no is part of every key, so isolation is a key range, not a filter.
  *
  * Writing is append -> apply: a kal_write is a list of row operations that commit together or not
  * at all. A write lane takes writes from a queue, resolves each operation against the newest row,
@@ -15,6 +15,9 @@
  *               lane refuses with KAL_CONFLICT when the row has moved on
  *
  * Hot key: be32 hot_id | be16 shard | be64 user_no (0 = shared) | ordered primary key.
+ *
+ * Rows of STREAM tables lie in a family of their own, with the time of their insertion, and are
+ * seen until they are ttl_seconds old by the view's moment; eviction removes them later (stream.c).
  *
  * Threads: kal_tables by any; a view, scan or write by one at a time.
  * Source: design section 7; reference hot-cold-prototype.md sections 7 and 8.
@@ -44,12 +47,18 @@ void kal_tables_close(kal_tables *tables);
 
 /* ---- reading ---- */
 
+/* Asked every thousand rows or so; what it answers, but KAL_OK, ends the reading. */
+typedef kal_status (*kal_view_check)(const void *context, kal_error *err);
+
 typedef struct kal_view {
     kal_tables *tables;
     kal_kv_snapshot *snapshot;
     kal_overlay *overlay; /* NULL outside a transaction; borrowed */
-    uint64_t user_no;     /* whose partition USER tables show */
+    uint64_t user_no;     /* whose partition USER and STREAM tables show */
     uint64_t epoch;       /* of the catalog before the snapshot; set by exec */
+    kal_view_check check; /* set by exec, or NULL; any thread that reads the view asks it */
+    const void *check_context;
+    int64_t now_us; /* the moment; decides which rows of STREAM tables are too old */
 } kal_view;
 
 /* One moment for a whole statement. overlay may be NULL. */
@@ -75,7 +84,7 @@ typedef struct kal_scan_range {
     kal_bytes lower;
     kal_bytes upper;
     bool reverse;
-    bool cached_only;
+    bool cached_only; /* also KAL_BUSY rather than to pass over many rows that are too old */
 } kal_scan_range;
 KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
                                         const kal_scan_range *range, kal_scan **scan_out,
@@ -97,9 +106,12 @@ KAL_MUST_CHECK kal_status kal_view_count(kal_view *view, kal_table *table, uint6
 /* ---- size ---- */
 
 typedef struct kal_table_size {
-    uint64_t row_count;
-    uint64_t bytes;   /* of the rows and their keys, before compression */
-    bool is_estimate; /* the two above: there were more rows than are counted */
+    uint64_t row_count;    /* that a SELECT can see */
+    uint64_t bytes;        /* of the rows and their keys, before compression; of a STREAM table also
+                              of rows that are too old and not removed yet */
+    uint64_t stored_count; /* of the rows whose bytes these are */
+    uint64_t partition_count; /* users with a row_count; 1 for SHARED tables with rows */
+    bool is_estimate;         /* all of the above: there were more rows than are counted */
 } kal_table_size;
 
 /* Asked every thousand rows or so; what it answers, but KAL_OK, ends the counting. */
@@ -137,7 +149,8 @@ typedef kal_status (*kal_resolve_fn)(void *context, const kal_row *current, kal_
 typedef struct kal_write_op {
     kal_table *table; /* retained by the write */
     uint64_t user_no; /* partition; 0 for SHARED */
-    kal_bytes key;    /* ordered primary key; copied by kal_write_add */
+    kal_bytes key;    /* ordered primary key; copied by kal_write_add. Empty for a PUT into a table
+                         without a primary key: the lane takes the row's seq */
     /* key-bound */
     kal_resolve_fn resolve; /* NULL: prepared */
     void *context;
@@ -145,6 +158,7 @@ typedef struct kal_write_op {
     uint64_t seq_seen; /* 0 = the row was absent */
     kal_write_action action;
     kal_bytes row; /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
+    bool evict;    /* STREAM: removes the row of seq_seen, if it is still there; no change */
     /* result, valid from done on */
     bool keep_row;            /* in: fill row_out */
     kal_write_action applied; /* what happened */
@@ -203,6 +217,34 @@ size_t kal_overlay_len(const kal_overlay *overlay);
 /* Adds everything as prepared operations to the write; keep_rows as in kal_write_op. */
 KAL_MUST_CHECK kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write,
                                                  bool keep_rows, kal_error *err);
+
+/* ---- STREAM tables ---- */
+
+/* True when the table has no primary key: a row's seq is its key. */
+bool kal_table_keyed_by_arrival(const kal_table *table);
+/* The key of a row that a transaction inserts into such a table, after all that are there. */
+kal_bytes kal_overlay_arrival_key(kal_overlay *overlay, kal_arena *arena);
+
+typedef struct kal_stream_total {
+    uint32_t hot_id;
+    uint32_t table_id;
+    uint64_t row_count; /* stored, too old ones included */
+    uint64_t bytes;     /* of these rows and their keys */
+} kal_stream_total;
+
+/* The total of the first STREAM table with stored rows whose hot_id is hot_id_min or more; KAL_END.
+ */
+KAL_MUST_CHECK kal_status kal_stream_next(kal_tables *tables, uint32_t hot_id_min,
+                                          kal_stream_total *total_out, kal_error *err);
+
+/* Removes, oldest first and durably, up to rows_max rows that the table's eviction strategy gives
+ * up at this moment; *removed_out < rows_max: that was all. KAL_STALE, KAL_NOT_FOUND: the table was
+ * altered or dropped meanwhile. */
+KAL_MUST_CHECK kal_status kal_stream_evict(kal_tables *tables, kal_table *table, size_t rows_max,
+                                           size_t *removed_out, kal_error *err);
+/* Gives back the space that the removed rows of the table take in data files. */
+KAL_MUST_CHECK kal_status kal_stream_compact(kal_tables *tables, const kal_table *table,
+                                             kal_error *err);
 
 /* Begins the change log of every shard anew, `distance` seqs beyond its last one: for a store that
  * is a copy of an earlier moment, so that no seq that somebody has seen comes twice. Nothing else

@@ -25,6 +25,49 @@ uint16_t kal_row_shard(const kal_table *table, uint64_t user_no);
 kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
                       uint8_t out[KAL_ROW_KEY_BYTES_MAX]);
 
+kal_kv_family kal_row_family(const kal_table *table);
+/* [hot_id | shard 0, hot_id | KAL_SHARD_NONE): all rows of the table, whoever's. */
+#define KAL_ROW_SHARD_PREFIX_BYTES 6
+#define KAL_SHARD_NONE             0xffffu
+void kal_row_bounds(const kal_table *table, uint8_t lower[KAL_ROW_SHARD_PREFIX_BYTES],
+                    uint8_t upper[KAL_ROW_SHARD_PREFIX_BYTES]);
+
+/* ---- STREAM tables ---- */
+
+#define KAL_STREAM_TIME_BYTES      8
+#define KAL_STREAM_KEY_OPEN        (UINT64_C(1) << 62)
+#define KAL_STREAM_INDEX_KEY_BYTES (KAL_ROW_SHARD_PREFIX_BYTES + 8 + KAL_ROW_KEY_BYTES_MAX)
+
+static inline bool kal_table_is_stream(const kal_table *table)
+{
+    return table->def->table_type == KAL_TABLE_STREAM;
+}
+
+/* Takes the time of insertion off a stored value: what is left is the row. KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_stream_take_time(kal_bytes *value, int64_t *inserted_us_out,
+                                               kal_error *err);
+/* From the microsecond on at which the row is ttl_seconds old. */
+bool kal_stream_is_expired(const kal_table *table, int64_t inserted_us, int64_t now_us);
+/* A key made up by kal_overlay_arrival_key() (from KAL_STREAM_KEY_OPEN on), or none yet. */
+bool kal_stream_key_is_open(const kal_table *table, kal_bytes key);
+
+/* A stored row of a STREAM table. */
+typedef struct kal_stream_row {
+    kal_bytes key; /* whole row key */
+    kal_bytes row; /* without its time */
+    int64_t inserted_us;
+} kal_stream_row;
+
+/* The row with its time and its place in the order of insertion, in and out of the batch; the total
+ * follows. */
+void kal_stream_put(kal_kv_batch *batch, kal_stream_total *total, const kal_stream_row *row,
+                    kal_buf *scratch);
+void kal_stream_remove(kal_kv_batch *batch, kal_stream_total *total, const kal_stream_row *row);
+KAL_MUST_CHECK kal_status kal_stream_total_read(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                                                const kal_table *table, kal_stream_total *total_out,
+                                                kal_error *err);
+void kal_stream_total_put(kal_kv_batch *batch, const kal_stream_total *total);
+
 /* ---- overlay ---- */
 
 typedef struct kal_overlay_entry {
@@ -42,6 +85,7 @@ struct kal_overlay {
     kal_arena undo_arena;
     KAL_VEC(struct kal_overlay_undo) undo; /* in undo_arena */
     size_t size_bytes;
+    uint64_t arrivals; /* keys that kal_overlay_arrival_key() made */
 };
 
 struct kal_overlay_undo {

@@ -3,12 +3,15 @@
 
 #include <stdlib.h>
 
+enum { PASSED_OVER_MAX = 256, CHECK_ROWS = 1024 };
+
 void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay)
 {
     *view = (kal_view){.tables = tables,
                        .snapshot = kal_kv_snapshot_take(tables->kv),
                        .overlay = overlay,
-                       .user_no = user_no};
+                       .user_no = user_no,
+                       .now_us = kal_clock_wall_us(tables->clock)};
 }
 
 void kal_view_close(kal_view *view)
@@ -16,6 +19,24 @@ void kal_view_close(kal_view *view)
     if (view->snapshot != NULL)
         kal_kv_snapshot_release(view->tables->kv, view->snapshot);
     *view = (kal_view){0};
+}
+
+/* The row of a stored value; KAL_NOT_FOUND when its time is over at the view's moment. */
+static kal_status take_row(const kal_view *view, const kal_table *table, kal_bytes *value,
+                           kal_error *err)
+{
+    int64_t inserted_us = 0;
+    if (!kal_table_is_stream(table))
+        return KAL_OK;
+    KAL_TRY(kal_stream_take_time(value, &inserted_us, err));
+    return kal_stream_is_expired(table, inserted_us, view->now_us) ? KAL_NOT_FOUND : KAL_OK;
+}
+
+/* A row of the own transaction that has its key from its order only has it as its seq, too. */
+static void set_own_seq(const kal_table *table, kal_bytes key, kal_row *row)
+{
+    if (kal_table_keyed_by_arrival(table))
+        row->seq = kal_load_be64(key.ptr);
 }
 
 kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
@@ -34,27 +55,33 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
                 return KAL_NOT_FOUND;
             if (!kal_arena_try_copy(arena, entry.row, &bytes))
                 return kal_error_set(err, KAL_LIMIT, "row exceeds the statement's memory");
-            return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
+            KAL_TRY(kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err));
+            set_own_seq(table, key, row_out);
+            return KAL_OK;
         }
     }
     kal_kv *kv = view->tables->kv;
-    KAL_TRY(cached_only
-                ? kal_kv_get_cached(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err)
-                : kal_kv_get(kv, view->snapshot, KAL_KV_ROWS, row_key, arena, &bytes, err));
+    kal_kv_family family = kal_row_family(table);
+    KAL_TRY(cached_only ? kal_kv_get_cached(kv, view->snapshot, family, row_key, arena, &bytes, err)
+                        : kal_kv_get(kv, view->snapshot, family, row_key, arena, &bytes, err));
+    KAL_TRY(take_row(view, table, &bytes, err));
     return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
 }
 
 /*
  * A scan merges two ordered runs: the store's and the overlay's. On equal keys the overlay wins;
- * its deletions hide what lies below. The overlay must not change while a scan is open.
+ * its deletions hide what lies below. The overlay must not change while a scan is open. Rows of
+ * the overlay have no time of insertion yet: they never are too old.
  */
 struct kal_scan {
     kal_view *view;
     kal_table *table;
     bool reverse;
     bool cached_only;
-    kal_kv_iter *base;  /* owned */
-    kal_bytes base_key; /* borrowed from base */
+    uint64_t passed_over; /* rows that are too old */
+    bool shows_expired;   /* rows of STREAM tables that are too old, too */
+    kal_kv_iter *base;    /* owned */
+    kal_bytes base_key;   /* borrowed from base */
     kal_bytes base_value;
     bool base_ready;
     bool base_ended;
@@ -117,7 +144,8 @@ kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range 
         return KAL_OK;
     }
     if (status == KAL_OK) {
-        kal_kv_range kv_range = {KAL_KV_ROWS, lower, upper, range->reverse, range->cached_only};
+        kal_kv_range kv_range = {kal_row_family(table), lower, upper, range->reverse,
+                                 range->cached_only};
         status = kal_kv_iter_open(view->tables->kv, view->snapshot, &kv_range, &scan->base, err);
     }
     if (status != KAL_OK) {
@@ -140,11 +168,11 @@ kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, kal_scan **
     KAL_ASSERT(view->overlay == NULL);
     scan->view = view;
     scan->table = table;
-    kal_store_be32(scan->lower, table->hot_id);
-    kal_store_be32(scan->upper, table->hot_id + 1);
-    kal_kv_range range = {.family = KAL_KV_ROWS,
-                          .lower = kal_bytes_of(scan->lower, sizeof(uint32_t)),
-                          .upper = kal_bytes_of(scan->upper, sizeof(uint32_t))};
+    scan->shows_expired = true;
+    kal_row_bounds(table, scan->lower, scan->upper);
+    kal_kv_range range = {.family = kal_row_family(table),
+                          .lower = kal_bytes_of(scan->lower, KAL_ROW_SHARD_PREFIX_BYTES),
+                          .upper = kal_bytes_of(scan->upper, KAL_ROW_SHARD_PREFIX_BYTES)};
     kal_status status =
         kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &scan->base, err);
     if (status != KAL_OK) {
@@ -200,6 +228,20 @@ static int which_first(const kal_scan *scan, bool has_own, kal_bytes own)
     return scan->reverse ? -order : order;
 }
 
+/* Rows that are too old are no rows to whoever counts them, so the scan itself has to see to it
+ * that an event loop's work is bounded and that nobody's query runs for nobody. */
+static kal_status pass_over(kal_scan *scan, kal_error *err)
+{
+    const kal_view *view = scan->view;
+
+    scan->passed_over++;
+    if (scan->cached_only && scan->passed_over > PASSED_OVER_MAX)
+        return KAL_BUSY;
+    if (view->check != NULL && scan->passed_over % CHECK_ROWS == 0)
+        return view->check(view->check_context, err);
+    return KAL_OK;
+}
+
 kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
 {
     for (;;) {
@@ -212,7 +254,8 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
         if (!has_own && !scan->base_ready)
             return KAL_END;
         int first = which_first(scan, has_own, own);
-        if (first <= 0) {
+        bool is_own = first <= 0;
+        if (is_own) {
             kal_overlay_entry entry;
             kal_overlay_decode(kal_ordered_entry_value(scan->own), &entry);
             step_own(scan);
@@ -226,12 +269,22 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
             key = scan->base_key;
             bytes = scan->base_value;
             scan->base_ready = false;
+            kal_status status = take_row(scan->view, scan->table, &bytes, err);
+            if (status == KAL_NOT_FOUND && !scan->shows_expired) {
+                KAL_TRY(pass_over(scan, err));
+                continue;
+            }
+            if (status != KAL_OK && status != KAL_NOT_FOUND)
+                return status;
         }
+        key = kal_bytes_of(key.ptr + KAL_ROW_KEY_PREFIX_BYTES, key.len - KAL_ROW_KEY_PREFIX_BYTES);
         if (key_out != NULL)
-            *key_out = kal_bytes_of(key.ptr + KAL_ROW_KEY_PREFIX_BYTES,
-                                    key.len - KAL_ROW_KEY_PREFIX_BYTES);
-        return kal_table_row_open(scan->table, scan->view->snapshot, bytes, scan->cached_only,
-                                  row_out, err);
+            *key_out = key;
+        KAL_TRY(kal_table_row_open(scan->table, scan->view->snapshot, bytes, scan->cached_only,
+                                   row_out, err));
+        if (is_own)
+            set_own_seq(scan->table, key, row_out);
+        return KAL_OK;
     }
 }
 

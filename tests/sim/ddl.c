@@ -27,7 +27,9 @@ static void random_ddl(sim *s, sim_ddl *ddl)
         .kind = KINDS[sim_below(s, KAL_ARRAY_LEN(KINDS))],
         .ns = sim_below(s, SIM_NAMESPACES),
         .name = sim_below(s, SIM_TABLES),
-        .type = sim_chance(s, 2, 3) ? KAL_TABLE_USER : KAL_TABLE_SHARED,
+        .type = sim_chance(s, 1, 3)   ? KAL_TABLE_SHARED
+                : sim_chance(s, 1, 3) ? KAL_TABLE_STREAM
+                                      : KAL_TABLE_USER,
         .shape = sim_below(s, SIM_SHAPES),
         .lenient = sim_chance(s, 1, 3),
         .cascade = sim_chance(s, 1, 2),

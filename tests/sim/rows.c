@@ -62,6 +62,8 @@ kal_status sim_definition(kal_bytes ns, kal_bytes name, kal_table_type type, uns
     kal_column columns[SIM_COLUMNS_MAX];
     kal_bytes key_names[2];
 
+    options.ttl_seconds = type == KAL_TABLE_STREAM ? INT64_MAX : 0; /* time is another test's */
+
     for (size_t i = 0; i < column_count(shape); i++) {
         role r = spec->columns[i];
         columns[i] = kal_column_simple(ROLE_NAMES[r], (uint32_t)i + 1, kal_type_of(ROLE_TYPES[r]));

@@ -9,6 +9,7 @@
 struct test_db {
     char dir[64];
     bool sync;
+    const kal_clock *clock;
     kal_exec *exec;
 };
 
@@ -25,7 +26,7 @@ static void open_exec(test_db *db)
         .data_dir = db->dir,
         .duckdb_library = KAL_TEST_DUCKDB,
         .files = kal_files_system(),
-        .clock = kal_clock_system(),
+        .clock = db->clock,
         .query_threads = 2,
         .memory_limit_bytes = (size_t)1 << 30,
         .sync_commits = db->sync,
@@ -34,7 +35,7 @@ static void open_exec(test_db *db)
         fail("cannot open the database", "", err.message);
 }
 
-test_db *test_db_open(bool sync)
+static test_db *open_with(bool sync, const kal_clock *clock)
 {
     test_db *db = calloc(1, sizeof *db);
     if (db == NULL)
@@ -43,8 +44,19 @@ test_db *test_db_open(bool sync)
     if (mkdtemp(db->dir) == NULL)
         fail("cannot make a temporary directory", "", db->dir);
     db->sync = sync;
+    db->clock = clock;
     open_exec(db);
     return db;
+}
+
+test_db *test_db_open(bool sync)
+{
+    return open_with(sync, kal_clock_system());
+}
+
+test_db *test_db_open_at(const kal_clock *clock)
+{
+    return open_with(true, clock);
 }
 
 void test_db_close(test_db *db)

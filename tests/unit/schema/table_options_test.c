@@ -158,8 +158,7 @@ typedef struct field_case {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
-#define STREAMS "STREAM tables are not available in this version"
-#define SYSTEM  "system tables are defined by the server"
+#define SYSTEM "system tables are defined by the server"
 
 /* Every field of every kind. */
 static const field_case FIELDS[] = {
@@ -184,11 +183,11 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_SHARED, "enable_replication", "FALSE", "TRUE",
      "there is no replication in this version"},
     {KAL_TABLE_SHARED, "compression", "'zstd'", "'none'", COLD},
-    {KAL_TABLE_STREAM, "ttl_seconds", "86400", "10", STREAMS},
-    {KAL_TABLE_STREAM, "eviction_strategy", "'time_based'", "'size_based'", STREAMS},
-    {KAL_TABLE_STREAM, "max_stream_size_bytes", "0", "1", STREAMS},
-    {KAL_TABLE_STREAM, "enable_compaction", "TRUE", "FALSE", STREAMS},
-    {KAL_TABLE_STREAM, "watermark_delay_seconds", "60", "0", STREAMS},
+    {KAL_TABLE_STREAM, "ttl_seconds", "86400", "10", NULL},
+    {KAL_TABLE_STREAM, "eviction_strategy", "'time_based'", "'size_based'", NULL},
+    {KAL_TABLE_STREAM, "max_stream_size_bytes", "0", "1", NULL},
+    {KAL_TABLE_STREAM, "enable_compaction", "TRUE", "FALSE", NULL},
+    {KAL_TABLE_STREAM, "watermark_delay_seconds", "60", "0", NULL},
     {KAL_TABLE_STREAM, "compression", "'zstd'", "'lz4'", COLD},
     {KAL_TABLE_SYSTEM, "enable_cache", "TRUE", "FALSE", NULL},
     {KAL_TABLE_SYSTEM, "cache_ttl_seconds", "300", "3600", NULL},

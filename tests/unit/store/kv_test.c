@@ -313,6 +313,31 @@ static void delete_range_takes_its_range(void **state)
     each_backend(story_delete_range);
 }
 
+/* Goal: compaction changes nothing that is read, now or under a snapshot, and only its family. */
+static void story_compact(fixture *f)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_range all = {.family = KAL_KV_CATALOG};
+
+    put(f, KAL_KV_CATALOG, "a", "v");
+    put(f, KAL_KV_CATALOG, "b", "v");
+    put(f, KAL_KV_CATALOG, "c", "v");
+    kal_kv_snapshot *snapshot = kal_kv_snapshot_take(f->kv);
+    delete_range(f, "b", "c");
+    testing_ok(kal_kv_compact(f->kv, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("z"), &err), &err);
+    check_walk(f, "", "", "a c ", "c a ");
+    assert_string_equal(walk(f, snapshot, &all), "a b c ");
+    kal_kv_snapshot_release(f->kv, snapshot);
+    testing_ok(kal_kv_compact(f->kv, KAL_KV_CATALOG, KAL_STR("a"), KAL_STR("z"), &err), &err);
+    check_walk(f, "", "", "a c ", "c a ");
+}
+
+static void compaction_changes_nothing(void **state)
+{
+    (void)state;
+    each_backend(story_compact);
+}
+
 static uint64_t bytes_between(fixture *f, kal_kv_family family, const char *lower,
                               const char *upper)
 {
@@ -732,6 +757,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(get_answers),
         cmocka_unit_test(batches_apply_in_order),
         cmocka_unit_test(delete_range_takes_its_range),
+        cmocka_unit_test(compaction_changes_nothing),
         cmocka_unit_test(sizes_are_approximate),
         cmocka_unit_test(longest_keys_fit),
         cmocka_unit_test(prefix_ends),
