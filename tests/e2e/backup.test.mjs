@@ -221,5 +221,12 @@ test("kill -9 during a backup: none of that name, and the server starts", async 
         }
         await root.rows("SELECT count(*) FROM app.pairs");
     }
+    // What a killed server left under a passing name is no backup, or a whole one that lacked its name.
+    for (const name of readdirSync(server.dir).filter((name) => name.includes(".partial-"))) {
+        if (existsSync(join(path(name), "backup.json")))
+            assert.ok((await root.rows(`SHOW BACKUP ${sql(path(name))}`)).every((row) => row[3] === "good"));
+        else
+            assert.equal((await root.error(`SHOW BACKUP ${sql(path(name))}`)).code, "BACKUP_NOT_FOUND");
+    }
     await backup("afterwards");
 });
