@@ -47,6 +47,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->namespaces.format = 2;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
+    c->storages.format = 2;
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
     c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);
     pthread_mutex_init(&c->ddl_lock, NULL);

@@ -216,8 +216,13 @@ KAL_MUST_CHECK kal_status kal_catalog_system_count(kal_catalog *catalog,
                                                    uint32_t table_id, uint32_t column,
                                                    kal_bytes text, uint64_t *count_out,
                                                    kal_error *err);
-/* Where system.tables says that the table's rows lie; ptr NULL: nowhere (SYSTEM). */
-kal_bytes kal_table_storage_location(const kal_table_definition *def, kal_arena *arena);
+/* The folder below which the table's segments will lie, of all users: base directory of its storage
+ * (none for `local`) and template. ptr NULL: nowhere (SYSTEM, views). */
+KAL_MUST_CHECK kal_status kal_table_storage_location(kal_catalog *catalog,
+                                                     const kal_kv_snapshot *snapshot,
+                                                     const kal_table_definition *def,
+                                                     kal_arena *arena, kal_bytes *location_out,
+                                                     kal_error *err);
 /* True when `principal` may read this SYSTEM table at all. */
 bool kal_catalog_may_read_system(const kal_table *table, const kal_principal *principal);
 

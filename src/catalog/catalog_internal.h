@@ -22,6 +22,7 @@
 #include "base/vec.h"
 #include "catalog/catalog.h"
 #include "catalog/schema_cache.h"
+#include "catalog/storages.h"
 #include "catalog/system_tables.h"
 #include "store/entity_store.h"
 
@@ -201,19 +202,16 @@ KAL_MUST_CHECK kal_status kal_namespace_put(kal_catalog_change *change, kal_byte
                                             kal_error *err);
 bool kal_namespace_is_system(kal_bytes name);
 
-typedef struct kal_storage {
-    kal_bytes storage_id;
-    kal_bytes name;
-    kal_bytes type;
-    kal_bytes base_directory;
-    kal_bytes shared_template;
-    kal_bytes user_template;
-    int64_t created_at_us;
-} kal_storage;
 typedef kal_status (*kal_storage_visit)(void *context, const kal_storage *storage, kal_error *err);
 KAL_MUST_CHECK kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                             kal_storage_visit visit, void *context, kal_error *err);
 KAL_MUST_CHECK kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err);
+/* Tables of this kind have rows that will lie in a storage. */
+bool kal_storage_is_used_by(const kal_table_definition *def);
+/* KAL_NOT_FOUND with code STORAGE_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_storage_of_table_exists(kal_catalog_change *change,
+                                                      const kal_table_definition *def,
+                                                      kal_error *err);
 
 /* Remembers which tables are looked up often, and brings them into memory at start (popular.c).
  * Failures are logged: nothing but the first look-ups' speed depends on it. */

@@ -234,6 +234,7 @@ kal_status kal_catalog_create_table(kal_catalog_change *change, const kal_table_
     own->updated_at_us = change->now_us;
     KAL_TRY(new_numbers(change, own, &record, err));
     KAL_TRY(kal_table_definition_validate(own, err));
+    KAL_TRY(kal_storage_of_table_exists(change, own, err));
     kal_schema_changes changes = kal_schema_changes_of(KAL_SCHEMA_INITIAL, &change->arena);
     KAL_TRY(kal_table_store_put(change, own, &record, &changes, err));
     kal_change_add(change,
@@ -286,6 +287,9 @@ kal_status kal_catalog_alter_table(kal_catalog_change *change, const kal_table *
     if (def->table_type == KAL_TABLE_SYSTEM)
         return kal_error_set(err, KAL_DENIED, "system tables cannot be altered");
     KAL_TRY(check_new_name(change, current, def, err));
+    /* A table that names one since before storages could be made may go on without it. */
+    if (strcmp(current->def->options.storage_id, def->options.storage_id) != 0)
+        KAL_TRY(kal_storage_of_table_exists(change, def, err));
     KAL_TRY(kal_table_store_put(change, def, &record, &altered->changes, err));
     kal_table *next = kal_table_make(change->catalog, def, record.hot_id, record.shard);
     add_replacement(change, current, next);

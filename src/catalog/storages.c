@@ -1,30 +1,79 @@
 /*
- * storages.c: where segments will live. There is one storage, `local`: the data directory.
+ * storages.c: storages in the store, one record each, and the rules that tie tables to them.
  *
- * Record: i64 created, then the texts name, type, base directory, template of SHARED tables,
- * template of USER tables.
+ * Record (format 2): i64 created, i64 updated, then the texts name, description (empty: none),
+ * type, base directory, template of SHARED tables, template of USER tables. Format 1 has neither
+ * updated nor description; it is read.
  */
+#include "catalog/storages.h"
 #include "catalog/catalog_internal.h"
+#include "storage/path_template.h"
 
-kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err)
+enum { USERS_SHOWN_MAX = 3 };
+
+/* ---- in the store ---- */
+
+static void storage_key(kal_catalog *c, kal_bytes id, kal_entity_key *key)
+{
+    kal_entity_key_init(key, &c->storages);
+    kal_entity_key_text(key, id);
+}
+
+static kal_status put_storage(kal_catalog_change *change, const kal_storage *s, kal_error *err)
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
     kal_buf record; /* owned */
 
     kal_buf_init(&record, NULL);
-    kal_buf_append_le64(&record, (uint64_t)change->now_us);
-    kal_record_put_text(&record, KAL_STR("Local storage"));
-    kal_record_put_text(&record, KAL_STR("filesystem"));
-    kal_record_put_text(&record, KAL_STR(""));
-    kal_record_put_text(&record, KAL_STR("{namespace}/{tableName}"));
-    kal_record_put_text(&record, KAL_STR("{namespace}/{tableName}/{userId}"));
-    kal_entity_key_init(&key, &c->storages);
-    kal_entity_key_text(&key, KAL_STR("local"));
+    kal_buf_append_le64(&record, (uint64_t)s->created_at_us);
+    kal_buf_append_le64(&record, (uint64_t)s->updated_at_us);
+    kal_record_put_text(&record, s->name);
+    kal_record_put_text(&record, s->description);
+    kal_record_put_text(&record, s->type);
+    kal_record_put_text(&record, s->base_directory);
+    kal_record_put_text(&record, s->shared_template);
+    kal_record_put_text(&record, s->user_template);
+    storage_key(c, s->storage_id, &key);
     kal_status status =
         kal_entity_put(&c->storages, change->batch, &key, kal_buf_bytes(&record), err);
     kal_buf_release(&record);
     return status;
+}
+
+kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err)
+{
+    const kal_storage local = {
+        .storage_id = KAL_STR(KAL_STORAGE_LOCAL),
+        .name = KAL_STR("Local storage"),
+        .type = KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM),
+        .shared_template = KAL_STR(KAL_SHARED_TEMPLATE_DEFAULT),
+        .user_template = KAL_STR(KAL_USER_TEMPLATE_DEFAULT),
+        .created_at_us = change->now_us,
+        .updated_at_us = change->now_us,
+    };
+    return put_storage(change, &local, err);
+}
+
+static kal_status decode_storage(const kal_entity *entity, kal_storage *s, kal_error *err)
+{
+    kal_bytes record = entity->record;
+    uint64_t created = 0;
+    uint64_t updated = 0;
+
+    bool whole = kal_bytes_take_le64(&record, &created) &&
+                 (entity->format == 1 || kal_bytes_take_le64(&record, &updated)) &&
+                 kal_bytes_take_text(&record, &s->name) &&
+                 (entity->format == 1 || kal_bytes_take_text(&record, &s->description)) &&
+                 kal_bytes_take_text(&record, &s->type) &&
+                 kal_bytes_take_text(&record, &s->base_directory) &&
+                 kal_bytes_take_text(&record, &s->shared_template) &&
+                 kal_bytes_take_text(&record, &s->user_template);
+    s->created_at_us = (int64_t)created;
+    s->updated_at_us = entity->format == 1 ? (int64_t)created : (int64_t)updated;
+    if (s->description.len == 0)
+        s->description = (kal_bytes){0};
+    return whole ? KAL_OK : kal_record_corrupt("storage", err);
 }
 
 typedef struct storage_scan {
@@ -32,19 +81,6 @@ typedef struct storage_scan {
     kal_storage_visit visit;
     void *context;
 } storage_scan;
-
-static bool decode_storage(kal_bytes record, kal_storage *storage)
-{
-    uint64_t created = 0;
-    bool whole = kal_bytes_take_le64(&record, &created) &&
-                 kal_bytes_take_text(&record, &storage->name) &&
-                 kal_bytes_take_text(&record, &storage->type) &&
-                 kal_bytes_take_text(&record, &storage->base_directory) &&
-                 kal_bytes_take_text(&record, &storage->shared_template) &&
-                 kal_bytes_take_text(&record, &storage->user_template);
-    storage->created_at_us = (int64_t)created;
-    return whole && record.len == 0;
-}
 
 static kal_status visit_storage(void *context, kal_bytes parts, const kal_entity *entity,
                                 kal_error *err)
@@ -56,8 +92,8 @@ static kal_status visit_storage(void *context, kal_bytes parts, const kal_entity
     kal_arena_init(&arena, NULL);
     kal_status status =
         kal_entity_take_text(&scan->catalog->storages, &parts, &arena, &storage.storage_id, err);
-    if (status == KAL_OK && !decode_storage(entity->record, &storage))
-        status = kal_record_corrupt("storage", err);
+    if (status == KAL_OK)
+        status = decode_storage(entity, &storage, err);
     if (status == KAL_OK)
         status = scan->visit(scan->context, &storage, err);
     kal_arena_release(&arena);
@@ -71,4 +107,266 @@ kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
     storage_scan scan = {c, visit, context};
     kal_entity_key_init(&prefix, &c->storages);
     return kal_entity_scan(&c->storages, snapshot, &prefix, visit_storage, &scan, err);
+}
+
+/* KAL_NOT_FOUND leaves err alone. */
+static kal_status find_storage(kal_catalog *c, const kal_kv_snapshot *snapshot, kal_bytes id,
+                               kal_arena *arena, kal_storage *out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+
+    if (!kal_storage_id_valid(id))
+        return KAL_NOT_FOUND;
+    storage_key(c, id, &key);
+    KAL_TRY(kal_entity_get(&c->storages, snapshot, &key, arena, &entity, err));
+    *out = (kal_storage){.storage_id = kal_arena_copy(arena, id)};
+    return decode_storage(&entity, out, err);
+}
+
+/* ---- looking up ---- */
+
+static kal_status look_near(void *context, const kal_storage *storage, kal_error *err)
+{
+    (void)err;
+    kal_near_name_look(context, storage->storage_id);
+    return KAL_OK;
+}
+
+static kal_status unknown_storage(kal_catalog *c, kal_bytes id, kal_error *err)
+{
+    kal_near_name search = kal_near_name_to(id);
+    size_t shown = id.len < 100 ? id.len : 100;
+
+    kal_error_set(err, KAL_NOT_FOUND, "storage '%.*s' does not exist", (int)shown,
+                  (const char *)id.ptr);
+    kal_error_code(err, "STORAGE_NOT_FOUND");
+    if (id.len <= KAL_STORAGE_ID_BYTES_MAX &&
+        kal_storages_scan(c, NULL, look_near, &search, NULL) == KAL_OK && search.best[0] != '\0')
+        kal_error_hint(err, "did you mean '%s'?", search.best);
+    else
+        kal_error_hint(err, "SHOW STORAGES lists them");
+    return KAL_NOT_FOUND;
+}
+
+kal_status kal_catalog_get_storage(kal_catalog *c, kal_bytes id, kal_arena *arena, kal_storage *out,
+                                   kal_error *err)
+{
+    kal_status status = find_storage(c, NULL, id, arena, out, err);
+    return status == KAL_NOT_FOUND ? unknown_storage(c, id, err) : status;
+}
+
+/* ---- tables ---- */
+
+bool kal_storage_is_used_by(const kal_table_definition *def)
+{
+    return def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED;
+}
+
+kal_status kal_storage_of_table_exists(kal_catalog_change *change, const kal_table_definition *def,
+                                       kal_error *err)
+{
+    kal_storage storage;
+    if (!kal_storage_is_used_by(def))
+        return KAL_OK;
+    return kal_catalog_get_storage(change->catalog, kal_cstr(def->options.storage_id),
+                                   &change->arena, &storage, err);
+}
+
+static void append_location(const kal_storage *storage, const kal_table_definition *def,
+                            kal_buf *out)
+{
+    const kal_path_values values = {.namespace_id = def->namespace_id,
+                                    .table_name = def->table_name};
+    kal_bytes text =
+        def->table_type == KAL_TABLE_USER ? storage->user_template : storage->shared_template;
+
+    kal_buf_append_bytes(out, storage->base_directory);
+    if (storage->base_directory.len > 0)
+        kal_buf_append_byte(out, '/');
+    kal_path_template_render(text, &values, out);
+}
+
+kal_status kal_table_storage_location(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                      const kal_table_definition *def, kal_arena *arena,
+                                      kal_bytes *location_out, kal_error *err)
+{
+    kal_storage storage;
+    kal_buf text; /* owned */
+
+    *location_out = (kal_bytes){0};
+    if (!kal_storage_is_used_by(def))
+        return KAL_OK;
+    kal_status status =
+        find_storage(c, snapshot, kal_cstr(def->options.storage_id), arena, &storage, err);
+    if (status == KAL_NOT_FOUND)
+        return KAL_OK;
+    KAL_TRY(status);
+    kal_buf_init(&text, NULL);
+    append_location(&storage, def, &text);
+    *location_out = kal_arena_copy(arena, kal_buf_bytes(&text));
+    kal_buf_release(&text);
+    return KAL_OK;
+}
+
+typedef struct use_scan {
+    kal_catalog_change *change;
+    kal_bytes storage_id;
+    size_t count;
+    kal_buf names; /* owned; of the first ones */
+} use_scan;
+
+static kal_status count_use(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                            kal_error *err)
+{
+    use_scan *scan = context;
+    kal_catalog *c = scan->change->catalog;
+    kal_table_record record;
+    kal_version_record version;
+    kal_arena arena;
+
+    kal_arena_init(&arena, NULL);
+    kal_status status = kal_table_store_record(c, NULL, table_id, &record, err);
+    if (status == KAL_OK)
+        status = kal_table_store_version(c, NULL, table_id, record.version, &arena, &version, err);
+    if (status == KAL_NOT_FOUND)
+        status = kal_record_corrupt("table", err);
+    if (status == KAL_OK && kal_storage_is_used_by(version.def) &&
+        kal_bytes_equal(kal_cstr(version.def->options.storage_id), scan->storage_id)) {
+        if (scan->count < USERS_SHOWN_MAX)
+            kal_buf_printf(&scan->names, "%s%.*s.%.*s", scan->count == 0 ? "" : ", ", KAL_FMT(ns),
+                           KAL_FMT(name));
+        scan->count++;
+    }
+    kal_arena_release(&arena);
+    return status;
+}
+
+static kal_status check_unused(kal_catalog_change *change, kal_bytes id, kal_error *err)
+{
+    use_scan scan = {.change = change, .storage_id = id};
+
+    kal_buf_init(&scan.names, NULL);
+    kal_status status =
+        kal_table_store_scan(change->catalog, NULL, (kal_bytes){0}, count_use, &scan, err);
+    if (status == KAL_OK && scan.count > 0)
+        status = kal_error_set(err, KAL_INVALID,
+                               "cannot drop storage '%.*s': %zu table%s use%s it: "
+                               "%.*s%s",
+                               KAL_FMT(id), scan.count, scan.count == 1 ? "" : "s",
+                               scan.count == 1 ? "s" : "", KAL_FMT(kal_buf_bytes(&scan.names)),
+                               scan.count > USERS_SHOWN_MAX ? ", ..." : "");
+    kal_buf_release(&scan.names);
+    return status;
+}
+
+/* ---- changes ---- */
+
+static kal_status check_text(kal_bytes text, const char *what, size_t bytes_max, kal_error *err)
+{
+    if (text.len > bytes_max)
+        return kal_error_set(err, KAL_LIMIT, "the %s of a storage has %zu bytes, the limit is %zu",
+                             what, text.len, bytes_max);
+    return KAL_OK;
+}
+
+static kal_status check_storage(const kal_storage *s, kal_error *err)
+{
+    if (s->name.len == 0)
+        return kal_error_set(err, KAL_INVALID, "the name of a storage cannot be empty");
+    KAL_TRY(check_text(s->name, "name", KAL_STORAGE_NAME_BYTES_MAX, err));
+    KAL_TRY(check_text(s->description, "description", KAL_STORAGE_DESCRIPTION_BYTES_MAX, err));
+    KAL_TRY(kal_path_template_check(s->shared_template, KAL_PATH_TEMPLATE_SHARED, err));
+    KAL_TRY(kal_path_template_check(s->user_template, KAL_PATH_TEMPLATE_USER, err));
+    return kal_path_templates_check(s->shared_template, s->user_template, err);
+}
+
+/* a is b or a folder above it. */
+static bool holds(kal_bytes a, kal_bytes b)
+{
+    return kal_bytes_starts_with(b, a) && (b.len == a.len || b.ptr[a.len] == '/');
+}
+
+static kal_status check_apart(void *context, const kal_storage *other, kal_error *err)
+{
+    const kal_storage *own = context;
+    kal_bytes theirs = other->base_directory;
+
+    if (theirs.len == 0 ||
+        (!holds(theirs, own->base_directory) && !holds(own->base_directory, theirs)))
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "the directory '%.*s' overlaps '%.*s' of storage '%.*s'",
+                  KAL_FMT(own->base_directory), KAL_FMT(theirs), KAL_FMT(other->storage_id));
+    kal_error_hint(err, "each storage needs a directory of its own");
+    return KAL_INVALID;
+}
+
+kal_status kal_catalog_create_storage(kal_catalog_change *change, const kal_storage *storage,
+                                      bool if_not_exists, bool *existed_out, kal_error *err)
+{
+    kal_storage own = *storage;
+    kal_storage existing;
+
+    *existed_out = false;
+    if (!kal_storage_id_valid(own.storage_id)) {
+        kal_error_set(err, KAL_INVALID, "'%.*s' cannot be the id of a storage",
+                      KAL_FMT(own.storage_id));
+        kal_error_hint(err, "1 to %d letters, digits and _", KAL_STORAGE_ID_BYTES_MAX);
+        return KAL_INVALID;
+    }
+    kal_status status =
+        find_storage(change->catalog, NULL, own.storage_id, &change->arena, &existing, err);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        return status;
+    *existed_out = status == KAL_OK;
+    if (*existed_out && if_not_exists)
+        return KAL_OK;
+    if (*existed_out)
+        return kal_error_set(err, KAL_EXISTS, "storage '%.*s' already exists",
+                             KAL_FMT(own.storage_id));
+    KAL_TRY(check_storage(&own, err));
+    KAL_TRY(kal_storages_scan(change->catalog, NULL, check_apart, &own, err));
+    own.created_at_us = change->now_us;
+    own.updated_at_us = change->now_us;
+    return put_storage(change, &own, err);
+}
+
+static kal_bytes chosen(kal_bytes wanted, kal_bytes current)
+{
+    return wanted.ptr == NULL ? current : wanted;
+}
+
+kal_status kal_catalog_alter_storage(kal_catalog_change *change, kal_bytes id,
+                                     const kal_storage_alter *alter, kal_error *err)
+{
+    kal_storage s;
+
+    KAL_TRY(kal_catalog_get_storage(change->catalog, id, &change->arena, &s, err));
+    s.name = chosen(alter->name, s.name);
+    s.description = chosen(alter->description, s.description);
+    s.shared_template = chosen(alter->shared_template, s.shared_template);
+    s.user_template = chosen(alter->user_template, s.user_template);
+    s.updated_at_us = change->now_us;
+    KAL_TRY(check_storage(&s, err));
+    return put_storage(change, &s, err);
+}
+
+kal_status kal_catalog_drop_storage(kal_catalog_change *change, kal_bytes id, bool if_exists,
+                                    bool *existed_out, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_storage s;
+    kal_entity_key key;
+
+    *existed_out = false;
+    kal_status status = find_storage(c, NULL, id, &change->arena, &s, err);
+    if (status == KAL_NOT_FOUND)
+        return if_exists ? KAL_OK : unknown_storage(c, id, err);
+    KAL_TRY(status);
+    *existed_out = true;
+    if (kal_bytes_equal(id, KAL_STR(KAL_STORAGE_LOCAL)))
+        return kal_error_set(err, KAL_DENIED, "storage '%s' cannot be dropped", KAL_STORAGE_LOCAL);
+    KAL_TRY(check_unused(change, id, err));
+    storage_key(c, id, &key);
+    return kal_entity_delete(&c->storages, change->batch, &key, err);
 }

@@ -141,14 +141,14 @@ static kal_status storage_row(void *context, const kal_storage *storage, kal_err
 
     set_text(m, KAL_STORAGES_STORAGE_ID, storage->storage_id);
     set_text(m, KAL_STORAGES_STORAGE_NAME, storage->name);
-    set_null(m, KAL_STORAGES_DESCRIPTION, KAL_TYPE_TEXT);
+    set_optional(m, KAL_STORAGES_DESCRIPTION, KAL_TYPE_TEXT, storage->description);
     set_text(m, KAL_STORAGES_STORAGE_TYPE, storage->type);
     set_text(m, KAL_STORAGES_BASE_DIRECTORY, storage->base_directory);
     set_null(m, KAL_STORAGES_CREDENTIALS, KAL_TYPE_TEXT);
     set_text(m, KAL_STORAGES_SHARED_TABLES_TEMPLATE, storage->shared_template);
     set_text(m, KAL_STORAGES_USER_TABLES_TEMPLATE, storage->user_template);
     set_time(m, KAL_STORAGES_CREATED_AT, storage->created_at_us);
-    set_time(m, KAL_STORAGES_UPDATED_AT, storage->created_at_us);
+    set_time(m, KAL_STORAGES_UPDATED_AT, storage->updated_at_us);
     return add_row(m, err);
 }
 
@@ -211,32 +211,17 @@ static kal_status each_table(row_maker *m, table_rows_fn fn, bool all_versions, 
         kal_buf_release(&json_);                                                                   \
     } while (0)
 
-static bool is_stored_table(const kal_table_definition *def)
-{
-    return def->table_type == KAL_TABLE_USER || def->table_type == KAL_TABLE_SHARED;
-}
-
-kal_bytes kal_table_storage_location(const kal_table_definition *def, kal_arena *arena)
-{
-    if (!is_stored_table(def))
-        return (kal_bytes){0};
-    return kal_cstr(
-        kal_arena_printf(arena, "%.*s/%.*s", KAL_FMT(def->namespace_id), KAL_FMT(def->table_name)));
-}
-
 static void set_table_options(row_maker *m, const kal_table_definition *def, kal_arena *arena)
 {
     const kal_table_options *o = &def->options;
     kal_bytes json;
 
-    set_optional(m, KAL_TABLES_STORAGE_LOCATION, KAL_TYPE_TEXT,
-                 kal_table_storage_location(def, arena));
     set_null(m, KAL_TABLES_STORAGE_ID, KAL_TYPE_TEXT);
     set_null(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON);
     set_null(m, KAL_TABLES_DELETED_RETENTION_HOURS, KAL_TYPE_BIGINT);
     set_null(m, KAL_TABLES_ACCESS_LEVEL, KAL_TYPE_TEXT);
     set_boolean(m, KAL_TABLES_USE_USER_STORAGE, o->use_user_storage != 0);
-    if (is_stored_table(def)) {
+    if (kal_storage_is_used_by(def)) {
         set_text(m, KAL_TABLES_STORAGE_ID, kal_cstr(o->storage_id));
         JSON_TEXT(arena, kal_flush_policy_write_json(&o->flush_policy, w), &json);
         set_optional(m, KAL_TABLES_FLUSH_POLICY, KAL_TYPE_JSON, json);
@@ -253,7 +238,10 @@ static kal_status table_row(row_maker *m, const kal_version_record *version, kal
                             kal_error *err)
 {
     const kal_table_definition *def = version->def;
+    kal_bytes location;
 
+    KAL_TRY(kal_table_storage_location(m->catalog, m->snapshot, def, arena, &location, err));
+    set_optional(m, KAL_TABLES_STORAGE_LOCATION, KAL_TYPE_TEXT, location);
     set_bigint(m, KAL_TABLES_TABLE_ID, def->table_id);
     set_text(m, KAL_TABLES_TABLE_NAME, def->table_name);
     set_text(m, KAL_TABLES_NAMESPACE, def->namespace_id);
@@ -313,7 +301,7 @@ static kal_status info_table_row(row_maker *m, const kal_version_record *version
     set_boolean(m, KAL_INFO_TABLES_USE_USER_STORAGE, o->use_user_storage != 0);
     set_null(m, KAL_INFO_TABLES_DELETED_RETENTION_HOURS, KAL_TYPE_BIGINT);
     set_null(m, KAL_INFO_TABLES_TTL_SECONDS, KAL_TYPE_BIGINT);
-    if (is_stored_table(def)) {
+    if (kal_storage_is_used_by(def)) {
         set_text(m, KAL_INFO_TABLES_STORAGE_ID, kal_cstr(o->storage_id));
         set_bigint(m, KAL_INFO_TABLES_DELETED_RETENTION_HOURS, o->deleted_retention_hours);
     }

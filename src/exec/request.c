@@ -89,7 +89,8 @@ static void begin_reply(kal_exec_job *job)
 static kal_bytes error_details(const kal_exec_job *job)
 {
     const kal_sql_statement *s = job->current;
-    if (s == NULL || s->kind == KAL_STMT_CREATE_USER || s->kind == KAL_STMT_ALTER_USER)
+    if (s == NULL || s->kind == KAL_STMT_CREATE_USER || s->kind == KAL_STMT_ALTER_USER ||
+        s->kind == KAL_STMT_CREATE_STORAGE)
         return (kal_bytes){0};
     kal_bytes text = s->text;
     if (text.len > DETAILS_BYTES_MAX)

@@ -290,6 +290,16 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_alter_user(run, err);
     case KAL_STMT_DROP_USER:
         return kal_run_drop_user(run, err);
+    case KAL_STMT_CREATE_STORAGE:
+        return kal_run_create_storage(run, err);
+    case KAL_STMT_ALTER_STORAGE:
+        return kal_run_alter_storage(run, err);
+    case KAL_STMT_DROP_STORAGE:
+        return kal_run_drop_storage(run, err);
+    case KAL_STMT_SHOW_STORAGES:
+        return kal_run_show_storages(run, err);
+    case KAL_STMT_STORAGE_CHECK:
+        return kal_run_storage_check(run, err);
     case KAL_STMT_SHOW_NAMESPACES:
         return kal_run_show_namespaces(run, err);
     case KAL_STMT_SHOW_TABLES:

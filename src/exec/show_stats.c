@@ -19,7 +19,8 @@ typedef struct table_stats {
     kal_table *table;
     bool is_partition; /* the size below is the caller's own partition's */
     kal_table_size size;
-    kal_status status; /* of writing rows: after a failure the rest is ignored */
+    kal_bytes location; /* of the rows that leave the hot store */
+    kal_status status;  /* of writing rows: after a failure the rest is ignored */
     kal_error *err;
 } table_stats;
 
@@ -82,8 +83,7 @@ static void add_original(table_stats *s)
     add(s, "namespace", def->namespace_id);
     add(s, "table_type", kal_cstr(kal_table_type_name(def->table_type)));
     add_count(s, "schema_version", def->schema_version);
-    add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION),
-        kal_table_storage_location(def, s->run->arena));
+    add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION), s->location);
     add_time(s, "created_at", def->created_at_us);
     add_count(s, "buffered_rows", is_stored ? s->size.row_count : 0);
     add_count(s, "last_flush_rows", 0);
@@ -114,6 +114,8 @@ kal_status kal_run_show_stats(kal_run *run, kal_error *err)
     KAL_TRY(kal_ddl_check_is_table(table, run->statement->table.table.name.position, err));
     table_stats s = {.run = run, .table = table, .err = err};
     KAL_TRY(read_size(&s, err));
+    KAL_TRY(kal_table_storage_location(run->exec->catalog, NULL, table->def, run->arena,
+                                       &s.location, err));
     kal_result_begin(run->result, columns, KAL_ARRAY_LEN(columns));
     add_original(&s);
     add_newer(&s);

@@ -52,7 +52,7 @@ typedef struct option_field {
 #define Y         KIND(KAL_TABLE_SYSTEM)
 
 static const option_field FIELDS[] = {
-    {"storage_id", U | S, FORM_STORAGE, 0, 0, NULL, COLD},
+    {"storage_id", U | S, FORM_STORAGE, 0, 0, NULL, NULL},
     {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, COLD},
     {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL, COLD},
     {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, COLD},
@@ -313,7 +313,7 @@ static kal_status set_name(const option_field *f, const kal_value *value, uint64
     return bad_value(f, value, wanted, err);
 }
 
-static bool storage_id_valid(kal_bytes id)
+bool kal_storage_id_valid(kal_bytes id)
 {
     for (size_t i = 0; i < id.len; i++) {
         char c = kal_ascii_lower((char)id.ptr[i]);
@@ -380,7 +380,7 @@ static kal_status set_field(kal_table_options *o, const option_field *f, const k
         KAL_TRY(set_name(f, value, &parsed, err));
         break;
     case FORM_STORAGE:
-        if (!is_text(value) || !storage_id_valid(value->bytes))
+        if (!is_text(value) || !kal_storage_id_valid(value->bytes))
             return bad_value(f, value, "a name of letters, digits and _", err);
         memset(o->storage_id, 0, sizeof o->storage_id);
         memcpy(o->storage_id, value->bytes.ptr, value->bytes.len);
@@ -450,7 +450,7 @@ static bool field_valid(const kal_table_options *o, const option_field *f)
     if (f->form == FORM_FLUSH)
         return flush_policy_valid(&o->flush_policy);
     if (f->form == FORM_STORAGE)
-        return storage_id_valid(
+        return kal_storage_id_valid(
             kal_bytes_of(o->storage_id, strnlen(o->storage_id, sizeof o->storage_id)));
     return field_value(o, f) <= largest(f);
 }
@@ -705,7 +705,7 @@ static bool decode_field(kal_bytes *input, kal_table_options *o, const option_fi
     if (f->form != FORM_STORAGE)
         return kal_bytes_take_le64(input, field_ptr(o, f));
     if (!kal_bytes_take_u8(input, &len) || !kal_bytes_take(input, len, &id) ||
-        !storage_id_valid(id))
+        !kal_storage_id_valid(id))
         return false;
     memset(o->storage_id, 0, sizeof o->storage_id);
     memcpy(o->storage_id, id.ptr, id.len);

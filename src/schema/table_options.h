@@ -58,6 +58,8 @@ typedef struct kal_flush_policy {
 } kal_flush_policy;
 
 #define KAL_STORAGE_ID_BYTES_MAX 64
+/* 1 to KAL_STORAGE_ID_BYTES_MAX letters, digits and _. */
+bool kal_storage_id_valid(kal_bytes id);
 
 typedef struct kal_table_options {
     kal_table_type table_type;

@@ -318,6 +318,11 @@ typedef struct kal_sql_assignments {
     X(SHOW_SCHEMA_DIFF, "SHOW SCHEMA DIFF")                                                        \
     X(CREATE_VIEW, "CREATE VIEW")                                                                  \
     X(DROP_VIEW, "DROP VIEW")                                                                      \
+    X(CREATE_STORAGE, "CREATE STORAGE")                                                            \
+    X(ALTER_STORAGE, "ALTER STORAGE")                                                              \
+    X(DROP_STORAGE, "DROP STORAGE")                                                                \
+    X(SHOW_STORAGES, "SHOW STORAGES")                                                              \
+    X(STORAGE_CHECK, "STORAGE CHECK")                                                              \
     X(INSERT, "INSERT")                                                                            \
     X(UPDATE, "UPDATE")                                                                            \
     X(DELETE, "DELETE")                                                                            \
@@ -345,6 +350,34 @@ typedef struct kal_sql_namespace_stmt {
     kal_sql_option *options; /* ALTER: SET OPTIONS; SET DESCRIPTION is the option description */
     size_t option_count;
 } kal_sql_namespace_stmt;
+
+typedef enum kal_sql_storage_clause {
+    KAL_SQL_STORAGE_TYPE,
+    KAL_SQL_STORAGE_NAME,
+    KAL_SQL_STORAGE_DESCRIPTION,
+    KAL_SQL_STORAGE_PATH, /* also BASE_DIRECTORY */
+    KAL_SQL_STORAGE_BUCKET,
+    KAL_SQL_STORAGE_REGION,
+    KAL_SQL_STORAGE_SHARED_TEMPLATE,
+    KAL_SQL_STORAGE_USER_TEMPLATE,
+    KAL_SQL_STORAGE_CREDENTIALS, /* a secret: the statement is not repeated in errors */
+    KAL_SQL_STORAGE_CLAUSES
+} kal_sql_storage_clause;
+
+typedef struct kal_sql_storage_text {
+    bool given;
+    kal_bytes text;
+    uint32_t position;
+} kal_sql_storage_text;
+
+/* CREATE, ALTER (at least one of the texts that can change) and DROP STORAGE, STORAGE CHECK */
+typedef struct kal_sql_storage_stmt {
+    kal_sql_name name;
+    bool if_exists; /* DROP */
+    bool if_not_exists;
+    bool extended; /* CHECK */
+    kal_sql_storage_text texts[KAL_SQL_STORAGE_CLAUSES];
+} kal_sql_storage_stmt;
 
 /* CREATE VIEW v (a, b) AS SELECT ... */
 typedef struct kal_sql_create_view {
@@ -521,6 +554,7 @@ typedef struct kal_sql_statement {
     union {
         kal_sql_namespace_stmt namespace_stmt;
         kal_sql_user_stmt user;
+        kal_sql_storage_stmt storage;
         kal_sql_create_table create_table;
         kal_sql_alter_table alter_table;
         kal_sql_schema_diff schema_diff;

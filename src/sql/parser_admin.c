@@ -289,8 +289,8 @@ static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
 
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "STATS",
-                                        "SCHEMA",     "BACKUP", NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
+                                        "SCHEMA",     "STORAGES", "BACKUP", NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -307,6 +307,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
         statement->kind = KAL_STMT_SHOW_NAMESPACES;
         return kal_parser_expect_end(p, NULL);
     }
+    if (kal_parser_at_word(p, "STORAGES"))
+        return kal_parse_show_storages(p, statement);
     if (kal_parser_at_word(p, "SCHEMA"))
         return parse_show_schema_diff(p, statement);
     if (kal_parser_accept_keyword(p, KAL_KW_CREATE)) {
@@ -430,6 +432,8 @@ bool kal_parse_create(kal_parser *p, kal_sql_statement *statement)
         return parse_create_namespace(p, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
         return parse_create_user(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_STORAGE))
+        return kal_parse_create_storage(p, statement);
     return expected_object(p, type, "CREATE");
 }
 
@@ -445,6 +449,8 @@ bool kal_parse_alter(kal_parser *p, kal_sql_statement *statement)
         return kal_parse_alter_namespace(p, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
         return parse_alter_user(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_STORAGE))
+        return kal_parse_alter_storage(p, statement);
     return expected_object(p, type, "ALTER");
 }
 
@@ -462,6 +468,8 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement)
         return parse_drop_namespace(p, statement);
     if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_USER))
         return parse_drop_user(p, statement);
+    if (type == KAL_SQL_TABLE_UNSPECIFIED && kal_parser_at_keyword(p, KAL_KW_STORAGE))
+        return kal_parse_drop_storage(p, statement);
     return expected_object(p, type, "DROP");
 }
 
@@ -472,7 +480,6 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement)
 static const char *const NOT_BUILT[] = {
     "CREATE TEMPORARY TABLE",
     "CREATE TEMP TABLE",
-    "CREATE STORAGE",
     "CREATE TOPIC",
     "CREATE UNIQUE INDEX",
     "CREATE VECTOR INDEX",
@@ -484,14 +491,11 @@ static const char *const NOT_BUILT[] = {
     "CREATE SEQUENCE",
     "CREATE TRIGGER",
     "CREATE TYPE",
-    "ALTER STORAGE",
     "ALTER VIEW",
     "ALTER TOPIC",
-    "DROP STORAGE",
     "DROP TOPIC",
     "DROP INDEX",
     "CLEAR TOPIC",
-    "SHOW STORAGES",
     "SHOW LIVE QUERIES",
     "SHOW MANIFEST",
     "SHOW BACKUPS",
@@ -502,7 +506,6 @@ static const char *const NOT_BUILT[] = {
     "SHOW USERS",
     "SHOW JOBS",
     "SHOW ALL",
-    "STORAGE CHECK",
     "STORAGE FLUSH",
     "STORAGE COMPACT",
     "STORAGE",

@@ -162,6 +162,12 @@ bool kal_parse_alter_table(kal_parser *p, kal_sql_table_type type, kal_sql_state
 /* From VIEW on; or_replace: those words came before. */
 bool kal_parse_create_view(kal_parser *p, bool or_replace, kal_sql_statement *statement);
 bool kal_parse_drop_view(kal_parser *p, kal_sql_statement *statement);
+/* From STORAGE on, SHOW from STORAGES on. */
+bool kal_parse_create_storage(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_alter_storage(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_drop_storage(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_show_storages(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_storage_check(kal_parser *p, kal_sql_statement *statement);
 /* From NAMESPACE on. */
 bool kal_parse_alter_namespace(kal_parser *p, kal_sql_statement *statement);
 /* From COMMENT on. */

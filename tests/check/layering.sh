@@ -6,7 +6,7 @@ source "$(dirname "$0")/common.sh"
 
 c_files src | tokens includes | awk -F: '
 BEGIN {
-    n = split("base types schema store catalog expr engine segment table sql auth backup live jobs exec server",
+    n = split("base types schema store storage catalog expr engine segment table sql auth backup live jobs exec server",
               order, " ")
     for (i = 1; i <= n; i++) {
         rank[order[i]] = i

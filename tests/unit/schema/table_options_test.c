@@ -163,7 +163,7 @@ typedef struct field_case {
 
 /* Every field of every kind. */
 static const field_case FIELDS[] = {
-    {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", COLD},
+    {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", COLD},
     {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", COLD},
     {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", COLD},
@@ -173,7 +173,7 @@ static const field_case FIELDS[] = {
      "the isolation of USER tables is structural and cannot be switched off"},
     {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", COLD},
     {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", COLD},
-    {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", COLD},
+    {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", COLD},
     {KAL_TABLE_SHARED, "deleted_retention_hours", "168", "0", COLD},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'public'", NULL},
