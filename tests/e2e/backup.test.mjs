@@ -123,6 +123,25 @@ test("SHOW BACKUP checks every file; a changed one is named and not restored", a
         assert.match(ended.err, new RegExp(`file '${table}' of the backup: ${state}`));
         assert.ok(!existsSync(path("never")));
     }
+    // One bit of any file, the token secret among them.
+    await backup("flipped");
+    for (const [name, bytes] of await root.rows(`SHOW BACKUP ${sql(path("flipped"))}`)) {
+        if (Number(bytes) === 0) continue;
+        const file = join(path("flipped"), name);
+        const good = readFileSync(file);
+        const flipped = Buffer.from(good);
+        flipped[flipped.length - 1] ^= 1;
+        unlinkSync(file);
+        writeFileSync(file, flipped);
+        const now = await root.rows(`SHOW BACKUP ${sql(path("flipped"))}`);
+        assert.deepEqual(now.filter((row) => row[3] !== "good").map((row) => [row[0], row[3]]), [[name, "another checksum"]]);
+        const ended = restore("flipped", path("never"));
+        assert.equal(ended.code, 1);
+        assert.ok(ended.err.includes(`file '${name}' of the backup: another checksum`), ended.err);
+        assert.ok(!existsSync(path("never")));
+        writeFileSync(file, good);
+    }
+    assert.equal(restore("flipped", path("whole")).code, 0);
     assert.deepEqual(readdirSync(server.dir).filter((name) => name.includes("partial")), []);
     assert.deepEqual(await root.rows("SELECT s FROM app.sums"), [[(await root.rows("SELECT sum(n) FROM app.pairs"))[0][0]]]);
 });
@@ -179,6 +198,7 @@ test("a file system that is full: the backup fails by name and leaves nothing, t
         const error = await root.error(`BACKUP DATABASE ALL TO ${sql(join(small, "b"))}`);
         assert.equal(error.code, "IO_ERROR", error.message);
         assert.match(error.message, /No space left/);
+        assert.ok(error.message.includes(small), error.message);
         assert.deepEqual(readdirSync(small), []);
         await root.sql("INSERT INTO app.pairs VALUES (77, 0)");
         await root.sql("DELETE FROM app.pairs WHERE id = 77");
@@ -200,6 +220,13 @@ test("kill -9 during a backup: none of that name, and the server starts", async 
             assert.ok(files.every((row) => row[3] === "good"));
         }
         await root.rows("SELECT count(*) FROM app.pairs");
+    }
+    // What a killed server left under a passing name is no backup, or a whole one that lacked its name.
+    for (const name of readdirSync(server.dir).filter((name) => name.includes(".partial-"))) {
+        if (existsSync(join(path(name), "backup.json")))
+            assert.ok((await root.rows(`SHOW BACKUP ${sql(path(name))}`)).every((row) => row[3] === "good"));
+        else
+            assert.equal((await root.error(`SHOW BACKUP ${sql(path(name))}`)).code, "BACKUP_NOT_FOUND");
     }
     await backup("afterwards");
 });
