@@ -1,5 +1,6 @@
 #include "backup/tree.h"
 #include "base/assert.h"
+#include "base/file_io.h"
 #include "base/vec.h"
 
 #include <dirent.h>
@@ -81,25 +82,10 @@ kal_status kal_tree_list(const char *directory, kal_arena *arena, kal_bytes **ou
 
 /* ---- reading and copying ---- */
 
-static kal_status write_all(int fd, const char *path, const uint8_t *bytes, size_t len,
-                            kal_error *err)
-{
-    while (len > 0) {
-        ssize_t written = write(fd, bytes, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return kal_tree_failed("write", path, errno, err);
-        bytes += written;
-        len -= (size_t)written;
-    }
-    return KAL_OK;
-}
-
 kal_status kal_tree_open(const char *path, int *fd_out, kal_error *err)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a pipe would wait */
+    int fd = kal_file_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0); /* a pipe would wait */
 
     if (fd < 0)
         return kal_tree_failed("read", path, errno, err);
@@ -132,8 +118,9 @@ static kal_status read_all(int fd, const char *path, int to, const char *copy,
             KAL_TRY(poll->go_on(poll->context, err));
         kal_digest_add(&digest, kal_bytes_of(piece, (size_t)got));
         *size_out += (uint64_t)got;
-        if (to >= 0)
-            KAL_TRY(write_all(to, copy, piece, (size_t)got, err));
+        int error = to < 0 ? 0 : kal_file_write_all(to, kal_bytes_of(piece, (size_t)got));
+        if (error != 0)
+            return kal_tree_failed("write", copy, error, err);
     }
     kal_digest_hex(&digest, hash_out);
     return KAL_OK;
@@ -141,11 +128,12 @@ static kal_status read_all(int fd, const char *path, int to, const char *copy,
 
 static kal_status sync_and_close(int fd, const char *path, kal_status status, kal_error *err)
 {
-    if (status == KAL_OK && fsync(fd) != 0)
-        status = kal_tree_failed("write", path, errno, err);
-    if (close(fd) != 0 && status == KAL_OK)
-        status = kal_tree_failed("write", path, errno, err);
-    return status;
+    if (status != KAL_OK) {
+        close(fd);
+        return status;
+    }
+    int error = kal_file_sync_close(fd, 0);
+    return error == 0 ? KAL_OK : kal_tree_failed("write", path, error, err);
 }
 
 kal_status kal_tree_read(const char *path, const char *copy, unsigned mode,
@@ -158,7 +146,7 @@ kal_status kal_tree_read(const char *path, const char *copy, unsigned mode,
 
     KAL_TRY(kal_tree_open(path, &fd, err));
     if (copy != NULL) {
-        to = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        to = kal_file_open(copy, O_WRONLY | O_CREAT | O_EXCL, mode);
         if (to < 0) {
             status = kal_tree_failed("write", copy, errno, err);
             close(fd);
@@ -183,12 +171,14 @@ kal_status kal_tree_make_directory(const char *path, kal_error *err)
     return mkdir(path, 0700) == 0 ? KAL_OK : kal_tree_failed("make directory", path, errno, err);
 }
 
+static kal_status synced(const char *path, int error, kal_error *err)
+{
+    return error == 0 ? KAL_OK : kal_tree_failed("write", path, error, err);
+}
+
 kal_status kal_tree_sync_directory(const char *path, kal_error *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return kal_tree_failed("open", path, errno, err);
-    return sync_and_close(fd, path, KAL_OK, err);
+    return synced(path, kal_file_sync_directory(path), err);
 }
 
 kal_status kal_tree_make_beside(const char *path, char out[KAL_TREE_PATH_BYTES], kal_error *err)
@@ -203,16 +193,9 @@ kal_status kal_tree_make_beside(const char *path, char out[KAL_TREE_PATH_BYTES],
 
 kal_status kal_tree_rename(const char *from, const char *to, kal_error *err)
 {
-    char parent[KAL_TREE_PATH_BYTES];
-    const char *slash = strrchr(to, '/');
-
     if (rename(from, to) != 0)
         return kal_tree_failed("make", to, errno, err);
-    if (slash == NULL)
-        snprintf(parent, sizeof parent, ".");
-    else
-        snprintf(parent, sizeof parent, "%.*s", slash == to ? 1 : (int)(slash - to), to);
-    return kal_tree_sync_directory(parent, err);
+    return synced(to, kal_file_sync_directory_of(to), err);
 }
 
 static void remove_at(const char *directory, bool may_hold_directories)

@@ -37,6 +37,12 @@ void kal_arena_release(kal_arena *arena);
  * once and kept. Charged past the limit. */
 void kal_arena_reserve(kal_arena *arena, size_t bytes);
 
+/* About what a piece of so many bytes takes: to be added up for kal_arena_reserve(). */
+static inline size_t kal_arena_piece(size_t bytes)
+{
+    return (bytes + 16) / 16 * 16;
+}
+
 /* Zeroed, aligned to 16. size 0 gives a unique non-NULL pointer. */
 void *kal_arena_alloc(kal_arena *arena, size_t size);
 KAL_MUST_CHECK void *kal_arena_try_alloc(kal_arena *arena, size_t size);

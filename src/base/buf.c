@@ -164,3 +164,9 @@ uint8_t *kal_buf_take(kal_buf *buf, size_t *len_out)
     *buf = (kal_buf){.budget = buf->budget};
     return ptr;
 }
+
+void kal_buf_append_text(kal_buf *buf, kal_bytes text)
+{
+    kal_buf_append_le32(buf, (uint32_t)text.len);
+    kal_buf_append_bytes(buf, text);
+}

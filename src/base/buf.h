@@ -33,6 +33,8 @@ void kal_buf_append_byte(kal_buf *buf, uint8_t byte);
 void kal_buf_append_le16(kal_buf *buf, uint16_t v);
 void kal_buf_append_le32(kal_buf *buf, uint32_t v);
 void kal_buf_append_le64(kal_buf *buf, uint64_t v);
+/* What kal_bytes_take_text() reads: u32 length, then the bytes. */
+void kal_buf_append_text(kal_buf *buf, kal_bytes text);
 void kal_buf_append_be16(kal_buf *buf, uint16_t v);
 void kal_buf_append_be32(kal_buf *buf, uint32_t v);
 void kal_buf_append_be64(kal_buf *buf, uint64_t v);

@@ -10,6 +10,7 @@
  */
 #include "base/files.h"
 #include "base/assert.h"
+#include "base/file_io.h"
 #include "base/map.h"
 #include "base/rng.h"
 
@@ -43,15 +44,6 @@ static kal_status io_error(kal_error *err, const char *verb, const char *path, i
 
 /* ---- the operating system ---- */
 
-static int open_retrying(const char *path, int flags, unsigned mode)
-{
-    int fd = -1;
-    do {
-        fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
 /* 0 or errno. */
 static int read_all(int fd, kal_buf *out)
 {
@@ -75,7 +67,7 @@ static kal_status system_read(const kal_files *files, const char *path, kal_buf 
 {
     (void)files;
     size_t before = out->len;
-    int fd = open_retrying(path, O_RDONLY, 0);
+    int fd = kal_file_open(path, O_RDONLY, 0);
     if (fd < 0 && errno == ENOENT)
         return KAL_NOT_FOUND;
     if (fd < 0)
@@ -90,52 +82,13 @@ static kal_status system_read(const kal_files *files, const char *path, kal_buf 
     return kal_error_set(err, KAL_LIMIT, "file '%s' exceeds the memory it may take", path);
 }
 
-static int write_all(int fd, kal_bytes content)
-{
-    size_t written = 0;
-    while (written < content.len) {
-        ssize_t n = write(fd, content.ptr + written, content.len - written);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        written += (size_t)n;
-    }
-    return 0;
-}
-
 /* Writes and syncs a file that must not exist yet. 0 or errno. */
 static int write_new_file(const char *path, kal_bytes content, unsigned mode)
 {
-    int fd = open_retrying(path, O_WRONLY | O_CREAT | O_EXCL, mode);
+    int fd = kal_file_open(path, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (fd < 0)
         return errno;
-    int error = write_all(fd, content);
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && error == 0)
-        error = errno;
-    return error;
-}
-
-/* Makes the names in the directory that holds path durable. 0 or errno. */
-static int sync_directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory = NULL; /* owned */
-    if (slash == NULL)
-        directory = strdup(".");
-    else
-        directory = slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-    if (directory == NULL)
-        kal_die("out of memory: path '%s'", path);
-    int fd = open_retrying(directory, O_RDONLY | O_DIRECTORY, 0);
-    free(directory);
-    if (fd < 0)
-        return errno;
-    int error = fsync(fd) != 0 ? errno : 0;
-    close(fd);
-    return error;
+    return kal_file_sync_close(fd, kal_file_write_all(fd, content));
 }
 
 static char *temporary_name(const char *path)
@@ -157,7 +110,7 @@ static kal_status system_replace(const kal_files *files, const char *path, kal_b
     if (error == 0 && rename(temporary, path) != 0)
         error = errno;
     if (error == 0)
-        error = sync_directory_of(path);
+        error = kal_file_sync_directory_of(path);
     else if (error != EEXIST)
         unlink(temporary); /* ours; if this fails too, a stray temporary remains */
     free(temporary);
@@ -180,7 +133,7 @@ static kal_status system_remove(const kal_files *files, const char *path, kal_er
     (void)files;
     if (unlink(path) != 0)
         return errno == ENOENT ? KAL_OK : io_error(err, "remove", path, errno);
-    int error = sync_directory_of(path);
+    int error = kal_file_sync_directory_of(path);
     return error == 0 ? KAL_OK : io_error(err, "remove", path, error);
 }
 
@@ -189,7 +142,7 @@ static int make_one_dir(const char *path)
 {
     struct stat info;
     if (mkdir(path, 0700) == 0)
-        return sync_directory_of(path);
+        return kal_file_sync_directory_of(path);
     int error = errno;
     if (stat(path, &info) == 0)
         return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
@@ -224,7 +177,7 @@ static kal_status system_lock(const kal_files *files, const char *path, int *loc
 {
     (void)files;
     *lock_out = -1;
-    int fd = open_retrying(path, O_RDWR | O_CREAT, 0600);
+    int fd = kal_file_open(path, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
         return io_error(err, "open lock file", path, errno);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {

@@ -108,7 +108,6 @@ void kal_change_add(kal_catalog_change *change, kal_change_step step);
 
 /* ---- records ---- */
 
-void kal_record_put_text(kal_buf *out, kal_bytes text);
 kal_status kal_record_corrupt(const char *what, kal_error *err);
 /* The next number of a counter: into the batch, and to *number_out. */
 KAL_MUST_CHECK kal_status kal_counter_next(kal_catalog_change *change, const char *counter,

@@ -9,12 +9,6 @@
 
 /* ---- records ---- */
 
-void kal_record_put_text(kal_buf *out, kal_bytes text)
-{
-    kal_buf_append_le32(out, (uint32_t)text.len);
-    kal_buf_append_bytes(out, text);
-}
-
 kal_status kal_record_corrupt(const char *what, kal_error *err)
 {
     return kal_error_set(err, KAL_CORRUPT, "the catalog's record of a %s is damaged", what);

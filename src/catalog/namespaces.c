@@ -65,7 +65,7 @@ static kal_status put_record(kal_catalog_change *change, kal_bytes name, int64_t
 
     kal_buf_init(&record, NULL);
     kal_buf_append_le64(&record, (uint64_t)created_at_us);
-    kal_record_put_text(&record, options);
+    kal_buf_append_text(&record, options);
     namespace_key(c, name, &key);
     kal_status status =
         kal_entity_put(&c->namespaces, change->batch, &key, kal_buf_bytes(&record), err);

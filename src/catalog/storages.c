@@ -28,12 +28,12 @@ static kal_status put_storage(kal_catalog_change *change, const kal_storage *s, 
     kal_buf_init(&record, NULL);
     kal_buf_append_le64(&record, (uint64_t)s->created_at_us);
     kal_buf_append_le64(&record, (uint64_t)s->updated_at_us);
-    kal_record_put_text(&record, s->name);
-    kal_record_put_text(&record, s->description);
-    kal_record_put_text(&record, s->type);
-    kal_record_put_text(&record, s->base_directory);
-    kal_record_put_text(&record, s->shared_template);
-    kal_record_put_text(&record, s->user_template);
+    kal_buf_append_text(&record, s->name);
+    kal_buf_append_text(&record, s->description);
+    kal_buf_append_text(&record, s->type);
+    kal_buf_append_text(&record, s->base_directory);
+    kal_buf_append_text(&record, s->shared_template);
+    kal_buf_append_text(&record, s->user_template);
     storage_key(c, s->storage_id, &key);
     kal_status status =
         kal_entity_put(&c->storages, change->batch, &key, kal_buf_bytes(&record), err);

@@ -16,7 +16,7 @@ static void put_optional(kal_buf *out, kal_bytes text)
 {
     kal_buf_append_byte(out, text.ptr != NULL);
     if (text.ptr != NULL)
-        kal_record_put_text(out, text);
+        kal_buf_append_text(out, text);
 }
 
 static void encode_user(const kal_user *user, kal_buf *out)
@@ -28,8 +28,8 @@ static void encode_user(const kal_user *user, kal_buf *out)
     kal_buf_append_le64(out, (uint64_t)user->updated_at_us);
     kal_buf_append_le64(out, (uint64_t)user->last_seen_us);
     kal_buf_append_le64(out, (uint64_t)user->deleted_at_us);
-    kal_record_put_text(out, user->auth_type);
-    kal_record_put_text(out, user->password_hash);
+    kal_buf_append_text(out, user->auth_type);
+    kal_buf_append_text(out, user->password_hash);
     put_optional(out, user->email);
     put_optional(out, user->auth_data);
 }

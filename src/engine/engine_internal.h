@@ -161,6 +161,8 @@ KAL_MUST_CHECK kal_status kal_rewrite_plan(kal_engine *engine, void *statement,
  * KAL_SYNTAX: EMBEDDING without its dimension. */
 KAL_MUST_CHECK kal_status kal_rewrite_types(kal_bytes text, kal_plan *plan, kal_arena *arena,
                                             kal_rewrite *out, kal_error *err);
+/* By place, as kal_rewrite_apply() needs them. */
+void kal_rewrite_sort(kal_rewrite *rewrite);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
 /* DuckDB names a column without a name by its text: puts back what the user wrote for tables and
  * count(*). False: there is nothing to put back, and out is untouched. */
@@ -168,6 +170,9 @@ bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char 
                          kal_buf *out);
 /* A place of the new text in the old one. */
 size_t kal_rewrite_origin(const kal_rewrite *rewrite, size_t position);
+
+/* KAL_LIMIT: the arena's budget refused. */
+kal_status kal_engine_too_large(kal_error *err);
 
 /* ---- query.c, views.c ---- */
 

@@ -24,15 +24,15 @@ typedef struct rewriting {
     kal_rewrite *out;
 } rewriting;
 
-static kal_status too_large(kal_error *err)
-{
-    return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-}
-
 static kal_status add_edit(rewriting *r, size_t start, size_t end, kal_bytes text, kal_error *err)
 {
     kal_edit edit = {.start = start, .end = end, .text = text};
-    return kal_vec_try_push_in(r->arena, &r->out->edits, edit) ? KAL_OK : too_large(err);
+    return kal_vec_try_push_in(r->arena, &r->out->edits, edit) ? KAL_OK : kal_engine_too_large(err);
+}
+
+kal_status kal_engine_too_large(kal_error *err)
+{
+    return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
 }
 
 /* ---- tables ---- */
@@ -47,7 +47,7 @@ static kal_status narrow(rewriting *r, kal_scan_table *t, const kal_engine_reads
     uint32_t *shown = kal_arena_try_array(r->arena, count + 1, sizeof *shown);
 
     if (columns == NULL || shown == NULL)
-        return too_large(err);
+        return kal_engine_too_large(err);
     if (t->table.id != reads->table_id)
         return kal_error_set(err, KAL_CONFLICT, "a table changed while the statement started");
     for (size_t i = 0; i < count; i++) {
@@ -69,7 +69,7 @@ static kal_status resolve_tables(rewriting *r, kal_error *err)
     r->out->tables = kal_arena_try_array(r->arena, count + 1, sizeof *r->out->tables);
     r->out->table_count = count;
     if (r->out->tables == NULL)
-        return too_large(err);
+        return kal_engine_too_large(err);
     for (size_t i = 0; i < count; i++) {
         const kal_plan_table *t = &r->plan->tables.items[i];
         kal_status status = r->engine->ops->resolve(r->statement, t->schema, t->name,
@@ -101,7 +101,7 @@ static kal_status edit_tables(rewriting *r, kal_error *err)
         bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &copy);
         kal_buf_release(&text);
         if (!kept)
-            return too_large(err);
+            return kal_engine_too_large(err);
         KAL_TRY(add_edit(r, t->start, t->end, copy, err));
     }
     return KAL_OK;
@@ -205,7 +205,7 @@ static kal_status edit_star(rewriting *r, const kal_plan_star *star, kal_error *
     kal_buf_append_byte(&text, ')');
     bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &copy);
     kal_buf_release(&text);
-    return kept ? add_edit(r, star->end, star->end, copy, err) : too_large(err);
+    return kept ? add_edit(r, star->end, star->end, copy, err) : kal_engine_too_large(err);
 }
 
 static kal_status edit_hidden(rewriting *r, kal_error *err)
@@ -230,6 +230,13 @@ static int compare_edits(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
+void kal_rewrite_sort(kal_rewrite *rewrite)
+{
+    if (rewrite->edits.len > 1)
+        qsort(rewrite->edits.items, rewrite->edits.len, sizeof *rewrite->edits.items,
+              compare_edits);
+}
+
 kal_status kal_rewrite_plan(kal_engine *engine, void *statement, const kal_query_text *query,
                             kal_arena *arena, kal_rewrite *out, kal_error *err)
 {
@@ -244,8 +251,7 @@ kal_status kal_rewrite_plan(kal_engine *engine, void *statement, const kal_query
     KAL_TRY(edit_columns(&r, err));
     KAL_TRY(edit_hidden(&r, err));
     KAL_TRY(kal_rewrite_types(query->text, query->plan, arena, out, err));
-    if (out->edits.len > 1)
-        qsort(out->edits.items, out->edits.len, sizeof *out->edits.items, compare_edits);
+    kal_rewrite_sort(out);
     return KAL_OK;
 }
 

@@ -27,11 +27,6 @@ static bool is_byte(const renaming *r, kal_lex_token token, char byte)
     return token.kind == KAL_LEX_OTHER && r->text.ptr[token.start] == (uint8_t)byte;
 }
 
-static kal_status too_large(kal_error *err)
-{
-    return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-}
-
 /* Puts DuckDB's name of the type in place of bytes [start, end). */
 static kal_status add_name(renaming *r, kal_type type, size_t start, size_t end, kal_error *err)
 {
@@ -40,7 +35,7 @@ static kal_status add_name(renaming *r, kal_type type, size_t start, size_t end,
 
     if (!kal_arena_try_copy(r->arena, kal_cstr(kal_type_duckdb_name(type, name)), &edit.text) ||
         !kal_vec_try_push_in(r->arena, &r->out->edits, edit))
-        return too_large(err);
+        return kal_engine_too_large(err);
     return KAL_OK;
 }
 

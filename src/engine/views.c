@@ -13,7 +13,6 @@
 #include "engine/engine_internal.h"
 #include "engine/lex.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 16 };
@@ -27,14 +26,9 @@ typedef struct expansion {
     const kal_engine_name *self; /* the view being made; NULL: none */
 } expansion;
 
-static kal_status too_large(kal_error *err)
-{
-    return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-}
-
 static kal_status add_edit(expansion *x, kal_rewrite *out, kal_edit edit, kal_error *err)
 {
-    return kal_vec_try_push_in(x->arena, &out->edits, edit) ? KAL_OK : too_large(err);
+    return kal_vec_try_push_in(x->arena, &out->edits, edit) ? KAL_OK : kal_engine_too_large(err);
 }
 
 static kal_status copy_text(expansion *x, kal_buf *text, kal_bytes *copy_out, kal_error *err)
@@ -42,7 +36,7 @@ static kal_status copy_text(expansion *x, kal_buf *text, kal_bytes *copy_out, ka
     bool kept =
         !kal_buf_failed(text) && kal_arena_try_copy(x->arena, kal_buf_bytes(text), copy_out);
     kal_buf_release(text);
-    return kept ? KAL_OK : too_large(err);
+    return kept ? KAL_OK : kal_engine_too_large(err);
 }
 
 /* A text in which views are looked for. */
@@ -188,19 +182,11 @@ static kal_status edit_columns(expansion *x, kal_bytes text, const kal_plan *pla
     return KAL_OK;
 }
 
-static int compare_edits(const void *a, const void *b)
-{
-    const kal_edit *p = a;
-    const kal_edit *q = b;
-    return (p->start > q->start) - (p->start < q->start);
-}
-
 static kal_status apply_edits(expansion *x, kal_bytes text, kal_rewrite *edits, kal_bytes *text_out,
                               kal_error *err)
 {
     kal_buf out; /* owned */
-    if (edits->edits.len > 1)
-        qsort(edits->edits.items, edits->edits.len, sizeof *edits->edits.items, compare_edits);
+    kal_rewrite_sort(edits);
     kal_buf_init(&out, x->arena->budget);
     kal_rewrite_apply(edits, text, &out);
     return copy_text(x, &out, text_out, err);
@@ -258,7 +244,7 @@ static kal_status expand_table(expansion *x, const body *b, const kal_plan *plan
     }
     if (status == KAL_NOT_FOUND) { /* a table, or nobody's name */
         KAL_TRY(reads_of(x, b, t, &reads, err));
-        return kal_vec_try_push_in(x->arena, &x->reads, reads) ? KAL_OK : too_large(err);
+        return kal_vec_try_push_in(x->arena, &x->reads, reads) ? KAL_OK : kal_engine_too_large(err);
     }
     KAL_TRY(status);
     KAL_TRY(edit_view(x, b, t, sql, edits, err));
@@ -319,7 +305,7 @@ static kal_status qualify(expansion *x, kal_bytes text, kal_bytes default_schema
         return kal_error_set(err, KAL_INVALID, "a view cannot have parameters");
     out->tables = kal_arena_try_array(x->arena, plan->tables.len + 1, sizeof *out->tables);
     if (out->tables == NULL)
-        return too_large(err);
+        return kal_engine_too_large(err);
     for (size_t i = 0; i < plan->tables.len; i++) {
         const kal_plan_table *t = &plan->tables.items[i];
         kal_bytes copy;
@@ -358,11 +344,11 @@ static kal_status keep(kal_engine_qualified *q, kal_arena *arena, kal_error *err
 {
     kal_engine_name *tables = kal_arena_try_array(arena, q->table_count + 1, sizeof *tables);
     if (tables == NULL || !kal_arena_try_copy(arena, q->text, &q->text))
-        return too_large(err);
+        return kal_engine_too_large(err);
     for (size_t i = 0; i < q->table_count; i++) {
         if (!kal_arena_try_copy(arena, q->tables[i].schema, &tables[i].schema) ||
             !kal_arena_try_copy(arena, q->tables[i].name, &tables[i].name))
-            return too_large(err);
+            return kal_engine_too_large(err);
     }
     q->tables = tables;
     return KAL_OK;

@@ -11,12 +11,7 @@
 
 static kal_status go_on(void *context, kal_error *err)
 {
-    const kal_run *run = context;
-    if (atomic_load_explicit(&run->exec->stop, memory_order_relaxed))
-        return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
-    if (atomic_load_explicit(run->cancelled, memory_order_relaxed))
-        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
-    return KAL_OK;
+    return kal_run_check_stop(context, err);
 }
 
 static kal_status begin(kal_run *run, kal_error *err)

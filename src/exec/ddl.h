@@ -26,6 +26,12 @@ KAL_MUST_CHECK kal_status kal_ddl_check_is_table(const kal_table *table, uint32_
 KAL_MUST_CHECK kal_status kal_ddl_check_kind(const kal_table *table, kal_sql_table_type word,
                                              uint32_t position, kal_error *err);
 
+/* Ends a change: status is what became of its steps; commits unless there is nothing to. An error
+ * is one of what stands at position. */
+KAL_MUST_CHECK kal_status kal_ddl_finish(kal_run *run, kal_catalog_change *change,
+                                         kal_status status, bool is_needed, uint32_t position,
+                                         kal_error *err);
+
 /* DROP TABLE and DROP VIEW: word is "Table" or "View"; check refuses the other kind, and lets what
  * is missing pass: the catalog reports it, or not, by IF EXISTS. */
 KAL_MUST_CHECK kal_status kal_ddl_drop(

@@ -12,6 +12,17 @@ kal_status kal_run_commit_change(kal_run *run, kal_catalog_change *change, kal_e
     return status;
 }
 
+kal_status kal_ddl_finish(kal_run *run, kal_catalog_change *change, kal_status status,
+                          bool is_needed, uint32_t position, kal_error *err)
+{
+    if (status == KAL_OK && is_needed)
+        status = kal_run_commit_change(run, change, err);
+    kal_catalog_end(change);
+    if (status != KAL_OK)
+        kal_error_at(err, position);
+    return status;
+}
+
 kal_status kal_run_create_namespace(kal_run *run, kal_error *err)
 {
     const kal_sql_namespace_stmt *s = &run->statement->namespace_stmt;
@@ -21,13 +32,7 @@ kal_status kal_run_create_namespace(kal_run *run, kal_error *err)
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
     kal_status status =
         kal_catalog_create_namespace(change, s->name.text, s->if_not_exists, &existed, err);
-    if (status == KAL_OK && !existed)
-        status = kal_run_commit_change(run, change, err);
-    kal_catalog_end(change);
-    if (status != KAL_OK) {
-        kal_error_at(err, s->name.position);
-        return status;
-    }
+    KAL_TRY(kal_ddl_finish(run, change, status, !existed, s->name.position, err));
     kal_result_message(run->result, 0, "Namespace '%.*s' %s", KAL_FMT(s->name.text),
                        existed ? "already exists" : "created successfully");
     return KAL_OK;
@@ -42,13 +47,7 @@ kal_status kal_run_drop_namespace(kal_run *run, kal_error *err)
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
     kal_status status =
         kal_catalog_drop_namespace(change, s->name.text, s->if_exists, s->cascade, &existed, err);
-    if (status == KAL_OK && existed)
-        status = kal_run_commit_change(run, change, err);
-    kal_catalog_end(change);
-    if (status != KAL_OK) {
-        kal_error_at(err, s->name.position);
-        return status;
-    }
+    KAL_TRY(kal_ddl_finish(run, change, status, existed, s->name.position, err));
     kal_result_message(run->result, 0, "Namespace '%.*s' %s", KAL_FMT(s->name.text),
                        existed ? "dropped successfully" : "does not exist (skipped)");
     return KAL_OK;

@@ -104,12 +104,18 @@ kal_status kal_run_system_rows(kal_run *run, kal_table *table, kal_system_rows *
     return status;
 }
 
-kal_status kal_run_check_time(const kal_run *run, kal_error *err)
+kal_status kal_run_check_stop(const kal_run *run, kal_error *err)
 {
     if (atomic_load_explicit(&run->exec->stop, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
     if (atomic_load_explicit(run->cancelled, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
+    return KAL_OK;
+}
+
+kal_status kal_run_check_time(const kal_run *run, kal_error *err)
+{
+    KAL_TRY(kal_run_check_stop(run, err));
     if (kal_clock_mono_ns(run->exec->options.clock) < run->deadline_ns)
         return KAL_OK;
     return kal_error_set(err, KAL_TIMEOUT, "the statement took longer than %llu ms",

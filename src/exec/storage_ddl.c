@@ -6,6 +6,7 @@
  * A statement that fails there leaves the directory it made.
  */
 #include "catalog/system_tables.h"
+#include "exec/ddl.h"
 #include "exec/storages.h"
 #include "storage/path_template.h"
 #include "storage/probe.h"
@@ -213,13 +214,7 @@ kal_status kal_run_alter_storage(kal_run *run, kal_error *err)
     KAL_TRY(kal_may_manage(run->principal, "storage operations", err));
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
     kal_status status = kal_catalog_alter_storage(change, name->text, &alter, err);
-    if (status == KAL_OK)
-        status = kal_run_commit_change(run, change, err);
-    kal_catalog_end(change);
-    if (status != KAL_OK) {
-        kal_error_at(err, name->position);
-        return status;
-    }
+    KAL_TRY(kal_ddl_finish(run, change, status, true, name->position, err));
     kal_result_message(run->result, 0, "Storage '%.*s' updated successfully", KAL_FMT(name->text));
     return KAL_OK;
 }
@@ -232,13 +227,7 @@ kal_status kal_run_drop_storage(kal_run *run, kal_error *err)
     KAL_TRY(kal_may_manage(run->principal, "storage operations", err));
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
     kal_status status = kal_catalog_drop_storage(change, s->name.text, s->if_exists, &existed, err);
-    if (status == KAL_OK && existed)
-        status = kal_run_commit_change(run, change, err);
-    kal_catalog_end(change);
-    if (status != KAL_OK) {
-        kal_error_at(err, s->name.position);
-        return status;
-    }
+    KAL_TRY(kal_ddl_finish(run, change, status, existed, s->name.position, err));
     kal_result_message(run->result, 0, "Storage '%.*s' %s", KAL_FMT(s->name.text),
                        existed ? "deleted successfully" : "does not exist (skipped)");
     return KAL_OK;

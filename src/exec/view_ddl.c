@@ -13,6 +13,7 @@
  * did its creator.
  */
 #include "base/assert.h"
+#include "engine/lex.h"
 #include "exec/ddl.h"
 
 #include <string.h>
@@ -129,17 +130,6 @@ static bool is_cast(kal_type type)
     return type.tag != KAL_TYPE_FILE;
 }
 
-static void quote(kal_buf *out, kal_bytes name)
-{
-    kal_buf_append_byte(out, '"');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '"')
-            kal_buf_append_byte(out, '"');
-        kal_buf_append_byte(out, name.ptr[i]);
-    }
-    kal_buf_append_byte(out, '"');
-}
-
 static kal_status make_sql(view_plan *v, kal_error *err)
 {
     kal_buf sql; /* owned */
@@ -151,11 +141,11 @@ static kal_status make_sql(view_plan *v, kal_error *err)
         bool cast = is_cast(v->columns[i].type);
         kal_buf_append_cstr(&sql, i == 0 ? "" : ", ");
         kal_buf_append_cstr(&sql, cast ? "CAST(\"" KAL_VIEW_BODY "\"." : "\"" KAL_VIEW_BODY "\".");
-        quote(&sql, v->inner[i]);
+        kal_lex_quote(&sql, v->inner[i]);
         if (cast)
             kal_buf_printf(&sql, " AS %s)", kal_type_duckdb_name(v->columns[i].type, type));
         kal_buf_append_cstr(&sql, " AS ");
-        quote(&sql, v->columns[i].name);
+        kal_lex_quote(&sql, v->columns[i].name);
     }
     kal_buf_append_cstr(&sql, " FROM (");
     kal_buf_append_bytes(&sql, v->qualified.text);

@@ -215,23 +215,6 @@ static double double_arithmetic(kal_expr_op op, double a, double b)
     }
 }
 
-static float float_arithmetic(kal_expr_op op, float a, float b)
-{
-    switch (op) {
-    case KAL_OP_ADD:
-        return a + b;
-    case KAL_OP_SUB:
-        return a - b;
-    case KAL_OP_MUL:
-        return a * b;
-    case KAL_OP_DIV:
-        return a / b;
-    default:
-        KAL_ASSERT(op == KAL_OP_MOD);
-        return fmodf(a, b);
-    }
-}
-
 /* A DECIMAL or an integer, in units of 10^-scale. */
 static bool in_units(const kal_value *v, unsigned scale, unsigned precision, kal_i128 *out)
 {
@@ -284,8 +267,8 @@ static kal_status eval_arithmetic(const kal_expr *e, context *c, kal_value *out)
         return integer_arithmetic(e, c, a.integer, b.integer, out);
     if (e->type.tag == KAL_TYPE_DECIMAL)
         return decimal_arithmetic(e, c, &a, &b, out);
-    if (e->type.tag == KAL_TYPE_FLOAT) {
-        *out = kal_value_float(float_arithmetic(e->op, a.f32, b.f32));
+    if (e->type.tag == KAL_TYPE_FLOAT) { /* a double holds twice the digits: rounded once */
+        *out = kal_value_float((float)double_arithmetic(e->op, (double)a.f32, (double)b.f32));
         return KAL_OK;
     }
     KAL_ASSERT(e->type.tag == KAL_TYPE_DOUBLE);

@@ -292,28 +292,23 @@ kal_status kal_table_definition_partition_by(kal_table_definition *def, const ka
     return KAL_OK;
 }
 
-/* What an arena takes for a piece. */
-static size_t piece(size_t bytes)
-{
-    return (bytes + 16) / 16 * 16;
-}
-
 size_t kal_table_definition_bytes(const kal_table_definition *def)
 {
     size_t names = 0;
-    size_t bytes = piece(sizeof *def) + piece(def->namespace_id.len + 1) +
-                   piece(def->table_name.len + 1) + piece(def->comment.len + 1) +
+    size_t bytes = kal_arena_piece(sizeof *def) + kal_arena_piece(def->namespace_id.len + 1) +
+                   kal_arena_piece(def->table_name.len + 1) +
+                   kal_arena_piece(def->comment.len + 1) +
                    (def->view == NULL ? 0 : kal_view_query_bytes(def->view)) +
-                   piece(def->column_count * sizeof *def->columns) +
-                   piece((def->key_column_count + 1) * sizeof(uint32_t));
+                   kal_arena_piece(def->column_count * sizeof *def->columns) +
+                   kal_arena_piece((def->key_column_count + 1) * sizeof(uint32_t));
     for (uint32_t i = 0; i < def->column_count; i++) {
         const kal_column *c = &def->columns[i];
         names += c->name.len;
-        bytes += c->comment.ptr == NULL ? 0 : piece(c->comment.len + 1);
-        bytes += c->default_value == NULL ? 0 : piece(sizeof *c->default_value);
-        bytes += c->initial_default == NULL ? 0 : piece(sizeof *c->initial_default);
+        bytes += c->comment.ptr == NULL ? 0 : kal_arena_piece(c->comment.len + 1);
+        bytes += c->default_value == NULL ? 0 : kal_arena_piece(sizeof *c->default_value);
+        bytes += c->initial_default == NULL ? 0 : kal_arena_piece(sizeof *c->initial_default);
     }
-    return bytes + piece(names);
+    return bytes + kal_arena_piece(names);
 }
 
 kal_table_definition *kal_table_definition_copy(const kal_table_definition *def, size_t room,
@@ -533,18 +528,12 @@ kal_status kal_table_definition_from_json(const kal_json *json, kal_arena *arena
 
 /* ---- binary ---- */
 
-static void append_text(kal_buf *out, kal_bytes text)
-{
-    kal_buf_append_le32(out, (uint32_t)text.len);
-    kal_buf_append_bytes(out, text);
-}
-
 void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out)
 {
     kal_buf_append_byte(out, FORMAT);
     kal_buf_append_le32(out, def->table_id);
-    append_text(out, def->namespace_id);
-    append_text(out, def->table_name);
+    kal_buf_append_text(out, def->namespace_id);
+    kal_buf_append_text(out, def->table_name);
     kal_buf_append_byte(out, (uint8_t)def->table_type);
     kal_buf_append_le32(out, def->schema_version);
     kal_buf_append_le32(out, def->ordinal_max);
@@ -555,7 +544,7 @@ void kal_table_definition_encode(const kal_table_definition *def, kal_buf *out)
     kal_buf_append_byte(out, (uint8_t)((def->comment.ptr != NULL ? FLAG_COMMENT : 0) |
                                        (def->view != NULL ? FLAG_VIEW : 0)));
     if (def->comment.ptr != NULL)
-        append_text(out, def->comment);
+        kal_buf_append_text(out, def->comment);
     if (def->view != NULL)
         kal_view_query_encode(def->view, out);
     kal_buf_append_le32(out, def->column_count);

@@ -38,22 +38,17 @@ bool kal_view_query_equal(const kal_view_query *a, const kal_view_query *b)
 
 /* ---- copies ---- */
 
-/* What an arena takes for a piece. */
-static size_t piece(size_t bytes)
-{
-    return (bytes + 16) / 16 * 16;
-}
-
 size_t kal_view_query_bytes(const kal_view_query *view)
 {
-    size_t bytes = piece(sizeof *view) + piece(view->text.len + 1) + piece(view->sql.len + 1) +
-                   piece(view->table_count * sizeof *view->tables);
+    size_t bytes = kal_arena_piece(sizeof *view) + kal_arena_piece(view->text.len + 1) +
+                   kal_arena_piece(view->sql.len + 1) +
+                   kal_arena_piece(view->table_count * sizeof *view->tables);
     for (uint32_t i = 0; i < view->table_count; i++) {
         const kal_view_table *t = &view->tables[i];
-        bytes += piece(t->namespace_id.len + 1) + piece(t->table_name.len + 1) +
-                 piece(t->column_count * sizeof *t->columns);
+        bytes += kal_arena_piece(t->namespace_id.len + 1) + kal_arena_piece(t->table_name.len + 1) +
+                 kal_arena_piece(t->column_count * sizeof *t->columns);
         for (uint32_t c = 0; c < t->column_count; c++)
-            bytes += piece(t->columns[c].len + 1);
+            bytes += kal_arena_piece(t->columns[c].len + 1);
     }
     return bytes;
 }
@@ -210,24 +205,18 @@ kal_status kal_view_query_from_json(const kal_json *object, kal_arena *arena, ka
 
 /* ---- binary: texts as u32 length and bytes, counts as u32 ---- */
 
-static void append_text(kal_buf *out, kal_bytes text)
-{
-    kal_buf_append_le32(out, (uint32_t)text.len);
-    kal_buf_append_bytes(out, text);
-}
-
 void kal_view_query_encode(const kal_view_query *view, kal_buf *out)
 {
-    append_text(out, view->text);
-    append_text(out, view->sql);
+    kal_buf_append_text(out, view->text);
+    kal_buf_append_text(out, view->sql);
     kal_buf_append_le32(out, view->table_count);
     for (uint32_t i = 0; i < view->table_count; i++) {
         const kal_view_table *t = &view->tables[i];
-        append_text(out, t->namespace_id);
-        append_text(out, t->table_name);
+        kal_buf_append_text(out, t->namespace_id);
+        kal_buf_append_text(out, t->table_name);
         kal_buf_append_le32(out, t->column_count);
         for (uint32_t c = 0; c < t->column_count; c++)
-            append_text(out, t->columns[c]);
+            kal_buf_append_text(out, t->columns[c]);
     }
 }
 

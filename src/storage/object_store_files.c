@@ -12,6 +12,7 @@
  * it again. Folders are 0700, files 0600. Links are followed: the directory is its owner's.
  */
 #include "base/assert.h"
+#include "base/file_io.h"
 #include "base/files.h"
 #include "base/rng.h"
 #include "storage/storage_internal.h"
@@ -49,26 +50,6 @@ static void path_of(const file_store *f, kal_bytes key, char path[PATH_BYTES])
     KAL_ASSERT(len > 0 && len < PATH_BYTES);
 }
 
-static int open_retrying(const char *path, int flags)
-{
-    int fd = -1;
-    do {
-        fd = open(path, flags | O_CLOEXEC, 0600);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-/* 0 or errno. */
-static int sync_folder(const char *folder)
-{
-    int fd = open_retrying(folder, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return errno;
-    int error = fsync(fd) != 0 ? errno : 0;
-    close(fd);
-    return error;
-}
-
 /* ---- putting ---- */
 
 /* Where the bytes come from: memory, or a file. */
@@ -76,21 +57,6 @@ typedef struct source {
     kal_bytes content;
     int fd; /* -1: content */
 } source;
-
-/* 0 or errno. */
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
 
 /* 0 or errno. */
 static int copy_file(int fd, int from)
@@ -107,7 +73,7 @@ static int copy_file(int fd, int from)
             error = n < 0 ? errno : 0;
             break;
         }
-        error = write_all(fd, chunk, (size_t)n);
+        error = kal_file_write_all(fd, kal_bytes_of(chunk, (size_t)n));
         offset += n;
     }
     free(chunk);
@@ -117,16 +83,11 @@ static int copy_file(int fd, int from)
 /* 0 or errno: a new file, written and synced. */
 static int write_temporary(const char *path, const source *from)
 {
-    int fd = open_retrying(path, O_WRONLY | O_CREAT | O_EXCL);
+    int fd = kal_file_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return errno;
-    int error = from->fd >= 0 ? copy_file(fd, from->fd)
-                              : write_all(fd, from->content.ptr, from->content.len);
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && error == 0)
-        error = errno;
-    return error;
+    int error = from->fd >= 0 ? copy_file(fd, from->fd) : kal_file_write_all(fd, from->content);
+    return kal_file_sync_close(fd, error);
 }
 
 /* One attempt. 0 or errno; ENOENT: the folder was taken away meanwhile. */
@@ -143,7 +104,7 @@ static int put_into_folder(const char *folder, const char *path, const source *f
     if (error == 0 && rename(temporary, path) != 0)
         error = errno;
     if (error == 0)
-        return sync_folder(folder);
+        return kal_file_sync_directory(folder);
     if (error != EEXIST)
         unlink(temporary); /* ours; if this fails too, a stray temporary remains */
     return error;
@@ -212,7 +173,7 @@ static kal_status file_put(kal_object_store *store, kal_bytes key, kal_bytes con
 static kal_status file_put_file(kal_object_store *store, kal_bytes key, const char *path,
                                 kal_error *err)
 {
-    source from = {.fd = open_retrying(path, O_RDONLY)};
+    source from = {.fd = kal_file_open(path, O_RDONLY, 0)};
     if (from.fd < 0)
         return kal_error_set(err, KAL_IO, "cannot open '%s': %s", path, strerror(errno));
     kal_status status = put((file_store *)store, key, &from, err);
@@ -275,7 +236,7 @@ static kal_status file_get(kal_object_store *store, kal_bytes key, uint64_t offs
     struct stat info;
 
     path_of(f, key, path);
-    int fd = open_retrying(path, O_RDONLY);
+    int fd = kal_file_open(path, O_RDONLY, 0);
     if (fd < 0)
         return is_missing(errno) ? KAL_NOT_FOUND : io_error(err, "open", f, key, errno);
     int error = fstat(fd, &info) != 0 ? errno : 0;
@@ -389,7 +350,7 @@ static kal_status file_remove(kal_object_store *store, kal_bytes key, kal_error 
         return is_missing(errno) ? KAL_OK : io_error(err, "delete", f, key, errno);
     snprintf(folder, sizeof folder, "%s", path);
     *strrchr(folder, '/') = '\0';
-    int error = sync_folder(folder);
+    int error = kal_file_sync_directory(folder);
     if (error != 0 && !is_missing(error)) /* a folder that is gone went with all its names */
         return io_error(err, "delete", f, key, error);
     remove_empty_folders(f, path);

@@ -48,12 +48,6 @@ void kal_shard_head_put(kal_kv_batch *batch, uint16_t shard, const kal_shard_hea
                      kal_bytes_of(value, sizeof value));
 }
 
-static void append_bytes(kal_buf *out, kal_bytes bytes)
-{
-    kal_buf_append_le32(out, (uint32_t)bytes.len);
-    kal_buf_append_bytes(out, bytes);
-}
-
 void kal_change_record_put(kal_kv_batch *batch, uint16_t shard, uint64_t seq,
                            const kal_change_record *record, kal_buf *scratch)
 {
@@ -65,9 +59,9 @@ void kal_change_record_put(kal_kv_batch *batch, uint16_t shard, uint64_t seq,
     kal_buf_append_le64(scratch, record->commit_first);
     kal_buf_append_le32(scratch, record->table_id);
     kal_buf_append_le64(scratch, record->user_no);
-    append_bytes(scratch, record->primary_key);
-    append_bytes(scratch, record->before);
-    append_bytes(scratch, record->after);
+    kal_buf_append_text(scratch, record->primary_key);
+    kal_buf_append_text(scratch, record->before);
+    kal_buf_append_text(scratch, record->after);
     kal_kv_batch_put(batch, KAL_KV_CHANGES, log_key(shard, seq, key), kal_buf_bytes(scratch));
 }
 
