@@ -191,39 +191,66 @@ static bool starts_with(const char *message, const char *prefix)
     return strncmp(message, prefix, strlen(prefix)) == 0;
 }
 
-/* The reason in a message such as: IO Error: Could not write file "/proc/self/fd/7": No space left
- * on device. The file goes by another name here, so everything up to it is left out. */
-static const char *reason_of(const char *message)
+/* The first line without its kind: "IO Error: ". */
+static kal_bytes reason_of(const char *message)
 {
-    const char *own = strstr(message, "\": ");
     const char *kind = strstr(message, "Error: ");
-    if (own != NULL && strstr(message, "/proc/self/fd/") != NULL)
-        return own + strlen("\": ");
-    return kind == NULL ? message : kind + strlen("Error: ");
+    const char *reason = kind == NULL ? message : kind + strlen("Error: ");
+    return kal_bytes_of(reason, strcspn(reason, "\n"));
+}
+
+/* For DuckDB the file has another name: what stands for it is the last part of its own. */
+static void append_reason(const kal_parquet_session *session, kal_bytes reason, kal_buf *out)
+{
+    const char *slash = strrchr(session->path, '/');
+    kal_bytes inner;
+    char text[64];
+
+    snprintf(text, sizeof text, KAL_PARQUET_FD_PATH, session->fd);
+    inner = kal_cstr(text);
+    while (reason.len > 0) {
+        if (kal_bytes_starts_with(reason, inner)) {
+            kal_buf_append_cstr(out, slash == NULL ? session->path : slash + 1);
+            reason = kal_bytes_of(reason.ptr + inner.len, reason.len - inner.len);
+        } else {
+            kal_buf_append_byte(out, *reason.ptr);
+            reason = kal_bytes_of(reason.ptr + 1, reason.len - 1);
+        }
+    }
 }
 
 /* A write's file is ours: what fails is the disk. A read's file is what somebody left there. */
+static kal_status status_of(const char *message, bool writes)
+{
+    if (starts_with(message, "Out of Memory"))
+        return KAL_LIMIT;
+    if (starts_with(message, "INTERNAL") || starts_with(message, "FATAL"))
+        return KAL_INTERNAL;
+    if (writes)
+        return starts_with(message, "IO Error") ? KAL_IO : KAL_INTERNAL;
+    return starts_with(message, "IO Error: Could not read") ? KAL_IO : KAL_CORRUPT;
+}
+
 kal_status kal_parquet_failed(kal_parquet_session *session, const char *message, kal_error *err)
 {
     bool writes = session->writing != NULL;
-    const char *verb = writes ? "write" : "read";
+    kal_buf reason; /* owned */
 
     if (message == NULL || message[0] == '\0')
         message = "the query engine failed";
-    const char *reason = reason_of(message);
-    int len = (int)strcspn(reason, "\n");
-    if (starts_with(message, "INTERNAL") || starts_with(message, "FATAL"))
+    kal_status status = status_of(message, writes);
+    if (status == KAL_INTERNAL)
         give_up(session->instance);
-    if (starts_with(message, "Out of Memory"))
-        return kal_error_set(err, KAL_LIMIT, "cannot %s '%s': %.*s", verb, session->path, len,
-                             reason);
-    if (writes && !starts_with(message, "IO Error"))
-        return kal_error_set(err, KAL_INTERNAL, "cannot write '%s': %.*s", session->path, len,
-                             reason);
-    if (writes || starts_with(message, "IO Error: Could not read"))
-        return kal_error_set(err, KAL_IO, "cannot %s '%s': %.*s", verb, session->path, len, reason);
-    return kal_error_set(err, KAL_CORRUPT, "the Parquet file '%s' is damaged: %.*s", session->path,
-                         len, reason);
+    kal_buf_init(&reason, NULL);
+    append_reason(session, reason_of(message), &reason);
+    if (status == KAL_CORRUPT)
+        kal_error_set(err, status, "the Parquet file '%s' is damaged: %.*s", session->path,
+                      KAL_FMT(kal_buf_bytes(&reason)));
+    else
+        kal_error_set(err, status, "cannot %s '%s': %.*s", writes ? "write" : "read", session->path,
+                      KAL_FMT(kal_buf_bytes(&reason)));
+    kal_buf_release(&reason);
+    return status;
 }
 
 /* ---- SQL ---- */

@@ -21,6 +21,10 @@
  * A file is opened here and handed to DuckDB by descriptor: its name is never part of SQL, is not a
  * pattern, and what was opened is read to the end although the name is removed meanwhile.
  *
+ * Each file has a checksum of its bytes inside, where other readers do not look; it is compared
+ * when a process first reads the file, so a flipped bit is an error and never another value. Files
+ * that were not written here have none and are refused.
+ *
  * Threads: any, with stacks of KAL_ENGINE_STACK_BYTES; a scan belongs to one at a time. Nothing is
  * kept between two scans of a file but what the system caches.
  * Source: design sections 8 and 9; reference duckdb-c-api.md section 8.
@@ -130,6 +134,8 @@ typedef struct kal_parquet_scan_args {
     size_t column_count;               /* may be 0: only row numbers and their count matter */
     const kal_parquet_filter *filters; /* all must hold */
     size_t filter_count;
+    bool few_rows; /* are expected: they are read at once and held in DuckDB's memory, which saves
+                      the third of a point read that starting a stream costs */
     const _Atomic bool
         *cancelled;            /* or NULL; this and the deadline are looked at between batches */
     uint64_t deadline_mono_ns; /* 0 = none */
@@ -138,8 +144,9 @@ typedef struct kal_parquet_scan_args {
 
 typedef struct kal_parquet_scan kal_parquet_scan; /* opaque: kal_parquet_scan_close */
 
-/* KAL_IO: the file cannot be opened; KAL_CORRUPT: it is no Parquet file, has no such column, or one
- * of another type. Both name the path. KAL_LIMIT, KAL_CANCELLED, KAL_TIMEOUT. */
+/* KAL_IO: the file cannot be opened; KAL_CORRUPT: its bytes are not those that were written, it
+ * has no such column, or one of another type. Both name the path. KAL_LIMIT, KAL_CANCELLED,
+ * KAL_TIMEOUT. */
 KAL_MUST_CHECK kal_status kal_parquet_scan_open(kal_parquet *parquet,
                                                 const kal_parquet_scan_args *args,
                                                 kal_parquet_scan **scan_out, kal_error *err);

@@ -32,6 +32,15 @@ typedef struct kal_parquet_session {
     struct kal_parquet_session *next;
 } kal_parquet_session;
 
+/* A file that was verified, by what changes with it; place by inode, the newest stays. */
+#define KAL_PARQUET_SEEN 4096 /* a power of two */
+typedef struct kal_parquet_seen {
+    uint64_t device;
+    uint64_t inode; /* 0: none */
+    uint64_t size;
+    uint64_t changed_ns;
+} kal_parquet_seen;
+
 struct kal_parquet {
     kal_parquet_options options;
     char *library_path; /* owned */
@@ -41,6 +50,7 @@ struct kal_parquet {
     kal_duckdb api;                /* valid once loaded */
     kal_parquet_instance *current; /* owned; NULL: to be opened */
     kal_parquet_session *sessions; /* all that run */
+    kal_parquet_seen seen[KAL_PARQUET_SEEN];
 };
 
 /* ---- parquet.c ---- */
@@ -68,6 +78,13 @@ void kal_parquet_append_hex(kal_bytes bytes, kal_buf *out); /* from_hex('00FF'):
 
 KAL_MUST_CHECK kal_status kal_parquet_rows_register(kal_parquet_instance *instance,
                                                     duckdb_connection connection, kal_error *err);
+
+/* ---- parquet_seal.c ---- */
+
+/* Puts the checksum into the session's file, which DuckDB has just written. KAL_IO. */
+KAL_MUST_CHECK kal_status kal_parquet_seal(kal_parquet_session *session, kal_error *err);
+/* The session's file is as it was sealed. KAL_CORRUPT, KAL_IO. */
+KAL_MUST_CHECK kal_status kal_parquet_verify(kal_parquet_session *session, kal_error *err);
 
 /* ---- parquet_vectors.c: a column of a chunk at a time ---- */
 

@@ -1,5 +1,6 @@
 /*
- * parquet_scan.c: rows of a Parquet file, by a SELECT that DuckDB streams.
+ * parquet_scan.c: rows of a Parquet file, by a SELECT that DuckDB streams, or answers at once when
+ * few rows are expected.
  *
  * Chunks stay where DuckDB made them; values point into the chunk at hand. Row numbers are counted
  * when every row comes, and asked for when filters leave some out.
@@ -73,6 +74,12 @@ static kal_status execute(kal_parquet_scan *scan, const char *sql, kal_error *er
 {
     const kal_duckdb *api = &scan->session.parquet->api;
 
+    if (scan->args.few_rows) { /* what is prepared is bound twice: here and when it runs */
+        scan->has_result = true;
+        if (api->query(scan->session.connection, sql, &scan->result) != DuckDBSuccess)
+            return kal_parquet_failed(&scan->session, api->result_error(&scan->result), err);
+        return KAL_OK;
+    }
     if (api->prepare(scan->session.connection, sql, &scan->prepared) != DuckDBSuccess)
         return kal_parquet_failed(&scan->session, api->prepare_error(scan->prepared), err);
     if (api->pending_prepared_streaming(scan->prepared, &scan->pending) != DuckDBSuccess)
@@ -141,6 +148,7 @@ static kal_status start(kal_parquet_scan *scan, kal_error *err)
 
     KAL_TRY(still_wanted(scan, err));
     KAL_TRY(open_file(&scan->session, err));
+    KAL_TRY(kal_parquet_verify(&scan->session, err));
     kal_buf_init(&sql, NULL);
     append_select(scan, &sql);
     kal_status status = execute(scan, (const char *)sql.ptr, err);

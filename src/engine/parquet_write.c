@@ -219,7 +219,7 @@ static void append_copy(const kal_parquet_write_args *args, int fd, kal_buf *sql
 
 static kal_status create_file(kal_parquet_session *session, kal_error *err)
 {
-    session->fd = kal_file_open(session->path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    session->fd = kal_file_open(session->path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (session->fd >= 0)
         return KAL_OK;
     return kal_error_set(err, errno == EEXIST ? KAL_EXISTS : KAL_IO, "cannot create '%s': %s",
@@ -271,6 +271,8 @@ kal_status kal_parquet_write(kal_parquet *parquet, const kal_parquet_write_args 
         status = create_file(&session, err);
     if (status == KAL_OK)
         status = run_copy(&session, err);
+    if (status == KAL_OK)
+        status = kal_parquet_seal(&session, err);
     kal_parquet_session_end(&session);
     kal_arena_release(&w.bytes);
     free(w.values);

@@ -12,6 +12,7 @@
 #include "types/text.h"
 #include "types/widen.h"
 
+#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -406,6 +407,7 @@ typedef struct reading {
     size_t filter_from[4];
     kal_parquet_filter filters[4];
     size_t filter_count;
+    bool few_rows;
 } reading;
 
 static void read_all(const model *m, reading *r)
@@ -429,7 +431,7 @@ static kal_type random_wider(model *m, kal_type type)
 
 static void random_reading(model *m, reading *r)
 {
-    *r = (reading){0};
+    *r = (reading){.few_rows = kal_rng_chance(&m->rng, 1, 2)};
     for (size_t c = 0; c < m->column_count; c++) {
         if (kal_rng_chance(&m->rng, 1, 3))
             continue;
@@ -514,6 +516,7 @@ static kal_status open_reading(world *w, const reading *r, kal_parquet_scan **sc
         .column_count = r->column_count,
         .filters = r->filters,
         .filter_count = r->filter_count,
+        .few_rows = r->few_rows,
     };
     return kal_parquet_scan_open(w->parquet, &args, scan, err);
 }
@@ -581,11 +584,137 @@ static void test_random_files(void **state)
     world_close(&w);
 }
 
+/* ---- damaged files ---- */
+
+static uint8_t *slurp(const char *path, size_t *len_out)
+{
+    struct stat info;
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    assert_int_equal(fstat(fileno(in), &info), 0);
+    uint8_t *bytes = malloc((size_t)info.st_size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, (size_t)info.st_size, in), info.st_size);
+    fclose(in);
+    *len_out = (size_t)info.st_size;
+    return bytes;
+}
+
+static void spit(const char *path, const uint8_t *bytes, size_t len)
+{
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, len, out), len);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* The file's clock ticks every few milliseconds: here each content has a time of its own. */
+static void spit_anew(const char *path, const uint8_t *bytes, size_t len)
+{
+    static long ticks;
+    ticks++;
+    const struct timespec times[2] = {{ticks, 0}, {ticks, 0}};
+    spit(path, bytes, len);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Reads on until the end or an error. */
+static kal_status read_whatever(world *w, const reading *r, kal_error *err)
+{
+    kal_parquet_scan *scan = NULL;
+    kal_value *values = calloc(BATCH_MAX * (r->column_count + 1), sizeof *values);
+    size_t rows = 0;
+
+    kal_status status = open_reading(w, r, &scan, err);
+    do {
+        if (status == KAL_OK)
+            status = kal_parquet_scan_next(scan, BATCH_MAX, values, NULL, &rows, err);
+    } while (status == KAL_OK && rows > 0);
+    kal_parquet_scan_close(scan);
+    free(values);
+    return status;
+}
+
+static void check_damage(world *w, const reading *r)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = read_whatever(w, r, &err);
+
+    if (status != KAL_CORRUPT || err.status != status)
+        fail_msg("%s: %s", kal_status_name(status), err.message);
+    if (strstr(err.message, w->path) == NULL)
+        fail_msg("%s", err.message);
+}
+
+static size_t damage(kal_rng *rng, uint8_t *bytes, size_t len)
+{
+    uint64_t kind = kal_rng_below(rng, 8);
+    size_t tail = len < 2000 ? len : 2000; /* the footer: where the numbers are that lead on */
+
+    if (kind == 0)
+        return kal_rng_below(rng, len);
+    if (kind == 1) {
+        size_t at = kal_rng_below(rng, len);
+        size_t count = kal_rng_below(rng, len - at) % 64;
+        kal_rng_fill(rng, bytes + at, count);
+        return len;
+    }
+    size_t flips = kind < 5 ? 1 : 1 + kal_rng_below(rng, 8);
+    for (size_t i = 0; i < flips; i++) {
+        size_t at = kind % 2 == 0 ? kal_rng_below(rng, len) : len - 1 - kal_rng_below(rng, tail);
+        bytes[at] ^= (uint8_t)(1U << kal_rng_below(rng, 8));
+    }
+    return len;
+}
+
+static void test_damaged_files(void **state)
+{
+    enum { DAMAGES = 40 };
+    uint64_t seed = test_seed();
+    unsigned count = test_count(20);
+    world w;
+
+    (void)state;
+    world_open(&w);
+    for (unsigned i = 0; i < count; i++, seed++) {
+        model m;
+        reading r;
+        size_t len = 0;
+        print_message("seed %llu\n", (unsigned long long)seed);
+        model_init(&m, seed);
+        random_columns(&m);
+        random_rows(&m, 1 + kal_rng_below(&m.rng, 3000));
+        must_write(&w, &m, (kal_compression)kal_rng_below(&m.rng, 4), 2048);
+        uint8_t *whole = slurp(w.path, &len);
+        uint8_t *damaged = malloc(len);
+        assert_non_null(damaged);
+        for (int k = 0; k < DAMAGES; k++) {
+            memcpy(damaged, whole, len);
+            size_t left = damage(&m.rng, damaged, len);
+            if (left == len && memcmp(damaged, whole, len) == 0)
+                continue;
+            spit_anew(w.path, damaged, left);
+            random_reading(&m, &r);
+            check_damage(&w, &r);
+        }
+        spit_anew(w.path, whole, len); /* nothing is left of all that */
+        read_all(&m, &r);
+        compare(&w, &m, &r);
+        unlink(w.path);
+        free(damaged);
+        free(whole);
+        model_release(&m);
+    }
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_files),
+        cmocka_unit_test(test_damaged_files),
     };
+    setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGXFSZ, SIG_IGN); /* as the server does: a full disk is an error */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
