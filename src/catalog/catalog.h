@@ -35,6 +35,8 @@ typedef struct kal_catalog_worker kal_catalog_worker; /* opaque: one per thread 
 typedef struct kal_catalog_change kal_catalog_change; /* opaque: kal_catalog_end */
 
 #define KAL_SHARD_COUNT 1024u
+/* Where the rows of a user lie: a hash, stable for ever. */
+uint16_t kal_shard_of_user(uint64_t user_no);
 
 /* What became of a published version. */
 typedef enum kal_table_fate {
