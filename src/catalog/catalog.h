@@ -157,6 +157,12 @@ KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_
 /* The same by its number, which survives RENAME. KAL_NOT_FOUND with code TABLE_NOT_FOUND. */
 KAL_MUST_CHECK kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
                                                       kal_table **table_out, kal_error *err);
+/* Every table's name, of all namespaces (ns empty) or one, in order. KAL_END from visit stops. */
+typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes name,
+                                      uint32_t table_id, kal_error *err);
+KAL_MUST_CHECK kal_status kal_catalog_scan_tables(kal_catalog *catalog, kal_bytes ns,
+                                                  kal_table_visit visit, void *context,
+                                                  kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
 /* Writes the error: code NAMESPACE_NOT_FOUND, a near name as hint. Returns KAL_NOT_FOUND. */
 kal_status kal_catalog_unknown_namespace(kal_catalog *catalog, kal_bytes ns, kal_error *err);

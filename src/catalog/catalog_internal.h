@@ -163,9 +163,6 @@ KAL_MUST_CHECK kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_bat
 KAL_MUST_CHECK kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
                                                  const kal_table_definition *def, kal_error *err);
 
-/* Every table's name, in order of namespace and name. KAL_END from visit stops. */
-typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes name,
-                                      uint32_t table_id, kal_error *err);
 /* ns empty: of all namespaces. */
 KAL_MUST_CHECK kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                                kal_bytes ns, kal_table_visit visit, void *context,
@@ -216,8 +213,6 @@ typedef kal_status (*kal_storage_visit)(void *context, const kal_storage *storag
 KAL_MUST_CHECK kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                             kal_storage_visit visit, void *context, kal_error *err);
 KAL_MUST_CHECK kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err);
-/* Tables of this kind have rows that will lie in a storage. */
-bool kal_storage_is_used_by(const kal_table_definition *def);
 /* KAL_NOT_FOUND with code STORAGE_NOT_FOUND. */
 KAL_MUST_CHECK kal_status kal_storage_of_table_exists(kal_catalog_change *change,
                                                       const kal_table_definition *def,

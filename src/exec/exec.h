@@ -38,6 +38,7 @@ typedef struct kal_exec_options {
     size_t schema_cache_tables;    /* definitions in memory; 0 = 10,000 */
     size_t type_cache_size;        /* types with parameters whose forms are kept; 0 = 1024 */
     uint64_t eviction_interval_ms; /* between passes over STREAM tables; 0 = 10,000 */
+    uint64_t flush_interval_ms;    /* between looks at which tables are due; 0 = 5,000 */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;

@@ -23,6 +23,7 @@
 typedef struct kal_pool kal_pool;       /* pool.c */
 typedef struct kal_stats kal_stats;     /* stats.h */
 typedef struct kal_evictor kal_evictor; /* evictor.h */
+typedef struct kal_cold kal_cold;       /* cold.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -39,6 +40,7 @@ struct kal_exec {
     kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
     kal_evictor *evictor;
+    kal_cold *cold;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -236,6 +238,8 @@ KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_flush(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_manifest(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);

@@ -49,6 +49,8 @@
     X(eviction_interval_ms, "stream.eviction_interval_ms", "--eviction-interval-ms",               \
       "KALAMDB_EVICTION_INTERVAL_MS", 100, 86400000, 10000,                                        \
       "between removals of rows that STREAM tables give up")                                       \
+    X(flush_interval_ms, "flush.interval_ms", "--flush-interval-ms", "KALAMDB_FLUSH_INTERVAL_MS",  \
+      100, 86400000, 5000, "between looks at which tables are to be flushed")                      \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

@@ -140,6 +140,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .type_cache_size = (size_t)config->type_cache_size,
         .schema_cache_tables = (size_t)config->schema_cache_tables,
         .eviction_interval_ms = (uint64_t)config->eviction_interval_ms,
+        .flush_interval_ms = (uint64_t)config->flush_interval_ms,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };

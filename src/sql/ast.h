@@ -329,6 +329,9 @@ typedef struct kal_sql_assignments {
     X(SELECT, "SELECT")                                                                            \
     X(BACKUP, "BACKUP DATABASE")                                                                   \
     X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
+    X(FLUSH, "FLUSH TABLE")                                                                        \
+    X(COMPACT, "STORAGE COMPACT")                                                                  \
+    X(SHOW_MANIFEST, "SHOW MANIFEST")                                                              \
     X(BEGIN, "BEGIN")                                                                              \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
@@ -544,6 +547,13 @@ typedef struct kal_sql_backup {
     uint32_t position; /* of path */
 } kal_sql_backup;
 
+/* [STORAGE] FLUSH, STORAGE COMPACT: TABLE t, or ALL [IN ns] */
+typedef struct kal_sql_flush {
+    kal_sql_object table; /* unless all */
+    bool all;
+    kal_sql_name namespace_name; /* of all: not given = of every namespace */
+} kal_sql_flush;
+
 typedef struct kal_sql_statement {
     kal_stmt_kind kind;
     kal_bytes text;        /* the statement, without the semicolon */
@@ -562,6 +572,7 @@ typedef struct kal_sql_statement {
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_backup backup;
+        kal_sql_flush flush;
         kal_sql_insert insert;
         kal_sql_update update;
         kal_sql_delete delete_from;

@@ -290,7 +290,8 @@ static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
     static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
-                                        "SCHEMA",     "STORAGES", "BACKUP", NULL};
+                                        "SCHEMA",     "STORAGES", "BACKUP", "MANIFEST",
+                                        NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -303,6 +304,11 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
     }
     if (kal_parser_at_word(p, "STATS"))
         return parse_show_stats(p, statement);
+    if (kal_parser_at_word(p, "MANIFEST")) {
+        kal_parser_advance(p);
+        statement->kind = KAL_STMT_SHOW_MANIFEST;
+        return kal_parser_expect_end(p, NULL);
+    }
     if (kal_parser_accept_keyword(p, KAL_KW_NAMESPACES)) {
         statement->kind = KAL_STMT_SHOW_NAMESPACES;
         return kal_parser_expect_end(p, NULL);
@@ -322,7 +328,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                kal_parser_expect_end(p, NULL);
     }
     return kal_parser_expected_words(
-        p, "NAMESPACES, TABLES, CREATE TABLE, STATS, SCHEMA DIFF or BACKUP after SHOW", WORDS);
+        p, "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST or BACKUP after "
+           "SHOW", WORDS);
 }
 
 /* --- transactions, EXPLAIN --- */
@@ -497,7 +504,6 @@ static const char *const NOT_BUILT[] = {
     "DROP INDEX",
     "CLEAR TOPIC",
     "SHOW LIVE QUERIES",
-    "SHOW MANIFEST",
     "SHOW BACKUPS",
     "SHOW EXPORT",
     "SHOW COLUMNS",
@@ -506,12 +512,7 @@ static const char *const NOT_BUILT[] = {
     "SHOW USERS",
     "SHOW JOBS",
     "SHOW ALL",
-    "STORAGE FLUSH",
-    "STORAGE COMPACT",
     "STORAGE",
-    "FLUSH TABLE",
-    "FLUSH ALL TABLES",
-    "FLUSH",
     "KILL JOB",
     "KILL LIVE QUERY",
     "KILL",

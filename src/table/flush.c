@@ -71,23 +71,29 @@ static kal_status check_current(const kal_table *table, kal_error *err)
 
 /* ---- freeze ---- */
 
-/* KAL_END: the hot space of new rows is empty. */
-static kal_status find_active_row(kal_tables *tables, const kal_table *table, uint32_t hot_id,
-                                  kal_error *err)
+/* All rows of a hot space. */
+static kal_status open_space(kal_kv *kv, const kal_kv_snapshot *snapshot, uint32_t hot_id,
+                             kal_kv_iter **iter_out, kal_error *err)
 {
     uint8_t lower[4];
     uint8_t upper[4];
-    kal_kv_iter *iter = NULL; /* owned */
-    kal_bytes key;
-    kal_bytes value;
 
-    (void)table;
     kal_store_be32(lower, hot_id);
     kal_store_be32(upper, hot_id + 1);
     kal_kv_range range = {.family = KAL_KV_ROWS,
                           .lower = kal_bytes_of(lower, sizeof lower),
                           .upper = kal_bytes_of(upper, sizeof upper)};
-    KAL_TRY(kal_kv_iter_open(tables->kv, NULL, &range, &iter, err));
+    return kal_kv_iter_open(kv, snapshot, &range, iter_out, err);
+}
+
+/* KAL_END: the hot space of new rows is empty. */
+static kal_status find_active_row(kal_tables *tables, uint32_t hot_id, kal_error *err)
+{
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);
     return status;
@@ -107,7 +113,7 @@ static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
     kal_manifest_release(manifest);
     if (head.frozen_hot_id != 0)
         return KAL_EXISTS; /* of an earlier flush that did not come to its end */
-    KAL_TRY(find_active_row(tables, table, head.active_hot_id, err));
+    KAL_TRY(find_active_row(tables, head.active_hot_id, err));
     head.version++;
     head.frozen_hot_id = head.active_hot_id;
     KAL_TRY(kal_catalog_new_hot_id(change, &head.active_hot_id, err));
@@ -124,6 +130,34 @@ static kal_status freeze(const kal_flush_args *args, kal_table *table, kal_error
         return commit(args->tables, change, NULL, NULL, err);
     kal_catalog_end(change);
     return status == KAL_EXISTS ? KAL_OK : status;
+}
+
+kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint64_t limit,
+                                kal_hot_state *out, kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+    kal_kv_iter *iter = NULL;      /* owned */
+    uint32_t hot_id = table->hot_id;
+    kal_bytes key;
+    kal_bytes value;
+
+    *out = (kal_hot_state){.moved_at_us = tables->opened_at_us};
+    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
+    if (manifest != NULL) {
+        hot_id = manifest->head.active_hot_id;
+        out->has_frozen = manifest->head.frozen_hot_id != 0;
+        if (manifest->segment_count > 0)
+            out->moved_at_us = manifest->segments[0]->info.created_at_us;
+    }
+    kal_manifest_release(manifest);
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
+    kal_status status = KAL_OK;
+    while (status == KAL_OK && out->row_count < limit) {
+        status = kal_kv_iter_next(iter, &key, &value, err);
+        out->row_count += status == KAL_OK;
+    }
+    kal_kv_iter_close(iter);
+    return status == KAL_END ? KAL_OK : status;
 }
 
 /* ---- numbers ---- */
@@ -222,18 +256,10 @@ static kal_status next_frozen(void *context, kal_segment_row *row_out, kal_error
 
 static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
 {
-    uint8_t lower[4];
-    uint8_t upper[4];
-
-    kal_store_be32(lower, hot_id);
-    kal_store_be32(upper, hot_id + 1);
-    kal_kv_range range = {.family = KAL_KV_ROWS,
-                          .lower = kal_bytes_of(lower, sizeof lower),
-                          .upper = kal_bytes_of(upper, sizeof upper)};
     s->values = calloc(s->table->def->column_count + 1, sizeof *s->values);
     if (s->values == NULL)
         kal_die("out of memory: flush");
-    return kal_kv_iter_open(s->args->tables->kv, s->view->snapshot, &range, &s->iter, err);
+    return open_space(s->args->tables->kv, s->view->snapshot, hot_id, &s->iter, err);
 }
 
 /* A path for the index while it is made; nobody else uses the segment's number. */

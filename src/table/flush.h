@@ -37,6 +37,15 @@ typedef struct kal_flush_result {
 KAL_MUST_CHECK kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
                                           kal_flush_result *result_out, kal_error *err);
 
+/* What lies hot, for policies. */
+typedef struct kal_hot_state {
+    uint64_t row_count;   /* counted up to the limit */
+    bool has_frozen;      /* a flush has not come to its end */
+    int64_t moved_at_us;  /* of the newest segment; without one, when the tables were opened */
+} kal_hot_state;
+KAL_MUST_CHECK kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table,
+                                               uint64_t limit, kal_hot_state *out, kal_error *err);
+
 /* Removes the files and index entries of doomed segments that no open view needs. KAL_BUSY: old
  * views are still open; the rest is for the next time. *removed_out: segments. */
 KAL_MUST_CHECK kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out,

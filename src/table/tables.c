@@ -43,6 +43,7 @@ kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
     tables->kv = kv;
     tables->sched = sched;
     tables->clock = clock;
+    tables->opened_at_us = kal_clock_wall_us(clock);
     tables->options = with_defaults(options);
     pthread_mutex_init(&tables->lock, NULL);
     pthread_mutex_init(&tables->flush_lock, NULL);
