@@ -199,8 +199,9 @@ int main(int argc, char **argv)
     if (argc < 3 || values == NULL)
         return 2;
     snprintf(path, sizeof path, "%s/bench.parquet", argv[2]);
-    const kal_parquet_options options = {
-        argv[1], 1000000000, argc > 3 ? (unsigned)atoi(argv[3]) : 1, kal_clock_system()};
+    const kal_parquet_options options = {argv[1], 1000000000,
+                                         argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1,
+                                         kal_clock_system()};
     must(kal_parquet_open(&options, &parquet, &err), &err);
     for (int c = KAL_COMPRESSION_NONE; c <= KAL_COMPRESSION_ZSTD; c++)
         bench_write(parquet, path, (kal_compression)c);
