@@ -2,6 +2,7 @@
  * Parquet files when things go wrong: damage of every kind, odd names, full disks, cancelling,
  * files that go away. KAL_TEST_SEED chooses another seed, KAL_TEST_COUNT more rounds.
  */
+#include "engine/parquet_internal.h"
 #include "unit/engine/parquet_model.h"
 
 #include <fcntl.h>
@@ -269,6 +270,42 @@ static void test_full_disk(void **state)
     world_close(&w);
 }
 
+/* An internal error of DuckDB's ends its instance for all that come later, and for no one else. */
+static void test_broken_instance(void **state)
+{
+    kal_parquet_session broken;
+    kal_error err = KAL_ERROR_INIT;
+    kal_parquet_scan *scan = NULL;
+    kal_value values[2];
+    size_t rows = 0;
+    world w;
+    model m;
+    reading r;
+
+    (void)state;
+    world_open(&w);
+    small_model(&m, 6000);
+    must_write(&w, &m, KAL_COMPRESSION_ZSTD, 0);
+    read_all(&m, &r);
+    assert_int_equal(open_reading(&w, &r, &scan, NULL), KAL_OK);
+    assert_int_equal(kal_parquet_session_begin(w.parquet, w.path, &broken, NULL), KAL_OK);
+    const kal_parquet_instance *first = w.parquet->current;
+    assert_int_equal(kal_parquet_failed(&broken, "INTERNAL Error: oh\n\nlong stack", &err),
+                     KAL_INTERNAL);
+    assert_non_null(strstr(err.message, w.path));
+    assert_null(strstr(err.message, "stack"));
+    compare(&w, &m, &r); /* in another instance */
+    assert_ptr_not_equal(w.parquet->current, first);
+    kal_parquet_session_end(&broken);
+    for (int i = 0; i < 6000; i++) /* goes on where it is */
+        assert_int_equal(kal_parquet_scan_next(scan, 1, values, NULL, &rows, NULL), KAL_OK);
+    assert_int_equal(rows, 1);
+    kal_parquet_scan_close(scan); /* the last one closes the broken instance */
+    compare(&w, &m, &r);
+    model_release(&m);
+    world_close(&w);
+}
+
 /* ---- cancelling, time-outs, closing early ---- */
 
 typedef struct failing {
@@ -405,10 +442,11 @@ static void test_removed_while_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_odd_paths),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_no_library),
-        cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_ends_of_writes),
-        cmocka_unit_test(test_ends_of_scans), cmocka_unit_test(test_removed_while_read),
+        cmocka_unit_test(test_damaged_files),      cmocka_unit_test(test_odd_paths),
+        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_no_library),
+        cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_broken_instance),
+        cmocka_unit_test(test_ends_of_writes),     cmocka_unit_test(test_ends_of_scans),
+        cmocka_unit_test(test_removed_while_read),
     };
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGXFSZ, SIG_IGN); /* a limit stands for a full disk */
