@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROWS = 1000000, COLUMNS = 8, BATCH = 2048, POINTS = 101 };
+enum { ROWS = 1000000, SMALL_ROWS = 10000, COLUMNS = 8, BATCH = 2048, POINTS = 101 };
 
 static const kal_parquet_column TABLE[COLUMNS] = {
     {{(const uint8_t *)"id", 2}, {.tag = KAL_TYPE_BIGINT}, true, 1},
@@ -27,6 +27,7 @@ static const kal_parquet_column TABLE[COLUMNS] = {
 
 typedef struct rows {
     uint64_t next;
+    uint64_t end;
     char texts[BATCH][32];
 } rows;
 
@@ -36,7 +37,8 @@ static kal_status next_rows(void *context, size_t rows_max, kal_value *values, s
     rows *source = context;
     size_t count = 0;
     (void)err;
-    for (; count < rows_max && count < BATCH && source->next < ROWS; count++, source->next++) {
+    for (; count < rows_max && count < BATCH && source->next < source->end;
+         count++, source->next++) {
         kal_value *v = values + count * COLUMNS;
         uint64_t id = source->next;
         uint64_t mixed = id * UINT64_C(0x9E3779B97F4A7C15);
@@ -92,6 +94,7 @@ static void bench_write(kal_parquet *parquet, const char *path, kal_compression 
 
     for (int i = 0; i < 5; i++) {
         source.next = 0;
+        source.end = ROWS;
         unlink(path);
         double wall = wall_ns();
         double cpu = process_ns();
@@ -119,6 +122,43 @@ static uint64_t read_rows(kal_parquet *parquet, const kal_parquet_scan_args *arg
     } while (count > 0);
     kal_parquet_scan_close(scan);
     return total;
+}
+
+/* What a file costs by itself. */
+static void bench_small(kal_parquet *parquet, kal_parquet_scan_args *args, kal_value *values)
+{
+    static rows source;
+    const kal_parquet_source rows_source = {&source, next_rows};
+    const kal_parquet_write_args write = {.path = args->path,
+                                          .columns = TABLE,
+                                          .column_count = COLUMNS,
+                                          .compression = KAL_COMPRESSION_ZSTD};
+    kal_error err = KAL_ERROR_INIT;
+    uint64_t written = 0;
+    double writes[21];
+    double streams[21];
+    double at_once[21];
+
+    args->column_count = 2;
+    for (int i = 0; i < 21; i++) {
+        source.next = 0;
+        source.end = SMALL_ROWS;
+        unlink(args->path);
+        double start = process_ns();
+        must(kal_parquet_write(parquet, &write, &rows_source, &written, &err), &err);
+        writes[i] = process_ns() - start;
+        for (int k = 0; k < 2; k++) {
+            args->few_rows = k == 1;
+            start = process_ns();
+            if (read_rows(parquet, args, values) != SMALL_ROWS)
+                exit(1);
+            *(k == 0 ? &streams[i] : &at_once[i]) = process_ns() - start;
+        }
+    }
+    args->few_rows = false;
+    printf(
+        "a file of %d rows: written in %.2f ms CPU, 2 columns read in %.2f ms, at once in %.2f\n",
+        SMALL_ROWS, median(writes, 21) / 1e6, median(streams, 21) / 1e6, median(at_once, 21) / 1e6);
 }
 
 static void bench_read(kal_parquet *parquet, kal_parquet_scan_args *args, kal_value *values)
@@ -199,8 +239,9 @@ int main(int argc, char **argv)
     if (argc < 3 || values == NULL)
         return 2;
     snprintf(path, sizeof path, "%s/bench.parquet", argv[2]);
-    const kal_parquet_options options = {
-        argv[1], 1000000000, argc > 3 ? (unsigned)atoi(argv[3]) : 1, kal_clock_system()};
+    const kal_parquet_options options = {argv[1], 1000000000,
+                                         argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1,
+                                         kal_clock_system()};
     must(kal_parquet_open(&options, &parquet, &err), &err);
     for (int c = KAL_COMPRESSION_NONE; c <= KAL_COMPRESSION_ZSTD; c++)
         bench_write(parquet, path, (kal_compression)c);
@@ -209,6 +250,8 @@ int main(int argc, char **argv)
     kal_parquet_scan_args args = {.path = path, .columns = columns};
     bench_read(parquet, &args, values);
     bench_point(parquet, &args, values, argv[1]);
+    args.filter_count = 0;
+    bench_small(parquet, &args, values);
     kal_parquet_close(parquet);
     unlink(path);
     free(values);

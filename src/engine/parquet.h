@@ -85,8 +85,8 @@ typedef struct kal_parquet_write_args {
     const kal_parquet_column *columns; /* at least one */
     size_t column_count;
     kal_compression compression;
-    uint32_t row_group_rows; /* 0 = KAL_PARQUET_ROW_GROUP_ROWS; whole multiples of 2,048 are kept to
-                                exactly; a row group ends early at 64 MiB */
+    uint32_t row_group_rows; /* 0 = KAL_PARQUET_ROW_GROUP_ROWS; a group is full with the chunk of
+                                2,048 rows that brings it there, or 64 MiB */
     const kal_parquet_metadata *metadata;
     size_t metadata_count;
     const _Atomic bool *cancelled; /* or NULL; looked at every 2,048 rows */

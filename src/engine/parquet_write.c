@@ -15,7 +15,8 @@
 #include <string.h>
 
 enum {
-    CHUNK_ROWS = 2048,  /* a vector of DuckDB */
+    CHUNK_ROWS = 2048,              /* a vector of DuckDB */
+    CHUNK_BYTES = 16 * 1024 * 1024, /* of texts: a chunk of large rows ends before its last row */
     BATCH_VALUES = 4096 /* of one call of the source: 128 KiB, what stays in a core's cache */
 };
 
@@ -87,7 +88,7 @@ static kal_status fill_chunk(const kal_duckdb *api, kal_parquet_writing *w, duck
 
     if (cancelled != NULL && atomic_load(cancelled))
         return kal_error_set(err, KAL_CANCELLED, "writing '%s' was cancelled", w->args->path);
-    while (filled < CHUNK_ROWS) {
+    while (filled < CHUNK_ROWS && w->bytes.size_bytes < CHUNK_BYTES) {
         size_t room = CHUNK_ROWS - filled;
         size_t rows = 0;
         KAL_TRY(w->source->next(w->source->context, room < w->batch_rows ? room : w->batch_rows,
