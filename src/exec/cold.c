@@ -25,14 +25,14 @@ struct kal_cold {
     _Atomic bool stopping;
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
-    pthread_mutex_t lock;    /* the next */
+    pthread_mutex_t lock;     /* the next */
     KAL_VEC(uint32_t) moving; /* tables that are being flushed or compacted */
 };
 
 /* ---- opening ---- */
 
-static kal_status open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
-                             kal_error *err)
+kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
+                               kal_error *err)
 {
     kal_cold *cold = context;
     kal_storage storage;
@@ -76,8 +76,8 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
     KAL_TRY(kal_files_make_dir(o->files, cold->scratch_dir, err));
     empty_scratch(cold->scratch_dir);
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
-    cold->backend =
-        kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir, open_store, cold);
+    cold->backend = kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir,
+                                                     kal_cold_open_store, cold);
     return KAL_OK;
 }
 
@@ -255,7 +255,8 @@ static void flush_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t t
     kal_status status = is_due(cold, table, &due, &err);
     if (status == KAL_OK && due)
         status = kal_cold_flush(cold, actor, table_id, &result, &err);
-    if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED && status != KAL_NOT_FOUND)
+    if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED &&
+        status != KAL_NOT_FOUND)
         kal_log_error("flush", "table %.*s.%.*s: %s", KAL_FMT(table->def->namespace_id),
                       KAL_FMT(table->def->table_name), err.message);
     kal_table_release(table);
