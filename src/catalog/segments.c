@@ -322,7 +322,8 @@ kal_status kal_catalog_new_hot_id(kal_catalog_change *change, uint32_t *hot_id_o
 kal_status kal_catalog_new_segment_id(kal_catalog_change *change, uint32_t *segment_id_out,
                                       kal_error *err)
 {
-    return next_number(change, "segment_id", segment_id_out, err);
+    return next_number(change, "segment_id", /* check: system-columns (a counter) */
+                       segment_id_out, err);
 }
 
 void kal_catalog_delete_hot_space(kal_catalog_change *change, uint32_t hot_id)

@@ -167,7 +167,7 @@
     X(SEGMENTS, NAMESPACE_ID, "namespace_id", TEXT, R)                                             \
     X(SEGMENTS, TABLE_NAME, "table_name", TEXT, R)                                                 \
     X(SEGMENTS, STORAGE_ID, "storage_id", TEXT, R)                                                 \
-    X(SEGMENTS, PATH, "path", TEXT, R) /* in the storage */                                        \
+    X(SEGMENTS, PATH, "path", TEXT, R)             /* in the storage */                            \
     X(SEGMENTS, ROW_COUNT, "row_count", BIGINT, R) /* dead ones included */                        \
     X(SEGMENTS, DEAD_ROWS, "dead_rows", BIGINT, R)                                                 \
     X(SEGMENTS, SIZE_BYTES, "size_bytes", BIGINT, R)                                               \

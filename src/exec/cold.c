@@ -25,7 +25,7 @@ struct kal_cold {
     _Atomic bool stopping;
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
-    pthread_mutex_t lock;    /* the next */
+    pthread_mutex_t lock;     /* the next */
     KAL_VEC(uint32_t) moving; /* tables that are being flushed or compacted */
 };
 
@@ -255,7 +255,8 @@ static void flush_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t t
     kal_status status = is_due(cold, table, &due, &err);
     if (status == KAL_OK && due)
         status = kal_cold_flush(cold, actor, table_id, &result, &err);
-    if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED && status != KAL_NOT_FOUND)
+    if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED &&
+        status != KAL_NOT_FOUND)
         kal_log_error("flush", "table %.*s.%.*s: %s", KAL_FMT(table->def->namespace_id),
                       KAL_FMT(table->def->table_name), err.message);
     kal_table_release(table);

@@ -34,7 +34,7 @@ KAL_MUST_CHECK kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *a
                                          kal_error *err);
 
 /* The rows of system.segments: a kal_system_provider; context is the kal_exec. */
-kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot,
-                                 kal_system_sink *sink, kal_error *err);
+kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot, kal_system_sink *sink,
+                                 kal_error *err);
 
 #endif

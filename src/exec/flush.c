@@ -2,8 +2,8 @@
  * flush.c: FLUSH TABLE, FLUSH ALL, SHOW MANIFEST and the rows of system.segments, for service, dba
  * and system.
  *
- * A flush takes as long as the rows take to be written, so the statement's time limit is not its; the
- * client that leaves and the server that stops end it between two segments or inside one.
+ * A flush takes as long as the rows take to be written, so the statement's time limit is not its;
+ * the client that leaves and the server that stops end it between two segments or inside one.
  */
 #include "base/assert.h"
 #include "catalog/storages.h"
@@ -47,12 +47,11 @@ static kal_status flush_one(kal_run *run, kal_error *err)
         kal_error_at(err, name->name.position);
         return status;
     }
-    kal_result_message(run->result, result.row_count,
-                       "Flushed table '%.*s.%.*s': %llu rows to %llu segments, %llu bytes",
-                       KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
-                       (unsigned long long)result.row_count,
-                       (unsigned long long)result.segment_count,
-                       (unsigned long long)result.size_bytes);
+    kal_result_message(
+        run->result, result.row_count,
+        "Flushed table '%.*s.%.*s': %llu rows to %llu segments, %llu bytes",
+        KAL_FMT(def->namespace_id), KAL_FMT(def->table_name), (unsigned long long)result.row_count,
+        (unsigned long long)result.segment_count, (unsigned long long)result.size_bytes);
     return KAL_OK;
 }
 
@@ -117,6 +116,7 @@ kal_status kal_run_flush(kal_run *run, kal_error *err)
 {
     KAL_TRY(may_flush(run, err));
     if (run->statement->kind == KAL_STMT_COMPACT)
-        return kal_error_set(err, KAL_UNSUPPORTED, "STORAGE COMPACT is not available in this version");
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "STORAGE COMPACT is not available in this version");
     return run->statement->flush.all ? flush_everything(run, err) : flush_one(run, err);
 }

@@ -1,6 +1,6 @@
 /*
- * manifest_rows.c: what is shown of segments: system.segments, and SHOW MANIFEST with the original's
- * columns.
+ * manifest_rows.c: what is shown of segments: system.segments, and SHOW MANIFEST with the
+ * original's columns.
  */
 #include "base/assert.h"
 #include "catalog/system_tables.h"
@@ -55,8 +55,8 @@ static kal_status add_table(void *context, kal_bytes ns, kal_bytes name, uint32_
     return status;
 }
 
-kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot,
-                                 kal_system_sink *sink, kal_error *err)
+kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot, kal_system_sink *sink,
+                                 kal_error *err)
 {
     segment_rows s = {exec, snapshot, sink};
     return kal_catalog_scan_tables(s.exec->catalog, (kal_bytes){0}, add_table, &s, err);
@@ -71,13 +71,13 @@ static void write_segment(kal_json_writer *w, const kal_segment_info *info)
     kal_json_u64(w, info->segment_id);
     kal_json_key(w, "path");
     kal_json_string(w, info->object);
-    kal_json_key(w, "min_seq");
+    kal_json_key(w, "min_seq"); /* check: system-columns (the original's) */
     kal_json_u64(w, info->seq_min);
-    kal_json_key(w, "max_seq");
+    kal_json_key(w, "max_seq"); /* check: system-columns (likewise) */
     kal_json_u64(w, info->seq_max);
     kal_json_key(w, "row_count");
     kal_json_u64(w, info->row_count);
-    kal_json_key(w, "size_bytes");
+    kal_json_key(w, "size_bytes"); /* check: system-columns (likewise) */
     kal_json_u64(w, info->size_bytes);
     kal_json_key(w, "schema_version");
     kal_json_u64(w, info->schema_version);
@@ -134,19 +134,19 @@ static kal_status show_table(void *context, kal_bytes ns, kal_bytes name, uint32
         return status == KAL_NOT_FOUND ? KAL_OK : status;
     const char *scope = table->def->table_type == KAL_TABLE_SHARED ? "shared" : "user";
     KAL_TRY(kal_catalog_segments(catalog, snapshot, table_id, run->arena, &infos, &count, err));
-    kal_value refreshed = count == 0 ? kal_value_null(kal_type_of(KAL_TYPE_TIMESTAMP))
-                                     : kal_value_integer(KAL_TYPE_TIMESTAMP,
-                                                         infos[count - 1].created_at_us);
+    kal_value refreshed =
+        count == 0 ? kal_value_null(kal_type_of(KAL_TYPE_TIMESTAMP))
+                   : kal_value_integer(KAL_TYPE_TIMESTAMP, infos[count - 1].created_at_us);
     kal_buf_init(&json, run->budget);
     write_manifest(&json, ns, name, &head, infos, count);
     const kal_value row[] = {
-        kal_value_text(kal_cstr(kal_arena_printf(run->arena, "%.*s:%.*s:%s", KAL_FMT(ns),
-                                                 KAL_FMT(name), scope))),
+        kal_value_text(kal_cstr(
+            kal_arena_printf(run->arena, "%.*s:%.*s:%s", KAL_FMT(ns), KAL_FMT(name), scope))),
         kal_value_text(ns),
         kal_value_text(name),
         kal_value_text(kal_cstr(scope)),
-        kal_value_text(kal_cstr(
-            kal_arena_printf(run->arena, "%llu", (unsigned long long)head.version))),
+        kal_value_text(
+            kal_cstr(kal_arena_printf(run->arena, "%llu", (unsigned long long)head.version))),
         refreshed,
         kal_value_null(kal_type_of(KAL_TYPE_TIMESTAMP)),
         kal_value_boolean(true),

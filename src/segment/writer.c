@@ -125,8 +125,9 @@ static kal_parquet_metadata *metadata(const kal_segment_write_args *args, kal_ar
                                     kal_cstr(kal_arena_printf(arena, "%u", def->table_id))};
     out[2] = (kal_parquet_metadata){KAL_STR("kalamdb.schema_version"),
                                     kal_cstr(kal_arena_printf(arena, "%u", def->schema_version))};
-    out[3] = (kal_parquet_metadata){KAL_STR("kalamdb.segment_id"),
-                                    kal_cstr(kal_arena_printf(arena, "%u", args->segment_id))};
+    out[3] =
+        (kal_parquet_metadata){KAL_STR("kalamdb.segment_id"), /* check: system-columns (a key) */
+                               kal_cstr(kal_arena_printf(arena, "%u", args->segment_id))};
     *count_out = 4;
     return out;
 }

@@ -289,9 +289,8 @@ static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
 
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
-                                        "SCHEMA",     "STORAGES", "BACKUP", "MANIFEST",
-                                        NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE",   "STATS", "SCHEMA",
+                                        "STORAGES",   "BACKUP", "MANIFEST", NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -328,8 +327,10 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                kal_parser_expect_end(p, NULL);
     }
     return kal_parser_expected_words(
-        p, "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST or BACKUP after "
-           "SHOW", WORDS);
+        p,
+        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST or BACKUP after "
+        "SHOW",
+        WORDS);
 }
 
 /* --- transactions, EXPLAIN --- */

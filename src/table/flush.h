@@ -39,9 +39,9 @@ KAL_MUST_CHECK kal_status kal_table_flush(const kal_flush_args *args, kal_table 
 
 /* What lies hot, for policies. */
 typedef struct kal_hot_state {
-    uint64_t row_count;   /* counted up to the limit */
-    bool has_frozen;      /* a flush has not come to its end */
-    int64_t moved_at_us;  /* of the newest segment; without one, when the tables were opened */
+    uint64_t row_count;  /* counted up to the limit */
+    bool has_frozen;     /* a flush has not come to its end */
+    int64_t moved_at_us; /* of the newest segment; without one, when the tables were opened */
 } kal_hot_state;
 KAL_MUST_CHECK kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table,
                                                uint64_t limit, kal_hot_state *out, kal_error *err);

@@ -4,8 +4,8 @@
  * Rows are counted by a walk over their keys, through the view's snapshot. A table that has more of
  * them than are to be counted is estimated: the part that was walked and the whole are both
  * measured in data files, whose ratio is taken for the rows' too. While the part lies in write
- * buffers only there is no such ratio, and counting goes on: buffers are small. Rows of segments are
- * known from the manifest; of one user among others, from the index.
+ * buffers only there is no such ratio, and counting goes on: buffers are small. Rows of segments
+ * are known from the manifest; of one user among others, from the index.
  */
 #include "base/assert.h"
 #include "table/table_internal.h"

@@ -165,7 +165,7 @@ typedef struct kal_flush_journal {
 
 struct kal_tables {
     kal_kv *kv;
-    kal_manifests *manifests;                 /* owned; NULL: there are no cold rows */
+    kal_manifests *manifests; /* owned; NULL: there are no cold rows */
     int64_t opened_at_us;
     _Atomic uint64_t era;                     /* of views that open now */
     _Atomic uint64_t views[KAL_VIEW_ERAS];    /* open ones, of era e at e % KAL_VIEW_ERAS */
