@@ -5,7 +5,7 @@
  * client that leaves and the server that stops end them. One at a time.
  */
 #include "backup/backup.h"
-#include "exec/exec_internal.h"
+#include "exec/cold.h"
 
 #include <string.h>
 
@@ -39,7 +39,16 @@ static kal_status failed(kal_run *run, kal_status status, kal_error *err)
 kal_status kal_run_backup(kal_run *run, kal_error *err)
 {
     kal_exec *exec = run->exec;
-    const kal_backup_source source = {exec->kv, exec->options.data_dir, exec->options.clock};
+    const kal_backup_source source = {
+        .kv = exec->kv,
+        .catalog = exec->catalog,
+        .tables = exec->tables,
+        .actor = run->principal,
+        .data_dir = exec->options.data_dir,
+        .open_store = kal_cold_open_store,
+        .context = exec->cold,
+        .clock = exec->options.clock,
+    };
     const kal_backup_poll poll = {go_on, run};
     kal_backup backup;
 

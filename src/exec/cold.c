@@ -31,8 +31,8 @@ struct kal_cold {
 
 /* ---- opening ---- */
 
-static kal_status open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
-                             kal_error *err)
+kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
+                               kal_error *err)
 {
     kal_cold *cold = context;
     kal_storage storage;
@@ -76,8 +76,8 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
     KAL_TRY(kal_files_make_dir(o->files, cold->scratch_dir, err));
     empty_scratch(cold->scratch_dir);
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
-    cold->backend =
-        kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir, open_store, cold);
+    cold->backend = kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir,
+                                                     kal_cold_open_store, cold);
     return KAL_OK;
 }
 

@@ -33,6 +33,9 @@ KAL_MUST_CHECK kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *a
                                          uint32_t table_id, kal_flush_result *result_out,
                                          kal_error *err);
 
+/* A kal_segment_open_store; context is the kal_cold. */
+kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
+                               kal_error *err);
 /* The rows of system.segments: a kal_system_provider; context is the kal_exec. */
 kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot, kal_system_sink *sink,
                                  kal_error *err);
