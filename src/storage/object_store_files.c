@@ -9,7 +9,8 @@
  *
  * Deleting removes the file and what puts of the key left unfinished (HASH is the name's), syncs
  * the folder, and then takes away the folders that became empty, so that a key may later be the
- * folder of others. A put whose folder or temporary is taken away meanwhile begins again. Folders are 0700, files 0600. Links are followed: the directory is its owner's.
+ * folder of others. A put whose folder or temporary is taken away meanwhile begins again. Folders
+ * are 0700, files 0600. Links are followed: the directory is its owner's.
  */
 #include "base/assert.h"
 #include "base/file_io.h"

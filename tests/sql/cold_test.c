@@ -3,10 +3,10 @@
  *
  * Goal: every statement answers the same over hot rows as over rows of segments. Method: two tables
  * of one definition, hot.t and cold.t; a seeded stream of statements of all kinds, ALTER TABLE and
- * restarts among them, goes to both, by several users; cold.t is flushed at random moments, or all
- * the time by another thread. Each answer must be the same: the fact and code of an error, schema,
- * rows (as a set, unless they are ordered). KAL_TEST_SEED repeats a run, KAL_TEST_COUNT makes more
- * worlds, KAL_TEST_TRACE shows every statement.
+ * restarts among them, goes to both, by several users; cold.t is flushed and compacted at random
+ * moments, or all the time by another thread. Each answer must be the same: the fact and code of an
+ * error, schema, rows (as a set, unless they are ordered). KAL_TEST_SEED repeats a run,
+ * KAL_TEST_COUNT makes more worlds, KAL_TEST_TRACE shows every statement.
  */
 #include "unit/base/seed.h"
 
@@ -34,7 +34,7 @@ typedef struct domain {
     bool is_key_type;
     bool has_order; /* one value, one text: may be grouped by and compared as minimum */
     bool is_number;
-    const char *widened;       /* the next wider type, or NULL */
+    const char *widened;      /* the next wider type, or NULL */
     const char *literals[12]; /* as SQL, also as JSON after json_of_literal(); NULL ends */
 } domain;
 
@@ -62,8 +62,8 @@ static const domain DOMAINS[] = {
      false,
      true,
      "DOUBLE",
-     {"0.0", "'-0.0'", "-1.5", "3.4028235e38", "0.1", "'NaN'", "'Infinity'", "'-Infinity'",
-      "1e-45", "16777217"}},
+     {"0.0", "'-0.0'", "-1.5", "3.4028235e38", "0.1", "'NaN'", "'Infinity'", "'-Infinity'", "1e-45",
+      "16777217"}},
     {"TEXT",
      true,
      true,
@@ -77,15 +77,13 @@ static const domain DOMAINS[] = {
      false,
      NULL,
      {"'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'", "'1970-01-01 00:00:00'",
-      "'2024-02-29 13:14:15.123456'", "'infinity'", "'-infinity'",
-      "'1969-12-31 23:59:59.999999'"}},
+      "'2024-02-29 13:14:15.123456'", "'infinity'", "'-infinity'", "'1969-12-31 23:59:59.999999'"}},
     {"DATE",
      true,
      true,
      false,
      "TIMESTAMP",
-     {"'0001-01-01'", "'9999-12-31'", "'1970-01-01'", "'2024-02-29'", "'infinity'",
-      "'-infinity'"}},
+     {"'0001-01-01'", "'9999-12-31'", "'1970-01-01'", "'2024-02-29'", "'infinity'", "'-infinity'"}},
     {"DATETIME",
      true,
      true,
@@ -93,7 +91,12 @@ static const domain DOMAINS[] = {
      NULL,
      {"'1970-01-01 00:00:00Z'", "'2024-02-29 13:14:15+02:00'", "'0001-01-01 00:00:00Z'",
       "'infinity'", "'-infinity'"}},
-    {"TIME", true, true, false, NULL, {"'00:00:00'", "'23:59:59.999999'", "'12:34:56'", "'24:00:00'"}},
+    {"TIME",
+     true,
+     true,
+     false,
+     NULL,
+     {"'00:00:00'", "'23:59:59.999999'", "'12:34:56'", "'24:00:00'"}},
     {"UUID",
      true,
      true,
@@ -323,8 +326,8 @@ static bool both(world *w, const char *user, kal_path path, bool ordered)
     test_reply hot = ask(w, "hot", user, path);
     test_reply cold = ask(w, "cold", user, path);
     bool succeeded = hot.code == NULL;
-    bool same = succeeded ? cold.code == NULL && kal_bytes_equal(canonical(&hot, ordered),
-                                                                 canonical(&cold, ordered))
+    bool same = succeeded ? cold.code == NULL &&
+                                kal_bytes_equal(canonical(&hot, ordered), canonical(&cold, ordered))
                           : cold.code != NULL && strcmp(hot.code, cold.code) == 0;
     /* What the fast path leaves to DuckDB may depend on where rows lie. */
     if (path == KAL_PATH_FAST && ((hot.code != NULL && strcmp(hot.code, "UNSUPPORTED") == 0) ||
@@ -407,7 +410,9 @@ static void create_table(world *w)
     put(w, "PRIMARY KEY (");
     for (size_t i = 0; w->columns[i].is_key; i++)
         kal_buf_printf(&w->sql, "%s%s", i == 0 ? "" : ", ", w->columns[i].name);
-    put(w, "))");
+    static const char *const COMPRESSIONS[] = {"none", "snappy", "lz4", "zstd"};
+    kal_buf_printf(&w->sql, ")) WITH (COMPRESSION = '%s')",
+                   COMPRESSIONS[below(w, KAL_ARRAY_LEN(COMPRESSIONS))]);
     if (!both(w, "root", KAL_PATH_AUTO, false))
         fail_msg("cannot create: %.*s", KAL_FMT(kal_buf_bytes(&w->sql)));
 }
@@ -818,8 +823,8 @@ static void write_something(world *w)
 
 static kal_path any_path(world *w)
 {
-    static const kal_path PATHS[] = {KAL_PATH_AUTO, KAL_PATH_AUTO, KAL_PATH_ENGINE,
-                                     KAL_PATH_ENGINE, KAL_PATH_FAST};
+    static const kal_path PATHS[] = {KAL_PATH_AUTO, KAL_PATH_AUTO, KAL_PATH_ENGINE, KAL_PATH_ENGINE,
+                                     KAL_PATH_FAST};
     return PATHS[below(w, KAL_ARRAY_LEN(PATHS))];
 }
 
@@ -911,7 +916,9 @@ static void read_everything(world *w)
 
 static void flush_cold(world *w)
 {
-    const char *sql = chance(w, 4) ? "FLUSH ALL IN cold" : "FLUSH TABLE cold.t";
+    static const char *const WAYS[] = {"FLUSH TABLE cold.t", "FLUSH TABLE cold.t",
+                                       "FLUSH ALL IN cold", "STORAGE COMPACT TABLE cold.t"};
+    const char *sql = WAYS[below(w, KAL_ARRAY_LEN(WAYS))];
     test_reply reply = test_db_query(w->db, &(test_query){.sql = sql});
     if (reply.code != NULL)
         fail_msg("seed %llu: %s: %s", (unsigned long long)w->seed, sql, reply.message);
@@ -1001,11 +1008,13 @@ typedef struct flusher {
 static void flush_all_the_time(void *context)
 {
     flusher *f = context;
-    while (!atomic_load(&f->stop)) {
-        test_reply reply = test_db_query(f->db, &(test_query){.sql = "FLUSH TABLE cold.t"});
+    for (unsigned i = 0; !atomic_load(&f->stop); i++) {
+        static const char *const WAYS[] = {"FLUSH TABLE cold.t", "STORAGE COMPACT TABLE cold.t"};
+        const char *sql = WAYS[i % 8 == 7];
+        test_reply reply = test_db_query(f->db, &(test_query){.sql = sql});
         /* Between DROP and CREATE there is no table. */
         if (reply.code != NULL && strcmp(reply.code, "TABLE_NOT_FOUND") != 0) {
-            fprintf(stderr, "FLUSH TABLE: %.*s\n", KAL_FMT(reply.text));
+            fprintf(stderr, "%s: %.*s\n", sql, KAL_FMT(reply.text));
             atomic_fetch_add(&f->wrong, 1);
         }
         test_reply_release(&reply);

@@ -365,7 +365,8 @@ static void test_crash_in_put(void **state)
     if (child == 0) {
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, 1000});
         signal(SIGXFSZ, SIG_DFL);
-        (void)!kal_object_put(store, KAL_STR("t/half"), kal_bytes_of(content, sizeof content), NULL);
+        (void)!kal_object_put(store, KAL_STR("t/half"), kal_bytes_of(content, sizeof content),
+                              NULL);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &ended, 0), child);
@@ -418,8 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_model), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_failing),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_crash_in_put),
-        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_crash_in_put),  cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
