@@ -122,8 +122,8 @@ void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
                                                   kal_scan **scan_out, kal_error *err);
 
-/* The segments that hold rows of the table, as the view's manifest has them; borrowed from the view.
- * *count_out 0: none. */
+/* The segments that hold rows of the table, as the view's manifest has them; borrowed from the
+ * view. *count_out 0: none. */
 KAL_MUST_CHECK kal_status kal_view_segments(kal_view *view, const kal_table *table,
                                             kal_segment *const **segments_out, size_t *count_out,
                                             kal_error *err);
