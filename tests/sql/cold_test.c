@@ -719,6 +719,23 @@ static void put_delete(world *w)
     put_returning(w);
 }
 
+/* More rows than one vector of DuckDB has; where no key column counts, one row. */
+static void put_many(world *w)
+{
+    unsigned first = 1000 + (unsigned)below(w, 5) * 1000;
+    put(w, "INSERT INTO @.t ");
+    put_names(w);
+    put(w, " SELECT ");
+    for (size_t i = 0; i < w->count; i++) {
+        put(w, i == 0 ? "" : ", ");
+        if (w->columns[i].is_id)
+            put(w, "i");
+        else
+            put_literal(w, &w->columns[i]);
+    }
+    kal_buf_printf(&w->sql, " FROM range(%u, %u) r(i) ON CONFLICT DO NOTHING", first, first + 2500);
+}
+
 static void put_write(world *w)
 {
     switch (below(w, 9)) {
@@ -807,7 +824,10 @@ static void write_something(world *w)
     begin(w);
     switch (below(w, 8)) {
     case 0:
-        put_transaction(w);
+        if (chance(w, 12))
+            put_many(w);
+        else
+            put_transaction(w);
         break;
     case 1:
         put_batch(w);
