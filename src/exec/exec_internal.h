@@ -165,6 +165,9 @@ KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *wha
 /* ---- reading ---- */
 
 KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
+/* SELECT count(*) FROM t without reading rows; *done_out false: it is another SELECT, or that cannot
+ * be said without reading. */
+KAL_MUST_CHECK kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err);
 
 /* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.
  * KAL_BUSY, with run->wants_engine, on a thread that may not; nothing must have changed by then. */
