@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "exec/evictor.h"
+#include "exec/jobs.h"
 #include "exec/stats.h"
 #include "types/type_forms.h"
 
@@ -14,6 +15,10 @@
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
     DEFAULT_EVICTION_INTERVAL_MS = 10000,
+    DEFAULT_JOB_THREADS = 2,
+    DEFAULT_JOB_RETENTION_HOURS = 720,
+    DEFAULT_JOB_RECORDS_MAX = 10000,
+    DEFAULT_JOB_RETRIES_MAX = 3,
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
     POOL_THREADS_MIN = 2,
@@ -53,6 +58,14 @@ static void set_defaults(kal_exec_options *o)
         o->timeout_ms = DEFAULT_TIMEOUT_MS;
     if (o->eviction_interval_ms == 0)
         o->eviction_interval_ms = DEFAULT_EVICTION_INTERVAL_MS;
+    if (o->job_threads == 0)
+        o->job_threads = DEFAULT_JOB_THREADS;
+    if (o->job_retention_hours == 0)
+        o->job_retention_hours = DEFAULT_JOB_RETENTION_HOURS;
+    if (o->job_records_max == 0)
+        o->job_records_max = DEFAULT_JOB_RECORDS_MAX;
+    if (o->job_retries_max == 0)
+        o->job_retries_max = DEFAULT_JOB_RETRIES_MAX;
 }
 
 static kal_status open_store(kal_exec *exec, kal_error *err)
@@ -85,14 +98,16 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     exec->sched = kal_sched_threads();
     KAL_TRY(kal_stats_open(exec, &exec->stats, err));
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
+    KAL_TRY(kal_exec_open_jobs(exec, err));
     KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
     KAL_TRY(kal_pool_open(exec->catalog, o->query_threads, &exec->engine_pool, err));
     /* One more than a user may have at a time. */
-    return kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
-                         err);
+    KAL_TRY(kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
+                          err));
+    return kal_jobs_start(exec->jobs, err);
 }
 
 kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, kal_error *err)
@@ -145,8 +160,10 @@ void kal_exec_close(kal_exec *exec)
     exec->closing = true;
     pthread_mutex_unlock(&exec->lock);
     wait_for_requests(exec);
+    kal_jobs_stop(exec->jobs);
     kal_pool_close(exec->pool);
     kal_pool_close(exec->engine_pool);
+    kal_jobs_close(exec->jobs);
     kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);
     kal_engine_close(exec->engine);

@@ -140,6 +140,10 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .type_cache_size = (size_t)config->type_cache_size,
         .schema_cache_tables = (size_t)config->schema_cache_tables,
         .eviction_interval_ms = (uint64_t)config->eviction_interval_ms,
+        .job_threads = (unsigned)config->job_threads,
+        .job_retention_hours = (uint64_t)config->job_retention_hours,
+        .job_records_max = (size_t)config->job_records_max,
+        .job_retries_max = (unsigned)config->job_retries_max,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };

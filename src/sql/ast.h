@@ -329,6 +329,8 @@ typedef struct kal_sql_assignments {
     X(SELECT, "SELECT")                                                                            \
     X(BACKUP, "BACKUP DATABASE")                                                                   \
     X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
+    X(SHOW_JOBS, "SHOW JOBS")                                                                      \
+    X(KILL_JOB, "KILL JOB")                                                                        \
     X(BEGIN, "BEGIN")                                                                              \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
@@ -544,6 +546,12 @@ typedef struct kal_sql_backup {
     uint32_t position; /* of path */
 } kal_sql_backup;
 
+/* KILL JOB 'id' or KILL JOB id */
+typedef struct kal_sql_kill_job {
+    kal_bytes id; /* as written, not checked */
+    uint32_t position;
+} kal_sql_kill_job;
+
 typedef struct kal_sql_statement {
     kal_stmt_kind kind;
     kal_bytes text;        /* the statement, without the semicolon */
@@ -562,6 +570,7 @@ typedef struct kal_sql_statement {
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_backup backup;
+        kal_sql_kill_job kill_job;
         kal_sql_insert insert;
         kal_sql_update update;
         kal_sql_delete delete_from;
