@@ -475,15 +475,17 @@ kal_status kal_jobs_wait(kal_jobs *jobs, uint64_t number, const kal_job_poll *po
 }
 
 /* It is not among the unfinished ones. */
-static kal_status cannot_cancel(kal_jobs *jobs, const char *id, uint64_t number, kal_error *err)
+static kal_status cannot_cancel(kal_jobs *jobs, kal_job_type type, uint64_t number, kal_error *err)
 {
+    char id[KAL_JOB_ID_LEN + 1];
     kal_job job;
     kal_arena arena;
 
+    kal_job_id_format(type, number, id);
     kal_arena_init(&arena, NULL);
     kal_status status = kal_job_queue_get(jobs->queue, NULL, number, &arena, &job, err);
-    if (status == KAL_NOT_FOUND) {
-        kal_error_set(err, KAL_NOT_FOUND, "job '%s' does not exist", id);
+    if (status == KAL_NOT_FOUND || (status == KAL_OK && job.type != type)) {
+        status = kal_error_set(err, KAL_NOT_FOUND, "job '%s' does not exist", id);
         kal_error_code(err, "JOB_NOT_FOUND");
         kal_error_hint(err, "SHOW JOBS lists them");
     } else if (status == KAL_OK) {
@@ -495,23 +497,25 @@ static kal_status cannot_cancel(kal_jobs *jobs, const char *id, uint64_t number,
     return status;
 }
 
+/* jobs->lock is held. */
+static kal_status cancel(kal_jobs *jobs, kal_job_type type, uint64_t number, kal_error *err)
+{
+    kal_job_entry *entry = kal_job_queue_find(jobs->queue, number);
+
+    if (entry == NULL || entry->job.type != type)
+        return cannot_cancel(jobs, type, number, err);
+    bool waits = entry->job.status != KAL_JOB_RUNNING;
+    KAL_TRY(kal_job_queue_cancel(jobs->queue, entry, err));
+    if (waits)
+        count_end(jobs, KAL_JOB_CANCELLED);
+    pthread_cond_broadcast(&jobs->ended);
+    return KAL_OK;
+}
+
 kal_status kal_jobs_cancel(kal_jobs *jobs, kal_job_type type, uint64_t number, kal_error *err)
 {
-    char id[KAL_JOB_ID_LEN + 1];
-    kal_status status = KAL_OK;
-
-    kal_job_id_format(type, number, id);
     pthread_mutex_lock(&jobs->lock);
-    kal_job_entry *entry = kal_job_queue_find(jobs->queue, number);
-    if (entry == NULL || entry->job.type != type) {
-        status = cannot_cancel(jobs, id, number, err);
-    } else {
-        bool waits = entry->job.status != KAL_JOB_RUNNING;
-        status = kal_job_queue_cancel(jobs->queue, entry, err);
-        if (status == KAL_OK && waits)
-            atomic_fetch_add(&jobs->cancelled, 1);
-        pthread_cond_broadcast(&jobs->ended);
-    }
+    kal_status status = cancel(jobs, type, number, err);
     pthread_mutex_unlock(&jobs->lock);
     return status;
 }

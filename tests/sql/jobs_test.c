@@ -135,7 +135,7 @@ static void refusals(void **state)
     test_db_expect_error(f->db, "dora", sql, "JOB_FINISHED", "is completed already");
     /* The right number under another type is another job. */
     snprintf(sql, sizeof sql, "KILL JOB 'FL%s'", id + 2);
-    test_db_expect_error(f->db, NULL, sql, "JOB_FINISHED", "is completed already");
+    test_db_expect_error(f->db, NULL, sql, "JOB_NOT_FOUND", "does not exist");
 
     test_db_expect_error(f->db, NULL, "KILL JOB 'FL-a000000000000'", "JOB_NOT_FOUND",
                          "job 'FL-a000000000000' does not exist");
