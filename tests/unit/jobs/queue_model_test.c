@@ -26,7 +26,7 @@ enum {
     RETRIES_MAX = 2,
     RETRY_DELAY_MS = 100,
     FINISHED_MAX = 30,
-    RETENTION_S = 40,
+    RETENTION_S = 4,
 };
 
 #define EPOCH_US INT64_C(1704067200000000) /* 2024-01-01: where numbers begin */
