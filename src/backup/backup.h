@@ -6,6 +6,10 @@
  *     backup.json     format, server version, time, and each other file with size and SHA-256
  *     token-secret    the key that signs tokens
  *     rocksdb/        the store as it was at one moment
+ *     segments/       the segments that its manifests have, by number, from whatever storage
+ *
+ * A restored database has all its segments in its storage `local`: what lies in other storages is
+ * the database's that was backed up.
  *
  * It is made under another name beside its own and renamed when everything in it is on stable
  * storage, so what has the name is whole. Restoring checks every file against backup.json, into a
@@ -17,8 +21,7 @@
 #ifndef KAL_BACKUP_BACKUP_H
 #define KAL_BACKUP_BACKUP_H
 
-#include "base/clock.h"
-#include "store/kv.h"
+#include "table/table.h"
 
 /* A restored database goes on with seqs that are higher by this than those of the backup: nobody
  * has seen them, whatever was written after the backup was made. */
@@ -30,9 +33,19 @@ typedef struct kal_backup_poll {
     void *context;
 } kal_backup_poll;
 
+/* The name of the folder of segments, and what a restored one is called in the storage `local`. */
+#define KAL_BACKUP_SEGMENTS "segments"
+#define KAL_BACKUP_RESTORED "restored"
+
+/* All are borrowed. */
 typedef struct kal_backup_source {
-    kal_kv *kv;           /* borrowed */
-    const char *data_dir; /* of token-secret */
+    kal_kv *kv;
+    kal_catalog *catalog;
+    kal_tables *tables;
+    const kal_principal *actor;
+    const char *data_dir;              /* of token-secret */
+    kal_segment_open_store open_store; /* of the storages that hold segments */
+    void *context;
     const kal_clock *clock;
 } kal_backup_source;
 

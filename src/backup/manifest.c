@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { FORMAT = 1, NAME_BYTES_MAX = 200 };
+enum {
+    FORMAT = 2, /* 1: no segments */
+    NAME_BYTES_MAX = 200
+};
 
 void kal_manifest_write(const kal_backup *backup, kal_buf *out)
 {
@@ -40,16 +43,19 @@ static kal_status damaged(const char *what, kal_error *err)
     return kal_error_set(err, KAL_CORRUPT, KAL_MANIFEST_NAME " is damaged: %s", what);
 }
 
-/* rocksdb/ and letters, digits, '.', '_', '-', not a dot first; or token-secret. */
+/* rocksdb/ or segments/, and letters, digits, '.', '_', '-', not a dot first; or token-secret. */
 static bool is_name(kal_bytes name)
 {
-    static const char STORE[] = "rocksdb/";
+    const kal_bytes store = KAL_STR("rocksdb/");
+    const kal_bytes segments = KAL_STR(KAL_BACKUP_SEGMENTS "/");
     if (kal_bytes_equal(name, KAL_STR("token-secret")))
         return true;
-    if (name.len <= strlen(STORE) || name.len > NAME_BYTES_MAX ||
-        memcmp(name.ptr, STORE, strlen(STORE)) != 0 || name.ptr[strlen(STORE)] == '.')
+    size_t folder = kal_bytes_starts_with(name, store)      ? store.len
+                    : kal_bytes_starts_with(name, segments) ? segments.len
+                                                            : 0;
+    if (folder == 0 || name.len <= folder || name.len > NAME_BYTES_MAX || name.ptr[folder] == '.')
         return false;
-    for (size_t i = strlen(STORE); i < name.len; i++) {
+    for (size_t i = folder; i < name.len; i++) {
         char c = (char)name.ptr[i];
         if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
               c == '.' || c == '_' || c == '-'))

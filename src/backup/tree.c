@@ -198,7 +198,7 @@ kal_status kal_tree_rename(const char *from, const char *to, kal_error *err)
     return synced(to, kal_file_sync_directory_of(to), err);
 }
 
-static void remove_at(const char *directory, bool may_hold_directories)
+static void remove_at(const char *directory, int levels) /* NOLINT(misc-no-recursion) */
 {
     char path[KAL_TREE_PATH_BYTES];
     DIR *open = opendir(directory);
@@ -209,8 +209,8 @@ static void remove_at(const char *directory, bool may_hold_directories)
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             kal_tree_path(directory, entry->d_name, path, NULL) != KAL_OK)
             continue;
-        if (unlink(path) != 0 && may_hold_directories)
-            remove_at(path, false);
+        if (unlink(path) != 0 && levels > 0)
+            remove_at(path, levels - 1);
     }
     closedir(open);
     rmdir(directory);
@@ -218,5 +218,6 @@ static void remove_at(const char *directory, bool may_hold_directories)
 
 void kal_tree_remove(const char *directory)
 {
-    remove_at(directory, true);
+    enum { LEVELS = 2 }; /* storage/restored/ */
+    remove_at(directory, LEVELS);
 }

@@ -20,6 +20,7 @@
     X(EXISTS, "ALREADY_EXISTS", 409)         /* the thing to be made is there already */           \
     X(CONFLICT, "TRANSACTION_CONFLICT", 409) /* another writer came first; retry may help */       \
     X(STALE, "TRANSACTION_CONFLICT", 409)    /* a table was altered meanwhile: bind again */       \
+    X(COLD, "TRANSACTION_CONFLICT", 409)     /* a row lies in a segment: read it, then again */    \
     X(END, "END", 200)                       /* no further row, key or token */                    \
     X(INVALID, "INVALID_INPUT", 400)         /* what the client sent is wrong */                   \
     X(SYNTAX, "INVALID_SQL", 400)            /* the SQL text does not parse or bind */             \

@@ -20,6 +20,9 @@ enum {
     KIND_USER,
     KIND_STORAGE,
     KIND_POPULAR = 16,
+    KIND_MANIFEST,
+    KIND_SEGMENT,
+    KIND_DOOMED,
 };
 
 static kal_entity_store store_of(kal_kv *kv, const char *name, uint8_t kind)
@@ -49,6 +52,9 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->storages = store_of(kv, "storage", KIND_STORAGE);
     c->storages.format = 2;
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
+    c->manifests = store_of(kv, "manifest", KIND_MANIFEST);
+    c->segments = store_of(kv, "segment", KIND_SEGMENT);
+    c->doomed = store_of(kv, "doomed segment", KIND_DOOMED);
     c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);
     pthread_mutex_init(&c->ddl_lock, NULL);
     pthread_rwlock_init(&c->publish_lock, NULL);

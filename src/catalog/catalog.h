@@ -35,6 +35,8 @@ typedef struct kal_catalog_worker kal_catalog_worker; /* opaque: one per thread 
 typedef struct kal_catalog_change kal_catalog_change; /* opaque: kal_catalog_end */
 
 #define KAL_SHARD_COUNT 1024u
+/* Where the rows of a user lie: a hash, stable for ever. */
+uint16_t kal_shard_of_user(uint64_t user_no);
 
 /* What became of a published version. */
 typedef enum kal_table_fate {
@@ -155,6 +157,12 @@ KAL_MUST_CHECK kal_status kal_catalog_get_table(kal_catalog_worker *worker, kal_
 /* The same by its number, which survives RENAME. KAL_NOT_FOUND with code TABLE_NOT_FOUND. */
 KAL_MUST_CHECK kal_status kal_catalog_get_table_by_id(kal_catalog_worker *worker, uint32_t table_id,
                                                       kal_table **table_out, kal_error *err);
+/* Every table's name, of all namespaces (ns empty) or one, in order. KAL_END from visit stops. */
+typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes name,
+                                      uint32_t table_id, kal_error *err);
+KAL_MUST_CHECK kal_status kal_catalog_scan_tables(kal_catalog *catalog, kal_bytes ns,
+                                                  kal_table_visit visit, void *context,
+                                                  kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
 /* Writes the error: code NAMESPACE_NOT_FOUND, a near name as hint. Returns KAL_NOT_FOUND. */
 kal_status kal_catalog_unknown_namespace(kal_catalog *catalog, kal_bytes ns, kal_error *err);

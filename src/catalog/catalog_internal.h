@@ -12,6 +12,9 @@
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
  *   10 popular tables             -> see popular.c
+ *   11 manifest: u32 table_id     -> u64 version, u32 active hot_id, u32 frozen hot_id or 0
+ *   12 segment: u32 table_id, u32 segment_id -> see segments.c
+ *   13 doomed segment: u32 segment_id        -> its storage and object
  *
  * Numbers are little-endian, texts u32 length and bytes.
  */
@@ -59,6 +62,9 @@ struct kal_catalog {
     kal_entity_store users;
     kal_entity_store storages;
     kal_entity_store popular;
+    kal_entity_store manifests;
+    kal_entity_store segments;
+    kal_entity_store doomed;
     kal_provider providers[KAL_SYSTEM_TABLE_END];
     bool is_open;
     uint32_t popular_due_s;   /* kal_catalog_tick()'s own */
@@ -102,6 +108,7 @@ struct kal_catalog_change {
     KAL_VEC(kal_change_step) steps; /* arena */
     kal_bytes altered_ns;           /* whose options this change has set last; arena */
     kal_bytes altered_options;      /* to what */
+    KAL_VEC(uint32_t) manifests;    /* tables whose manifests change; arena */
 };
 
 void kal_change_add(kal_catalog_change *change, kal_change_step step);
@@ -156,9 +163,6 @@ KAL_MUST_CHECK kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_bat
 KAL_MUST_CHECK kal_status kal_table_store_delete(kal_catalog *c, kal_kv_batch *batch,
                                                  const kal_table_definition *def, kal_error *err);
 
-/* Every table's name, in order of namespace and name. KAL_END from visit stops. */
-typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes name,
-                                      uint32_t table_id, kal_error *err);
 /* ns empty: of all namespaces. */
 KAL_MUST_CHECK kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                                kal_bytes ns, kal_table_visit visit, void *context,
@@ -179,6 +183,10 @@ kal_table *kal_table_make(kal_catalog *c, const kal_table_definition *def, uint3
                           uint16_t shard);
 /* What kal_table_row_open() has collected (row_versions.c). */
 void kal_row_versions_free(kal_table *table);
+
+/* Into the change: all that the table's manifest has goes (segments.c). */
+KAL_MUST_CHECK kal_status kal_segments_drop_table(kal_catalog_change *change, uint32_t table_id,
+                                                  kal_error *err);
 
 /* ---- users (users.c), storages, namespaces ---- */
 
@@ -205,8 +213,6 @@ typedef kal_status (*kal_storage_visit)(void *context, const kal_storage *storag
 KAL_MUST_CHECK kal_status kal_storages_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
                                             kal_storage_visit visit, void *context, kal_error *err);
 KAL_MUST_CHECK kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err);
-/* Tables of this kind have rows that will lie in a storage. */
-bool kal_storage_is_used_by(const kal_table_definition *def);
 /* KAL_NOT_FOUND with code STORAGE_NOT_FOUND. */
 KAL_MUST_CHECK kal_status kal_storage_of_table_exists(kal_catalog_change *change,
                                                       const kal_table_definition *def,

@@ -141,6 +141,7 @@ void kal_catalog_forget(kal_catalog_change *change)
     for (size_t i = 0; i < change->steps.len; i++)
         kal_table_release(change->steps.items[i].table); /* published ones are not there any more */
     change->steps.len = 0;
+    change->manifests.len = 0;
     change->commit_seq = 0;
     kal_kv_batch_clear(change->batch);
 }
@@ -356,6 +357,7 @@ kal_status kal_catalog_drop_table(kal_catalog_change *change, kal_bytes ns, kal_
         kal_table_store_version(c, NULL, table_id, record.version, &change->arena, &version, err));
     KAL_TRY(kal_table_store_delete(c, change->batch, version.def, err));
     delete_rows(change, version.def->table_type, record.hot_id);
+    KAL_TRY(kal_segments_drop_table(change, table_id, err));
     *existed_out = true;
     kal_change_add(change, (kal_change_step){.kind = KAL_CHANGE_DROP_TABLE,
                                              .ns = version.def->namespace_id,

@@ -173,18 +173,30 @@ kal_status kal_storage_of_table_exists(kal_catalog_change *change, const kal_tab
                                    &change->arena, &storage, err);
 }
 
-static void append_location(const kal_storage *storage, const kal_table_definition *def,
-                            kal_buf *out)
+static void append_folder(const kal_storage *storage, const kal_table_definition *def, kal_buf *out)
 {
     const kal_path_values values = {.namespace_id = def->namespace_id,
                                     .table_name = def->table_name};
     kal_bytes text =
         def->table_type == KAL_TABLE_USER ? storage->user_template : storage->shared_template;
 
-    kal_buf_append_bytes(out, storage->base_directory);
-    if (storage->base_directory.len > 0)
-        kal_buf_append_byte(out, '/');
     kal_path_template_render(text, &values, out);
+}
+
+kal_status kal_catalog_table_folder(kal_catalog *c, const kal_table_definition *def,
+                                    kal_arena *arena, kal_bytes *storage_id_out,
+                                    kal_bytes *folder_out, kal_error *err)
+{
+    kal_storage storage;
+    kal_buf text; /* owned */
+
+    KAL_TRY(kal_catalog_get_storage(c, kal_cstr(def->options.storage_id), arena, &storage, err));
+    kal_buf_init(&text, NULL);
+    append_folder(&storage, def, &text);
+    *folder_out = kal_arena_copy(arena, kal_buf_bytes(&text));
+    *storage_id_out = storage.storage_id;
+    kal_buf_release(&text);
+    return KAL_OK;
 }
 
 kal_status kal_table_storage_location(kal_catalog *c, const kal_kv_snapshot *snapshot,
@@ -203,7 +215,10 @@ kal_status kal_table_storage_location(kal_catalog *c, const kal_kv_snapshot *sna
         return KAL_OK;
     KAL_TRY(status);
     kal_buf_init(&text, NULL);
-    append_location(&storage, def, &text);
+    kal_buf_append_bytes(&text, storage.base_directory);
+    if (storage.base_directory.len > 0)
+        kal_buf_append_byte(&text, '/');
+    append_folder(&storage, def, &text);
     *location_out = kal_arena_copy(arena, kal_buf_bytes(&text));
     kal_buf_release(&text);
     return KAL_OK;

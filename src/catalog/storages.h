@@ -31,6 +31,14 @@ typedef struct kal_storage {
 KAL_MUST_CHECK kal_status kal_catalog_get_storage(kal_catalog *catalog, kal_bytes storage_id,
                                                   kal_arena *arena, kal_storage *storage_out,
                                                   kal_error *err);
+/* Tables of this kind have rows that move to a storage. */
+bool kal_storage_is_used_by(const kal_table_definition *def);
+/* Where a table's segments lie: its storage, and the folder in it of all its users, as a key. In
+ * the arena. KAL_NOT_FOUND: the storage does not exist. */
+KAL_MUST_CHECK kal_status kal_catalog_table_folder(kal_catalog *catalog,
+                                                   const kal_table_definition *def,
+                                                   kal_arena *arena, kal_bytes *storage_id_out,
+                                                   kal_bytes *folder_out, kal_error *err);
 /* Adds a storage (times are assigned). KAL_EXISTS unless if_not_exists; KAL_INVALID: name,
  * templates, or a base directory that is, holds or lies in another storage's. */
 KAL_MUST_CHECK kal_status kal_catalog_create_storage(kal_catalog_change *change,

@@ -508,6 +508,7 @@ static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err
     case KAL_SYSTEM_JOBS:
     case KAL_SYSTEM_STATS:
     case KAL_SYSTEM_SETTINGS:
+    case KAL_SYSTEM_SEGMENTS:
         return provided_rows(m, table, err);
     case KAL_SYSTEM_NONE:
     case KAL_SYSTEM_TABLE_END:

@@ -170,6 +170,20 @@
     X(COLUMNS, PRIMARY_KEY, "primary_key", BOOLEAN, R)                                             \
     X(COLUMNS, PRIMARY_KEY_POS, "primary_key_pos", INT, N) /* from 1; NULL: not in the key */
 
+#define KAL_SEGMENTS_COLUMNS(X)                                                                    \
+    X(SEGMENTS, SEGMENT_ID, "segment_id", BIGINT, R)                                               \
+    X(SEGMENTS, NAMESPACE_ID, "namespace_id", TEXT, R)                                             \
+    X(SEGMENTS, TABLE_NAME, "table_name", TEXT, R)                                                 \
+    X(SEGMENTS, STORAGE_ID, "storage_id", TEXT, R)                                                 \
+    X(SEGMENTS, PATH, "path", TEXT, R)             /* in the storage */                            \
+    X(SEGMENTS, ROW_COUNT, "row_count", BIGINT, R) /* dead ones included */                        \
+    X(SEGMENTS, DEAD_ROWS, "dead_rows", BIGINT, R)                                                 \
+    X(SEGMENTS, SIZE_BYTES, "size_bytes", BIGINT, R)                                               \
+    X(SEGMENTS, SCHEMA_VERSION, "schema_version", INT, R)                                          \
+    X(SEGMENTS, MIN_SEQ, "min_seq", BIGINT, R)                                                     \
+    X(SEGMENTS, MAX_SEQ, "max_seq", BIGINT, R)                                                     \
+    X(SEGMENTS, CREATED_AT, "created_at", TIMESTAMP, R)
+
 /* The original's nine columns first; then whose column it is. */
 #define KAL_DESCRIBE_COLUMNS(X)                                                                    \
     X(DESCRIBE, COLUMN_NAME, "column_name", TEXT, R)                                               \
@@ -200,7 +214,8 @@
     X(SETTINGS, KAL_SYSTEM_NAMESPACE, "settings", DBA)                                             \
     X(DATATYPES, KAL_SYSTEM_NAMESPACE, "datatypes", USER)                                          \
     X(COLUMNS, KAL_SYSTEM_NAMESPACE, "columns", USER)                                              \
-    X(DESCRIBE, KAL_SYSTEM_NAMESPACE, "describe", USER)
+    X(DESCRIBE, KAL_SYSTEM_NAMESPACE, "describe", USER)                                            \
+    X(SEGMENTS, KAL_SYSTEM_NAMESPACE, "segments", DBA)
 
 typedef enum kal_system_table {
     KAL_SYSTEM_NONE, /* table_id of a system table is this enum */

@@ -74,6 +74,12 @@ kal_status kal_table_store_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
     return kal_entity_scan(&c->table_names, snapshot, &prefix, visit_name, &scan, err);
 }
 
+kal_status kal_catalog_scan_tables(kal_catalog *c, kal_bytes ns, kal_table_visit visit,
+                                   void *context, kal_error *err)
+{
+    return kal_table_store_scan(c, NULL, ns, visit, context, err);
+}
+
 /* ---- current versions ---- */
 
 static void table_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)

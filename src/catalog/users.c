@@ -10,6 +10,13 @@
 
 #include <stdlib.h>
 
+uint16_t kal_shard_of_user(uint64_t user_no)
+{
+    uint8_t bytes[8];
+    kal_store_be64(bytes, user_no);
+    return (uint16_t)(kal_hash(kal_bytes_of(bytes, sizeof bytes)) % KAL_SHARD_COUNT);
+}
+
 /* ---- records ---- */
 
 static void put_optional(kal_buf *out, kal_bytes text)

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 static pthread_mutex_t loaded_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -48,4 +49,57 @@ kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err
                              version, KAL_DUCKDB_VERSION);
     keep_loaded(api_out);
     return KAL_OK;
+}
+
+static kal_status configure(const kal_duckdb *api, const kal_duckdb_options *options,
+                            duckdb_config config, kal_error *err)
+{
+    char threads[16];
+    char memory[32];
+    const char *const settings[][2] = {
+        {"autoinstall_known_extensions", "false"},
+        {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},
+        {"temp_directory", ""},
+        {"threads", threads},
+        {"memory_limit", memory},
+    };
+
+    snprintf(threads, sizeof threads, "%u", options->threads);
+    snprintf(memory, sizeof memory, "%zuMB", options->memory_limit_bytes / 1000000);
+    for (size_t i = 0; i < KAL_ARRAY_LEN(settings); i++) {
+        if (api->set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess)
+            return kal_error_set(err, KAL_INTERNAL, "DuckDB does not know the setting '%s'",
+                                 settings[i][0]);
+    }
+    return KAL_OK;
+}
+
+kal_status kal_duckdb_open(const kal_duckdb *api, const kal_duckdb_options *options,
+                           duckdb_database *database_out, kal_error *err)
+{
+    duckdb_config config = NULL; /* owned */
+    char *message = NULL;        /* owned */
+
+    if (api->create_config(&config) != DuckDBSuccess)
+        return kal_error_set(err, KAL_INTERNAL, "DuckDB cannot be configured");
+    kal_status status = configure(api, options, config, err);
+    if (status == KAL_OK && api->open_ext(NULL, database_out, config, &message) != DuckDBSuccess)
+        status = kal_error_set(err, KAL_INTERNAL, "DuckDB does not open: %s",
+                               message == NULL ? "" : message);
+    api->free(message);
+    api->destroy_config(&config);
+    return status;
+}
+
+kal_status kal_duckdb_run(const kal_duckdb *api, duckdb_connection connection, const char *sql,
+                          kal_error *err)
+{
+    duckdb_result result;
+    kal_status status = KAL_OK;
+    if (api->query(connection, sql, &result) != DuckDBSuccess)
+        status = kal_error_set(err, KAL_INTERNAL, "DuckDB refuses '%s': %s", sql,
+                               api->result_error(&result));
+    api->destroy_result(&result);
+    return status;
 }

@@ -187,6 +187,18 @@ typedef struct kal_duckdb {
  * keeps threads and allocator state that do not survive an unload. KAL_IO with the reason: not
  * there, not the version above, a function missing. */
 KAL_MUST_CHECK kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err);
+/* What an instance of DuckDB is opened with: in memory, without extensions and without temporary
+ * files. */
+typedef struct kal_duckdb_options {
+    size_t memory_limit_bytes;
+    unsigned threads;
+} kal_duckdb_options;
+
+KAL_MUST_CHECK kal_status kal_duckdb_open(const kal_duckdb *api, const kal_duckdb_options *options,
+                                          duckdb_database *database_out, kal_error *err);
+/* Runs a statement of ours whose result does not matter. KAL_INTERNAL. */
+KAL_MUST_CHECK kal_status kal_duckdb_run(const kal_duckdb *api, duckdb_connection connection,
+                                         const char *sql, kal_error *err);
 /* The table that was loaded first, for callbacks, which are given nothing to find theirs by. */
 const kal_duckdb *kal_duckdb_loaded(void);
 

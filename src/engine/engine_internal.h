@@ -122,6 +122,10 @@ KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
 /* DuckDB's handle of a type, which the slot keeps; borrowed until the next call. */
 duckdb_logical_type kal_slot_type_of(kal_slot *slot, kal_type type);
 void kal_slot_types_release(kal_slot *slot);
+/* Owned by the caller. */
+duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type);
+/* DuckDB keeps a UUID as a number whose top bit is flipped, so that it sorts. */
+duckdb_hugeint kal_duckdb_uuid(kal_bytes bytes);
 /* Owned by the caller; bytes are copied. */
 duckdb_value kal_duckdb_value(const kal_duckdb *api, const kal_value *value);
 /* Writes value i into a vector of its type. */

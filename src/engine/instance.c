@@ -43,58 +43,6 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
 
 /* ---- opening DuckDB ---- */
 
-static kal_status run(kal_engine *engine, duckdb_connection connection, const char *sql,
-                      kal_error *err)
-{
-    duckdb_result result;
-    kal_status status = KAL_OK;
-    if (engine->api.query(connection, sql, &result) != DuckDBSuccess)
-        status = kal_error_set(err, KAL_INTERNAL, "DuckDB refuses '%s': %s", sql,
-                               engine->api.result_error(&result));
-    engine->api.destroy_result(&result);
-    return status;
-}
-
-static kal_status configure(kal_engine *engine, duckdb_config config, kal_error *err)
-{
-    char threads[16];
-    char memory[32];
-    const char *const settings[][2] = {
-        {"autoinstall_known_extensions", "false"},
-        {"autoload_known_extensions", "false"},
-        {"allow_community_extensions", "false"},
-        {"temp_directory", ""},
-        {"threads", threads},
-        {"memory_limit", memory},
-    };
-
-    snprintf(threads, sizeof threads, "%u", engine->threads);
-    snprintf(memory, sizeof memory, "%zuMB", engine->memory_limit_bytes / 1000000);
-    for (size_t i = 0; i < KAL_ARRAY_LEN(settings); i++) {
-        if (engine->api.set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess)
-            return kal_error_set(err, KAL_INTERNAL, "DuckDB does not know the setting '%s'",
-                                 settings[i][0]);
-    }
-    return KAL_OK;
-}
-
-static kal_status open_database(kal_engine *engine, kal_error *err)
-{
-    duckdb_config config = NULL;
-    char *message = NULL;
-
-    if (engine->api.create_config(&config) != DuckDBSuccess)
-        return kal_error_set(err, KAL_INTERNAL, "DuckDB cannot be configured");
-    kal_status status = configure(engine, config, err);
-    if (status == KAL_OK &&
-        engine->api.open_ext(NULL, &engine->database, config, &message) != DuckDBSuccess)
-        status = kal_error_set(err, KAL_INTERNAL, "DuckDB does not open: %s",
-                               message == NULL ? "" : message);
-    engine->api.free(message);
-    engine->api.destroy_config(&config);
-    return status;
-}
-
 static kal_status prepare_serialize(kal_slot *slot, kal_error *err)
 {
     static const char SQL[] =
@@ -119,8 +67,8 @@ static kal_status connect_slot(kal_engine *engine, kal_slot *slot, kal_error *er
     slot->connection_id = engine->api.client_context_get_connection_id(context);
     engine->api.destroy_client_context(&context);
     pthread_mutex_init(&slot->lock, NULL);
-    KAL_TRY(run(engine, slot->connection, "SET TimeZone = 'UTC'", err));
-    KAL_TRY(run(engine, slot->connection, "SET errors_as_json = true", err));
+    KAL_TRY(kal_duckdb_run(&engine->api, slot->connection, "SET TimeZone = 'UTC'", err));
+    KAL_TRY(kal_duckdb_run(&engine->api, slot->connection, "SET errors_as_json = true", err));
     return prepare_serialize(slot, err);
 }
 
@@ -130,8 +78,8 @@ static kal_status lock_down(kal_engine *engine, kal_error *err)
     KAL_TRY(kal_scan_register(engine, connection, err));
     KAL_TRY(kal_functions_register(engine, connection, err));
     KAL_TRY(kal_casts_register(engine, connection, err));
-    KAL_TRY(run(engine, connection, "SET enable_external_access = false", err));
-    return run(engine, connection, "SET lock_configuration = true", err);
+    KAL_TRY(kal_duckdb_run(&engine->api, connection, "SET enable_external_access = false", err));
+    return kal_duckdb_run(&engine->api, connection, "SET lock_configuration = true", err);
 }
 
 static void close_database(kal_engine *engine)
@@ -156,7 +104,8 @@ static kal_status open_once(kal_engine *engine, kal_error *err)
     if (engine->opened)
         return KAL_OK;
     KAL_TRY(kal_duckdb_load(engine->library_path, &engine->api, err));
-    kal_status status = open_database(engine, err);
+    kal_duckdb_options options = {engine->memory_limit_bytes, engine->threads};
+    kal_status status = kal_duckdb_open(&engine->api, &options, &engine->database, err);
     for (unsigned i = 0; i < engine->slot_count && status == KAL_OK; i++)
         status = connect_slot(engine, &engine->slots[i], err);
     if (status == KAL_OK)

@@ -26,7 +26,7 @@ static const duckdb_type SIMPLE[KAL_TYPE_TAG_MAX + 1] = {
     [KAL_TYPE_FILE] = DUCKDB_TYPE_VARCHAR, /* with the alias FILE */
 };
 
-static duckdb_logical_type make_type(const kal_duckdb *api, kal_type type)
+duckdb_logical_type kal_duckdb_type(const kal_duckdb *api, kal_type type)
 {
     if (type.tag == KAL_TYPE_DECIMAL)
         return api->create_decimal_type(type.precision, type.scale);
@@ -61,7 +61,7 @@ duckdb_logical_type kal_slot_type_of(kal_slot *slot, kal_type type)
         return kept->logical;
     if (kept->logical != NULL)
         api->destroy_logical_type(&kept->logical);
-    *kept = (kal_slot_type){.type = type, .logical = make_type(api, type)};
+    *kept = (kal_slot_type){.type = type, .logical = kal_duckdb_type(api, type)};
     return kept->logical;
 }
 
@@ -78,8 +78,7 @@ static duckdb_hugeint hugeint_of(kal_i128 v)
     return (duckdb_hugeint){.lower = (uint64_t)v, .upper = (int64_t)(v >> 64)};
 }
 
-/* DuckDB keeps a UUID as a number whose top bit is flipped, so that it sorts. */
-static duckdb_hugeint uuid_of(kal_bytes bytes)
+duckdb_hugeint kal_duckdb_uuid(kal_bytes bytes)
 {
     uint64_t upper = kal_load_be64(bytes.ptr) ^ (UINT64_C(1) << 63);
     return (duckdb_hugeint){.lower = kal_load_be64(bytes.ptr + 8), .upper = (int64_t)upper};
@@ -225,7 +224,7 @@ void kal_duckdb_store(const kal_duckdb *api, duckdb_vector vector, idx_t row, co
         store_decimal(data, row, v);
         return;
     case KAL_TYPE_UUID:
-        ((duckdb_hugeint *)data)[row] = uuid_of(v->bytes);
+        ((duckdb_hugeint *)data)[row] = kal_duckdb_uuid(v->bytes);
         return;
     case KAL_TYPE_TEXT:
     case KAL_TYPE_JSON:

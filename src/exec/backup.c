@@ -8,6 +8,7 @@
  * and not resumed: its moment would be another one than the one that was asked for.
  */
 #include "backup/backup.h"
+#include "exec/cold.h"
 #include "exec/jobs.h"
 
 #define PATH_PARAMETER "path"
@@ -35,7 +36,17 @@ static kal_status check_job(void *context, kal_error *err)
 static kal_status run_backup_job(kal_job_run *job, void *context, kal_error *err)
 {
     kal_exec *exec = context;
-    const kal_backup_source source = {exec->kv, exec->options.data_dir, exec->options.clock};
+    const kal_principal actor = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
+    const kal_backup_source source = {
+        .kv = exec->kv,
+        .catalog = exec->catalog,
+        .tables = exec->tables,
+        .actor = &actor,
+        .data_dir = exec->options.data_dir,
+        .open_store = kal_cold_open_store,
+        .context = exec->cold,
+        .clock = exec->options.clock,
+    };
     const kal_backup_poll poll = {check_job, job};
     kal_bytes path = kal_job_text(job, PATH_PARAMETER);
     kal_backup backup;

@@ -20,7 +20,8 @@ struct kal_engine_cursor {
     size_t system_next;
     const uint32_t *columns; /* as wanted, in kal_engine_table's numbering */
     size_t column_count;
-    kal_arena arena; /* owned: rows that `next` has handed out */
+    uint64_t wanted[KAL_COLUMNS_MAX / 64 + 1]; /* bits of these columns */
+    kal_arena arena;                           /* owned: rows that `next` has handed out */
 };
 
 static uint64_t engine_id(const kal_table_definition *def)
@@ -149,6 +150,19 @@ static kal_table *find_table(kal_run *run, uint64_t table_id)
     return NULL;
 }
 
+/* In the cursor's memory, which lives longer than its scan; hidden columns always come along. */
+static const uint64_t *wanted_bits(kal_engine_cursor *cursor)
+{
+    size_t n = cursor->table->def->column_count;
+    uint64_t *bits = cursor->wanted;
+
+    for (size_t i = 0; i < cursor->column_count; i++) {
+        if (cursor->columns[i] < n)
+            bits[cursor->columns[i] / 64] |= UINT64_C(1) << (cursor->columns[i] % 64);
+    }
+    return bits;
+}
+
 static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *columns,
                            size_t column_count, kal_engine_cursor **cursor_out, kal_error *err)
 {
@@ -173,7 +187,7 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     if (table->def->table_type == KAL_TABLE_SYSTEM) {
         status = kal_run_system_rows(run, table, &cursor->system, err);
     } else {
-        kal_scan_range all = {0};
+        kal_scan_range all = {.no_keys = true, .wanted = wanted_bits(cursor)};
         status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
     }
     if (status != KAL_OK) {

@@ -3,6 +3,8 @@
  */
 #include "base/assert.h"
 #include "base/log.h"
+#include "catalog/system_tables.h"
+#include "exec/cold.h"
 #include "exec/evictor.h"
 #include "exec/jobs.h"
 #include "exec/stats.h"
@@ -19,6 +21,7 @@ enum {
     DEFAULT_JOB_RETENTION_HOURS = 720,
     DEFAULT_JOB_RECORDS_MAX = 10000,
     DEFAULT_JOB_RETRIES_MAX = 3,
+    DEFAULT_FLUSH_INTERVAL_MS = 5000,
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
     POOL_THREADS_MIN = 2,
@@ -66,6 +69,8 @@ static void set_defaults(kal_exec_options *o)
         o->job_records_max = DEFAULT_JOB_RECORDS_MAX;
     if (o->job_retries_max == 0)
         o->job_retries_max = DEFAULT_JOB_RETRIES_MAX;
+    if (o->flush_interval_ms == 0)
+        o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }
 
 static kal_status open_store(kal_exec *exec, kal_error *err)
@@ -97,8 +102,14 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(kal_catalog_open(exec->kv, o->clock, &catalog, &exec->catalog, err));
     exec->sched = kal_sched_threads();
     KAL_TRY(kal_stats_open(exec, &exec->stats, err));
+    KAL_TRY(kal_cold_open(exec, &exec->cold, err));
+    tables.catalog = exec->catalog;
+    tables.segments = kal_cold_backend(exec->cold);
+    tables.scratch_dir = kal_cold_scratch_dir(exec->cold);
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
     KAL_TRY(kal_exec_open_jobs(exec, err));
+    kal_catalog_set_provider(exec->catalog, KAL_SYSTEM_SEGMENTS, kal_cold_segment_rows, exec);
+    KAL_TRY(kal_cold_start(exec->cold, err));
     KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
@@ -164,9 +175,11 @@ void kal_exec_close(kal_exec *exec)
     kal_pool_close(exec->pool);
     kal_pool_close(exec->engine_pool);
     kal_jobs_close(exec->jobs);
+    kal_cold_stop(exec->cold);
     kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);
     kal_engine_close(exec->engine);
+    kal_cold_close(exec->cold);
     kal_auth_close(exec->auth);
     kal_stats_close(exec->stats);
     for (size_t i = 0; i < exec->inline_workers.len; i++)

@@ -42,6 +42,7 @@ typedef struct kal_exec_options {
     uint64_t job_retention_hours;  /* of finished jobs in system.jobs; 0 = 720 */
     size_t job_records_max;        /* finished ones kept; 0 = 10,000 */
     unsigned job_retries_max;      /* after failures that may pass; 0 = 3 */
+    uint64_t flush_interval_ms;    /* between looks at which tables are due; 0 = 5,000 */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;

@@ -24,6 +24,7 @@
 typedef struct kal_pool kal_pool;       /* pool.c */
 typedef struct kal_stats kal_stats;     /* stats.h */
 typedef struct kal_evictor kal_evictor; /* evictor.h */
+typedef struct kal_cold kal_cold;       /* cold.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -41,6 +42,7 @@ struct kal_exec {
     kal_stats *stats;
     kal_jobs *jobs;
     kal_evictor *evictor;
+    kal_cold *cold;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -238,6 +240,8 @@ KAL_MUST_CHECK kal_status kal_run_show_namespaces(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_tables(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_create_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_flush(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_manifest(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_jobs(kal_run *run, kal_error *err);

@@ -207,6 +207,7 @@ static kal_status add_row(kal_run *run, const insert_plan *plan, kal_value *valu
         .user_no = kal_run_user_no(run, plan->dml.table),
         .resolve = resolve_insert,
         .context = row,
+        .existence_only = plan->sql->conflict != KAL_SQL_CONFLICT_UPDATE,
         .keep_row = plan->dml.returning.count > 0,
     };
 

@@ -516,7 +516,8 @@ static void finish_direct_write(kal_exec_job *job)
     kal_status status = kal_direct_write_finish(job->direct, &job->own.run, &err);
     kal_direct_write_close(job->direct);
     statement_close(&job->own);
-    if (status == KAL_STALE) /* altered meanwhile: once more, where one may wait */
+    /* altered meanwhile, or rows of segments have to be read: once more, where one may wait */
+    if (status == KAL_STALE || status == KAL_COLD)
         to_pool(job);
     else
         finish(job, status, &err);

@@ -327,6 +327,11 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_show_create_table(run, err);
     case KAL_STMT_SHOW_STATS:
         return kal_run_show_stats(run, err);
+    case KAL_STMT_FLUSH:
+    case KAL_STMT_COMPACT:
+        return kal_run_flush(run, err);
+    case KAL_STMT_SHOW_MANIFEST:
+        return kal_run_show_manifest(run, err);
     case KAL_STMT_BACKUP:
         return kal_run_backup(run, err);
     case KAL_STMT_SHOW_BACKUP:

@@ -301,6 +301,7 @@ typedef struct fast_run {
     kal_value *values; /* evaluated ORDER BY expressions, then items */
     kal_arena scratch; /* what they borrow from, until they are written or copied */
     kal_top_rows top;  /* unless rows come in the wanted order */
+    uint64_t *wanted;  /* columns of all that is evaluated */
     uint64_t matched;
     uint64_t scanned;
     uint64_t scanned_max;
@@ -393,14 +394,23 @@ static kal_status read_point(fast_run *f, const kal_key_range *range, kal_error 
     return status == KAL_OK ? take_row(f, &row, err) : status;
 }
 
-/* KAL_END: more rows than the fast path takes. */
+/* KAL_END: more rows than the fast path takes, or rows of segments. */
 static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error *err)
 {
     kal_scan *scan = NULL; /* owned */
     kal_row row;
-    kal_scan_range bounds = {kal_buf_bytes(&range->lower), kal_buf_bytes(&range->upper),
-                             f->plan->reverse, f->run->inline_only};
+    kal_scan_range bounds = {
+        .lower = kal_buf_bytes(&range->lower),
+        .upper = kal_buf_bytes(&range->upper),
+        .reverse = f->plan->reverse,
+        .cached_only = f->run->inline_only,
+        .in_order = f->scanned_max != UINT64_MAX, /* few rows are wanted: segments are DuckDB's */
+        .no_keys = true,
+        .wanted = f->wanted,
+    };
     kal_status status = kal_scan_open(f->run->view, f->plan->table, &bounds, &scan, err);
+    if (status == KAL_COLD)
+        return KAL_END;
 
     while (status == KAL_OK && !has_enough(f)) {
         status = kal_scan_next(scan, &row, NULL, err);
@@ -479,6 +489,9 @@ static kal_status run_fast(kal_run *run, select_plan *plan, kal_error *err)
     if (plan->limit > 0) {
         f.row = kal_arena_alloc(run->arena, kal_row_value_count(plan->table) * sizeof *f.row);
         f.values = kal_arena_alloc(run->arena, (value_count + 1) * sizeof *f.values);
+        f.wanted = kal_column_bits(plan->table, run->arena, false);
+        for (size_t i = 0; i < (kal_row_value_count(plan->table) + 63) / 64; i++)
+            f.wanted[i] = plan->item_bits[i] | plan->test_bits[i];
         kal_arena_init(&f.scratch, run->budget);
         set_bounds(&f);
         status = read_rows(&f, err);

@@ -148,6 +148,8 @@ kal_status kal_change_prepare(kal_run *run, kal_dml *dml_out, kal_write *write, 
 typedef struct found_row {
     kal_bytes key;     /* arena */
     kal_value *values; /* new ones; NULL for DELETE */
+    kal_value *cold;   /* a row of a segment as it was found: reading it again is dear; else NULL */
+    uint64_t cold_seq;
 } found_row;
 
 typedef struct found_rows {
@@ -159,20 +161,32 @@ static kal_status out_of_memory(kal_error *err)
     return kal_error_set(err, KAL_LIMIT, "the changed rows exceed the statement's memory");
 }
 
-static kal_status keep_found(kal_run *run, found_rows *found, kal_bytes key,
-                             const kal_value *values, size_t count, kal_error *err)
+static bool copy_values(kal_arena *arena, const kal_value *values, size_t count, kal_value **out)
 {
+    kal_value *copy = kal_arena_try_array(arena, count + 1, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < count; i++) {
+        if (!kal_value_copy(&values[i], arena, &copy[i]))
+            return false;
+    }
+    *out = copy;
+    return copy != NULL;
+}
+
+/* current: the row that was found, NULL: it has to be read. values: the new ones; NULL: DELETE. */
+static kal_status keep_found(kal_run *run, const change_plan *plan, found_rows *found,
+                             kal_bytes key, const kal_row *current, const kal_value *values,
+                             kal_error *err)
+{
+    size_t count = plan->dml.table->def->column_count;
     found_row row = {0};
-    if (!kal_arena_try_copy(run->arena, key, &row.key))
+
+    if (!kal_arena_try_copy(run->arena, key, &row.key) ||
+        (values != NULL && !copy_values(run->arena, values, count, &row.values)))
         return out_of_memory(err);
-    if (values != NULL) {
-        row.values = kal_arena_try_array(run->arena, count, sizeof *row.values);
-        if (row.values == NULL)
+    if (current != NULL && current->values != NULL) {
+        row.cold_seq = current->seq;
+        if (!copy_values(run->arena, current->values, count, &row.cold))
             return out_of_memory(err);
-        for (size_t i = 0; i < count; i++) {
-            if (!kal_value_copy(&values[i], run->arena, &row.values[i]))
-                return out_of_memory(err);
-        }
     }
     return kal_vec_try_push_in(run->arena, &found->rows, row) ? KAL_OK : out_of_memory(err);
 }
@@ -192,8 +206,7 @@ static kal_status find_by_scan_row(kal_run *run, change_plan *plan, const kal_ro
     if (!plan->is_delete)
         KAL_TRY(
             kal_dml_apply_sets(&plan->sets, table, plan->session, values, run->arena, values, err));
-    return keep_found(run, found, key, plan->is_delete ? NULL : values, table->def->column_count,
-                      err);
+    return keep_found(run, plan, found, key, row, plan->is_delete ? NULL : values, err);
 }
 
 static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, found_rows *found,
@@ -212,7 +225,7 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
     kal_bytes lower = kal_buf_bytes(&range.lower);
     if (range.is_point) /* one key: everything from it to just after it */
         kal_buf_append_bytes(&range.upper, lower), kal_buf_append_byte(&range.upper, 0);
-    kal_scan_range bounds = {lower, kal_buf_bytes(&range.upper), false, false};
+    kal_scan_range bounds = {.lower = lower, .upper = kal_buf_bytes(&range.upper)};
     kal_status status =
         range.is_empty ? KAL_END : kal_scan_open(view, plan->dml.table, &bounds, &scan, err);
     while (status == KAL_OK) {
@@ -259,7 +272,7 @@ static kal_status engine_row(void *context, const kal_value *given, kal_error *e
     KAL_TRY(kal_table_keyed_by_arrival(table) ? kal_dml_arrival_key(run, &given[0], &key, err)
                                               : kal_dml_key(run, table, values, &key, err));
     if (s->plan->is_delete)
-        return keep_found(run, s->found, key, NULL, 0, err);
+        return keep_found(run, s->plan, s->found, key, NULL, NULL, err);
     kal_status status =
         kal_view_get(s->view, s->plan->dml.table, key, false, run->arena, &row, err);
     if (status == KAL_NOT_FOUND)
@@ -279,7 +292,7 @@ static kal_status engine_row(void *context, const kal_value *given, kal_error *e
         sets.items[i].value = given[next++];
     }
     KAL_TRY(kal_dml_apply_sets(&sets, table, s->plan->session, values, run->arena, values, err));
-    return keep_found(run, s->found, key, values, def->column_count, err);
+    return keep_found(run, s->plan, s->found, key, &row, values, err);
 }
 
 static void engine_text(kal_run *run, const change_plan *plan, kal_buf *sql)
@@ -342,7 +355,10 @@ static kal_status put_found(kal_run *run, change_plan *plan, kal_view *view, kal
 
     for (size_t i = 0; i < found->rows.len; i++) {
         const found_row *f = &found->rows.items[i];
-        KAL_TRY(kal_view_get(view, table, f->key, false, run->arena, &row, err));
+        if (f->cold != NULL)
+            row = kal_row_of_values(f->cold, f->cold_seq);
+        else
+            KAL_TRY(kal_view_get(view, table, f->key, false, run->arena, &row, err));
         if (plan->is_delete || plan->sets.sets_key)
             KAL_TRY(kal_overlay_delete(overlay, view, table, f->key, &row, err));
         else

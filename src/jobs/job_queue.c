@@ -559,10 +559,12 @@ static kal_job_entry *find_next(kal_job_queue *q, int64_t now, int64_t *due_us_o
 kal_status kal_job_queue_take(kal_job_queue *q, kal_job_entry **entry_out, int64_t *due_us_out,
                               kal_error *err)
 {
+    *entry_out = NULL;
+    *due_us_out = 0;
+    if (q->count == 0)
+        return KAL_END;
     int64_t now = now_us(q);
     kal_job_entry *entry = find_next(q, now, due_us_out);
-
-    *entry_out = NULL;
     if (entry == NULL)
         return KAL_END;
     kal_job job = entry->job;

@@ -57,6 +57,8 @@
       "KALAMDB_JOB_RETENTION_HOURS", 1, 876000, 720, "how long finished jobs are shown")           \
     X(job_records_max, "jobs.records_max", "--job-records-max", "KALAMDB_JOB_RECORDS_MAX", 10,     \
       100000, 10000, "finished jobs that are shown at most")                                       \
+    X(flush_interval_ms, "flush.interval_ms", "--flush-interval-ms", "KALAMDB_FLUSH_INTERVAL_MS",  \
+      100, 86400000, 5000, "between looks at which tables are to be flushed")                      \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

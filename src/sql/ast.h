@@ -331,6 +331,9 @@ typedef struct kal_sql_assignments {
     X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
     X(SHOW_JOBS, "SHOW JOBS")                                                                      \
     X(KILL_JOB, "KILL JOB")                                                                        \
+    X(FLUSH, "FLUSH TABLE")                                                                        \
+    X(COMPACT, "STORAGE COMPACT")                                                                  \
+    X(SHOW_MANIFEST, "SHOW MANIFEST")                                                              \
     X(BEGIN, "BEGIN")                                                                              \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
@@ -551,6 +554,12 @@ typedef struct kal_sql_kill_job {
     kal_bytes id; /* as written, not checked */
     uint32_t position;
 } kal_sql_kill_job;
+/* [STORAGE] FLUSH, STORAGE COMPACT: TABLE t, or ALL [IN ns] */
+typedef struct kal_sql_flush {
+    kal_sql_object table; /* unless all */
+    bool all;
+    kal_sql_name namespace_name; /* of all: not given = of every namespace */
+} kal_sql_flush;
 
 typedef struct kal_sql_statement {
     kal_stmt_kind kind;
@@ -571,6 +580,7 @@ typedef struct kal_sql_statement {
         kal_sql_show_tables show_tables;
         kal_sql_backup backup;
         kal_sql_kill_job kill_job;
+        kal_sql_flush flush;
         kal_sql_insert insert;
         kal_sql_update update;
         kal_sql_delete delete_from;

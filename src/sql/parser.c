@@ -192,6 +192,8 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
         return kal_parse_use(p, statement);
     if (kal_parser_at_keyword(p, KAL_KW_STORAGE) && p->next.keyword == KAL_KW_CHECK)
         return kal_parse_storage_check(p, statement);
+    if (kal_parse_flush(p, statement))
+        return p->status == KAL_OK;
     if (kal_parser_at_word(p, "BACKUP") && kal_parse_backup(p, statement))
         return p->status == KAL_OK;
     if (kal_parser_at_word(p, "KILL") && kal_parse_kill_job(p, statement))

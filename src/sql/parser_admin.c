@@ -289,8 +289,8 @@ static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
 
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE", "STATS", "SCHEMA",
-                                        "STORAGES",   "BACKUP", "JOBS",   NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE",   "STATS", "SCHEMA",
+                                        "STORAGES",   "BACKUP", "MANIFEST", "JOBS",  NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -308,6 +308,11 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
     }
     if (kal_parser_at_word(p, "STATS"))
         return parse_show_stats(p, statement);
+    if (kal_parser_at_word(p, "MANIFEST")) {
+        kal_parser_advance(p);
+        statement->kind = KAL_STMT_SHOW_MANIFEST;
+        return kal_parser_expect_end(p, NULL);
+    }
     if (kal_parser_accept_keyword(p, KAL_KW_NAMESPACES)) {
         statement->kind = KAL_STMT_SHOW_NAMESPACES;
         return kal_parser_expect_end(p, NULL);
@@ -327,7 +332,9 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
                kal_parser_expect_end(p, NULL);
     }
     return kal_parser_expected_words(
-        p, "NAMESPACES, TABLES, CREATE TABLE, STATS, SCHEMA DIFF, BACKUP or JOBS after SHOW",
+        p,
+        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP or JOBS "
+        "after SHOW",
         WORDS);
 }
 
@@ -503,7 +510,6 @@ static const char *const NOT_BUILT[] = {
     "DROP INDEX",
     "CLEAR TOPIC",
     "SHOW LIVE QUERIES",
-    "SHOW MANIFEST",
     "SHOW BACKUPS",
     "SHOW EXPORT",
     "SHOW COLUMNS",
@@ -511,12 +517,7 @@ static const char *const NOT_BUILT[] = {
     "SHOW VIEWS",
     "SHOW USERS",
     "SHOW ALL",
-    "STORAGE FLUSH",
-    "STORAGE COMPACT",
     "STORAGE",
-    "FLUSH TABLE",
-    "FLUSH ALL TABLES",
-    "FLUSH",
     "KILL LIVE QUERY",
     "KILL",
     "SUBSCRIBE TO",

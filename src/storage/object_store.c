@@ -147,3 +147,14 @@ kal_status kal_object_space_of(kal_object_store *store, kal_object_space *space_
 {
     return store->ops->space(store, space_out, err);
 }
+
+kal_status kal_object_local_path(const kal_object_store *store, kal_bytes key, char *path_out,
+                                 kal_error *err)
+{
+    KAL_TRY(kal_object_key_check(key, err));
+    if (store->ops->local_path == NULL)
+        return kal_error_set(err, KAL_UNSUPPORTED, "object '%.*s' is not a file of this machine",
+                             KAL_FMT(key));
+    store->ops->local_path(store, key, path_out);
+    return KAL_OK;
+}

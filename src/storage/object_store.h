@@ -79,6 +79,10 @@ KAL_MUST_CHECK kal_status kal_object_size(kal_object_store *store, kal_bytes key
 KAL_MUST_CHECK kal_status kal_object_list(kal_object_store *store, kal_bytes prefix,
                                           kal_arena *arena, kal_object **objects_out,
                                           size_t *count_out, kal_error *err);
+/* Where the object is, or would be, as a file that may be read (PATH_MAX bytes). KAL_UNSUPPORTED:
+ * the store's objects are not files of this machine. */
+KAL_MUST_CHECK kal_status kal_object_local_path(const kal_object_store *store, kal_bytes key,
+                                                char *path_out, kal_error *err);
 /* Deleting what is not there is KAL_OK. */
 KAL_MUST_CHECK kal_status kal_object_delete(kal_object_store *store, kal_bytes key, kal_error *err);
 KAL_MUST_CHECK kal_status kal_object_space_of(kal_object_store *store, kal_object_space *space_out,

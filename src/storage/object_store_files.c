@@ -374,6 +374,11 @@ static void file_close(kal_object_store *store)
     free(store);
 }
 
+static void file_local_path(const kal_object_store *store, kal_bytes key, char *path_out)
+{
+    path_of((const file_store *)store, key, path_out);
+}
+
 static const kal_object_ops FILE_OPS = {
     .put = file_put,
     .put_file = file_put_file,
@@ -381,6 +386,7 @@ static const kal_object_ops FILE_OPS = {
     .size = file_size,
     .list = file_list,
     .remove = file_remove,
+    .local_path = file_local_path,
     .space = file_space,
     .close = file_close,
 };

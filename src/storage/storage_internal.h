@@ -23,6 +23,8 @@ typedef struct kal_object_ops {
     kal_status (*list)(kal_object_store *store, kal_bytes prefix, kal_arena *arena,
                        kal_object_vec *objects, kal_error *err);
     kal_status (*remove)(kal_object_store *store, kal_bytes key, kal_error *err);
+    /* NULL: objects are not files of this machine. */
+    void (*local_path)(const kal_object_store *store, kal_bytes key, char *path_out);
     kal_status (*space)(kal_object_store *store, kal_object_space *space_out, kal_error *err);
     void (*close)(kal_object_store *store);
 } kal_object_ops;

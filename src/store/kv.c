@@ -303,6 +303,64 @@ kal_status kal_kv_sync(kal_kv *kv, kal_error *err)
     return finish_write(kv->bottom, status, &why, err);
 }
 
+kal_status kal_kv_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper,
+                             kal_error *err)
+{
+    KAL_ASSERT(family < KAL_KV_FAMILY_COUNT);
+    KAL_ASSERT(upper.len > 0);
+    check_bound(lower);
+    check_bound(upper);
+    KAL_TRY(refuse_if_stopped(kv->bottom, err));
+    return kv->ops->drop_files(kv, family, lower, upper, err);
+}
+
+/* --- loads ------------------------------------------------------------------------------------ */
+
+kal_status kal_kv_load_open(kal_kv *kv, kal_kv_family family, const char *path,
+                            kal_kv_load **load_out, kal_error *err)
+{
+    KAL_ASSERT(family < KAL_KV_FAMILY_COUNT);
+    *load_out = NULL;
+    KAL_TRY(refuse_if_stopped(kv->bottom, err));
+    KAL_TRY(kv->ops->load_open(kv, family, path, load_out, err));
+    kal_kv_load *load = *load_out;
+    load->kv = kv;
+    load->family = family;
+    kal_buf_init(&load->last_key, NULL);
+    atomic_fetch_add(&kv->open_batches, 1);
+    return KAL_OK;
+}
+
+kal_status kal_kv_load_add(kal_kv_load *load, kal_bytes key, kal_bytes value, kal_error *err)
+{
+    check_key(load->family, key);
+    KAL_ASSERT(!load->finished);
+    KAL_ASSERT(kal_bytes_compare(kal_buf_bytes(&load->last_key), key) < 0);
+    kal_buf_clear(&load->last_key);
+    kal_buf_append_bytes(&load->last_key, key);
+    return load->kv->ops->load_add(load, key, value, err);
+}
+
+kal_status kal_kv_load_finish(kal_kv_load *load, kal_error *err)
+{
+    KAL_ASSERT(!load->finished);
+    load->finished = true;
+    if (load->last_key.len == 0)
+        return KAL_OK;
+    KAL_TRY(refuse_if_stopped(load->kv->bottom, err));
+    return load->kv->ops->load_finish(load, err);
+}
+
+void kal_kv_load_close(kal_kv_load *load)
+{
+    if (load == NULL)
+        return;
+    kal_kv *kv = load->kv;
+    kal_buf_release(&load->last_key);
+    kv->ops->load_close(load);
+    count_closed(&kv->open_batches);
+}
+
 kal_bytes kal_kv_prefix_end(kal_bytes prefix, kal_arena *arena)
 {
     size_t len = prefix.len;

@@ -43,6 +43,7 @@ typedef struct kal_kv kal_kv;                   /* opaque; kal_kv_close */
 typedef struct kal_kv_batch kal_kv_batch;       /* opaque; kal_kv_batch_close */
 typedef struct kal_kv_snapshot kal_kv_snapshot; /* opaque; kal_kv_snapshot_release */
 typedef struct kal_kv_iter kal_kv_iter;         /* opaque; kal_kv_iter_close */
+typedef struct kal_kv_load kal_kv_load;         /* opaque; kal_kv_load_close */
 
 typedef struct kal_kv_options {
     size_t block_cache_bytes;  /* 0 = 256 MiB */
@@ -149,6 +150,29 @@ size_t kal_kv_batch_count(const kal_kv_batch *batch);
 KAL_MUST_CHECK kal_status kal_kv_write(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
 /* Makes earlier unsynced writes durable. */
 KAL_MUST_CHECK kal_status kal_kv_sync(kal_kv *kv, kal_error *err);
+
+/*
+ * Many entries at once, past write buffers and log: they are collected in a file, sorted, which
+ * then becomes a data file of the store. `path` must not exist and lie on the store's file system
+ * (memory ignores it). No other write may touch keys between the first and the last one: a load is
+ * for ranges of keys that nobody knows of yet.
+ */
+KAL_MUST_CHECK kal_status kal_kv_load_open(kal_kv *kv, kal_kv_family family, const char *path,
+                                           kal_kv_load **load_out, kal_error *err);
+/* Keys strictly ascending (checked: an assertion). KAL_IO. */
+KAL_MUST_CHECK kal_status kal_kv_load_add(kal_kv_load *load, kal_bytes key, kal_bytes value,
+                                          kal_error *err);
+/* All entries become visible at once, to readers that come later, and are on stable storage when
+ * this returns; earlier writes without sync are not. KAL_IO: then none of them is there, or all. */
+KAL_MUST_CHECK kal_status kal_kv_load_finish(kal_kv_load *load, kal_error *err);
+/* Forgets what was not finished. NULL is allowed. */
+void kal_kv_load_close(kal_kv_load *load);
+
+/* Removes, at once and without a trace in the log, data files that hold only entries with lower <=
+ * key < upper. For ranges that a batch, synced since, has deleted: open snapshots lose the entries,
+ * too, so none may need them. Nothing but space depends on it. Memory: does nothing. */
+KAL_MUST_CHECK kal_status kal_kv_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                            kal_bytes upper, kal_error *err);
 
 /* Makes a copy of the store as it is at one moment, which can be opened as a store: every batch
  * that was written before the call is in it, each later one is in it whole or not at all. Data

@@ -157,6 +157,61 @@ static void fault_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal
     inner->ops->compact(inner, family, lower, upper);
 }
 
+static kal_status fault_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes lower,
+                                   kal_bytes upper, kal_error *err)
+{
+    fault_kv *fault = fault_of(kv);
+    if (draw_fault(fault, fault->write_fail_per_1000))
+        return kal_error_set(err, KAL_IO, "cannot write the store (injected)");
+    return kal_kv_drop_files(fault->inner, family, lower, upper, err);
+}
+
+/* --- loads ------------------------------------------------------------------------------------ */
+
+typedef struct fault_load {
+    kal_kv_load base;
+    kal_kv_load *inner; /* owned */
+} fault_load;
+
+static kal_status fault_load_open(kal_kv *kv, kal_kv_family family, const char *path,
+                                  kal_kv_load **load_out, kal_error *err)
+{
+    fault_kv *fault = fault_of(kv);
+    kal_kv_load *inner = NULL;
+
+    if (draw_fault(fault, fault->write_fail_per_1000))
+        return kal_error_set(err, KAL_IO, "cannot write '%s' (injected)", path);
+    KAL_TRY(kal_kv_load_open(fault->inner, family, path, &inner, err));
+    fault_load *load = kal_kv_alloc(sizeof *load);
+    load->inner = inner;
+    *load_out = &load->base;
+    return KAL_OK;
+}
+
+static kal_status fault_load_add(kal_kv_load *base, kal_bytes key, kal_bytes value, kal_error *err)
+{
+    return kal_kv_load_add(((fault_load *)base)->inner, key, value, err);
+}
+
+/* Also in the way that matters: the entries are there and the caller is told that they are not. */
+static kal_status fault_load_finish(kal_kv_load *base, kal_error *err)
+{
+    fault_load *load = (fault_load *)base;
+    write_fault way = draw_write_fault(fault_of(base->kv), true);
+    if (way == FAULT_NONE || way == FAULT_DURABLE)
+        KAL_TRY(kal_kv_load_finish(load->inner, err));
+    if (way == FAULT_NONE)
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO, "cannot load into the store (injected)");
+}
+
+static void fault_load_close(kal_kv_load *base)
+{
+    fault_load *load = (fault_load *)base;
+    kal_kv_load_close(load->inner);
+    free(load);
+}
+
 static const kal_kv_ops FAULT_OPS = {
     .close = fault_close,
     .get = fault_get,
@@ -167,6 +222,11 @@ static const kal_kv_ops FAULT_OPS = {
     .compact = fault_compact,
     .write = fault_write,
     .sync = fault_sync,
+    .drop_files = fault_drop_files,
+    .load_open = fault_load_open,
+    .load_add = fault_load_add,
+    .load_finish = fault_load_finish,
+    .load_close = fault_load_close,
 };
 
 kal_kv *kal_kv_open_fault(kal_kv *inner, uint64_t seed, unsigned write_fail_per_1000,

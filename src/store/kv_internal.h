@@ -36,6 +36,14 @@ typedef struct kal_kv_ops {
     kal_status (*sync)(kal_kv *kv, kal_error *err);
     /* NULL: the backend has none. */
     kal_status (*checkpoint)(kal_kv *kv, const char *directory, kal_error *err);
+    kal_status (*drop_files)(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper,
+                             kal_error *err);
+    kal_status (*load_open)(kal_kv *kv, kal_kv_family family, const char *path,
+                            kal_kv_load **load_out, kal_error *err);
+    kal_status (*load_add)(kal_kv_load *load, kal_bytes key, kal_bytes value, kal_error *err);
+    /* Not called without an entry. */
+    kal_status (*load_finish)(kal_kv_load *load, kal_error *err);
+    void (*load_close)(kal_kv_load *load);
 
     /* NULL in a wrapper, from here on. */
     kal_kv_snapshot *(*snapshot_take)(kal_kv *kv);
@@ -72,6 +80,13 @@ struct kal_kv_snapshot {
 struct kal_kv_batch {
     kal_kv *kv;            /* borrowed */
     size_t save_point_len; /* open save points */
+};
+
+struct kal_kv_load {
+    kal_kv *kv; /* borrowed */
+    kal_kv_family family;
+    kal_buf last_key; /* owned */
+    bool finished;
 };
 
 struct kal_kv_iter {

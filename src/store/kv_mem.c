@@ -593,6 +593,48 @@ static void mem_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_b
     (void)kv, (void)family, (void)lower, (void)upper;
 }
 
+static kal_status mem_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper,
+                                 kal_error *err)
+{
+    (void)kv, (void)family, (void)lower, (void)upper, (void)err;
+    return KAL_OK;
+}
+
+/* --- loads: a batch of its own, synced -------------------------------------------------------- */
+
+typedef struct mem_load {
+    kal_kv_load base;
+    kal_kv_batch *batch; /* owned */
+} mem_load;
+
+static kal_status mem_load_open(kal_kv *kv, kal_kv_family family, const char *path,
+                                kal_kv_load **load_out, kal_error *err)
+{
+    (void)family, (void)path, (void)err;
+    mem_load *load = kal_kv_alloc(sizeof *load);
+    load->batch = kal_kv_batch_open(kv);
+    *load_out = &load->base;
+    return KAL_OK;
+}
+
+static kal_status mem_load_add(kal_kv_load *base, kal_bytes key, kal_bytes value, kal_error *err)
+{
+    (void)err;
+    kal_kv_batch_put(((mem_load *)base)->batch, base->family, key, value);
+    return KAL_OK;
+}
+
+static kal_status mem_load_finish(kal_kv_load *base, kal_error *err)
+{
+    return mem_write(base->kv, ((mem_load *)base)->batch, true, err);
+}
+
+static void mem_load_close(kal_kv_load *base)
+{
+    kal_kv_batch_close(((mem_load *)base)->batch);
+    free(base);
+}
+
 static const kal_kv_ops MEM_OPS = {
     .close = mem_close,
     .get = mem_get,
@@ -603,6 +645,11 @@ static const kal_kv_ops MEM_OPS = {
     .compact = mem_compact,
     .write = mem_write,
     .sync = mem_sync,
+    .drop_files = mem_drop_files,
+    .load_open = mem_load_open,
+    .load_add = mem_load_add,
+    .load_finish = mem_load_finish,
+    .load_close = mem_load_close,
     .snapshot_take = mem_snapshot_take,
     .snapshot_release = mem_snapshot_release,
     .batch_open = mem_batch_open,

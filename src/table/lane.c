@@ -19,6 +19,11 @@
  * decides which rows there are too old to be met. A row, its place in the order of insertion and
  * the table's total change in one batch. Eviction removes exactly the row it saw (by its seq); it
  *      is no change: it takes no seq and leaves no record.
+ *   8. A key is looked for in the active hot space, the frozen one, then the segments. What a write
+ *      replaces or deletes in the frozen space is removed there, and noted for the flush that is
+ *      moving the space out (after the batch is written: flush.c reads the notes on this thread). A
+ *      row of a segment becomes dead; its segment's number of dead rows travels in the same batch.
+ *   9. The lane opens no segment. Which seq a cold row has, the index says.
  */
 #include "base/assert.h"
 #include "base/map.h"
@@ -28,11 +33,15 @@
 
 enum { GROUP_WRITES_MAX = 1024, GROUP_BYTES_MAX = 8 * 1024 * 1024 };
 
+typedef enum row_space { SPACE_ACTIVE, SPACE_FROZEN, SPACE_COLD } row_space;
+
 /* A row as the group sees it before it is committed. */
 typedef struct pending_row {
     bool present;
-    kal_bytes row;       /* encoded, in the group's arena */
+    row_space space;
+    kal_bytes row;       /* encoded, in the group's arena; empty when it is cold and not known */
     int64_t inserted_us; /* STREAM */
+    kal_cold_place cold; /* SPACE_COLD */
 } pending_row;
 
 typedef struct pending_undo {
@@ -57,6 +66,25 @@ typedef struct stream_state {
     kal_stream_total stored;
 } stream_state;
 
+/* The dead rows of a segment that the group adds to. */
+typedef struct dead_state {
+    uint32_t segment_id;
+    uint64_t now;
+    uint64_t before_write; /* of the current write */
+    uint64_t stored;
+} dead_state;
+
+/* A row of a frozen space that the group removes there. */
+typedef struct frozen_removal {
+    uint32_t hot_id;
+    kal_bytes cold_key; /* arena */
+} frozen_removal;
+
+typedef struct group_manifest {
+    uint32_t table_id;
+    kal_manifest *manifest; /* one reference, or NULL: the table has none */
+} group_manifest;
+
 typedef struct group {
     kal_tables *tables;
     kal_kv_batch *batch; /* owned, or borrowed from a catalog change */
@@ -67,10 +95,14 @@ typedef struct group {
     kal_buf record;
     uint64_t applied_before[KAL_SHARD_COUNT]; /* valid where shard_touched */
     bool shard_touched[KAL_SHARD_COUNT];
-    KAL_VEC(uint16_t) shards;      /* touched ones; arena */
-    KAL_VEC(pending_undo) undo;    /* of the current write; arena */
-    KAL_VEC(change) changes;       /* of the current write; arena */
-    KAL_VEC(stream_state) streams; /* arena */
+    KAL_VEC(uint16_t) shards;          /* touched ones; arena */
+    KAL_VEC(pending_undo) undo;        /* of the current write; arena */
+    KAL_VEC(change) changes;           /* of the current write; arena */
+    KAL_VEC(stream_state) streams;     /* arena */
+    KAL_VEC(group_manifest) manifests; /* arena */
+    KAL_VEC(dead_state) dead;          /* arena */
+    KAL_VEC(frozen_removal) removals;  /* arena */
+    size_t removals_before_write;
 } group;
 
 static void group_init(group *g, kal_tables *tables, kal_kv_batch *batch)
@@ -84,6 +116,8 @@ static void group_init(group *g, kal_tables *tables, kal_kv_batch *batch)
 
 static void group_release(group *g)
 {
+    for (size_t i = 0; i < g->manifests.len; i++)
+        kal_manifest_release(g->manifests.items[i].manifest);
     kal_map_release(&g->pending);
     kal_buf_release(&g->row);
     kal_buf_release(&g->record);
@@ -129,23 +163,106 @@ static kal_status find_stream(group *g, const kal_table *table, size_t *index_ou
     return KAL_OK;
 }
 
-/* The row as it stands after what the group has done so far. */
-static kal_status stored_row(group *g, const kal_table *table, kal_bytes key, pending_row *out,
-                             kal_error *err)
+/* *out NULL: the table has none. */
+static kal_status manifest_of(group *g, const kal_table *table, const kal_manifest **out,
+                              kal_error *err)
+{
+    group_manifest found = {.table_id = table->def->table_id};
+
+    *out = NULL;
+    if (g->tables->manifests == NULL || kal_table_is_stream(table))
+        return KAL_OK;
+    for (size_t i = 0; i < g->manifests.len; i++) {
+        if (g->manifests.items[i].table_id == found.table_id) {
+            *out = g->manifests.items[i].manifest;
+            return KAL_OK;
+        }
+    }
+    KAL_TRY(kal_manifests_newest(g->tables->manifests, found.table_id, &found.manifest, err));
+    PUSH(g, &g->manifests, found);
+    *out = found.manifest;
+    return KAL_OK;
+}
+
+static kal_status find_dead(group *g, uint32_t segment_id, dead_state **out, kal_error *err)
+{
+    dead_state state = {.segment_id = segment_id};
+
+    for (size_t i = 0; i < g->dead.len; i++) {
+        *out = &g->dead.items[i];
+        if ((*out)->segment_id == segment_id)
+            return KAL_OK;
+    }
+    KAL_TRY(kal_dead_count(g->tables->kv, NULL, segment_id, &state.stored, err));
+    state.now = state.stored;
+    state.before_write = state.stored;
+    PUSH(g, &g->dead, state);
+    *out = &g->dead.items[g->dead.len - 1];
+    return KAL_OK;
+}
+
+/* `key` in another hot space. KAL_NOT_FOUND. */
+static kal_status get_from_space(group *g, kal_kv_family family, kal_bytes key, uint32_t hot_id,
+                                 kal_bytes *out, kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    memcpy(bytes, key.ptr, key.len);
+    kal_row_key_set_space(bytes, hot_id);
+    return kal_kv_get(g->tables->kv, NULL, family, kal_bytes_of(bytes, key.len), &g->arena, out,
+                      err);
+}
+
+static kal_status find_cold(group *g, const kal_manifest *manifest, kal_bytes key, pending_row *out,
+                            kal_error *err)
+{
+    KAL_TRY(kal_index_find(g->tables->kv, NULL, manifest, kal_row_key_cold(key), &out->cold, err));
+    out->present = out->cold.segment != NULL;
+    out->space = SPACE_COLD;
+    return KAL_OK;
+}
+
+/* The row as it stands after what the group has done so far; key in the table's own space. */
+static kal_status stored_row(group *g, const kal_table *table, const kal_manifest *manifest,
+                             kal_bytes key, pending_row *out, kal_error *err)
 {
     const pending_row *own = kal_map_find(&g->pending, key);
+    kal_kv_family family = kal_row_family(table);
+    uint32_t active = manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
+    uint32_t frozen = manifest == NULL ? 0 : manifest->head.frozen_hot_id;
+
     *out = (pending_row){0};
     if (own != NULL) {
         *out = *own;
         return KAL_OK;
     }
-    kal_status status =
-        kal_kv_get(g->tables->kv, NULL, kal_row_family(table), key, &g->arena, &out->row, err);
+    kal_status status = get_from_space(g, family, key, active, &out->row, err);
+    if (status == KAL_NOT_FOUND && frozen != 0) {
+        status = get_from_space(g, family, key, frozen, &out->row, err);
+        out->space = SPACE_FROZEN;
+    }
+    if (status == KAL_NOT_FOUND && manifest != NULL && manifest->segment_count > 0)
+        return find_cold(g, manifest, key, out, err);
     if (status != KAL_OK)
         return status == KAL_NOT_FOUND ? KAL_OK : status;
     out->present = true;
     return kal_table_is_stream(table) ? kal_stream_take_time(&out->row, &out->inserted_us, err)
                                       : KAL_OK;
+}
+
+/* A cold row's contents are those that the operation brought along, if they are of this very row.
+ */
+static kal_status know_contents(const kal_write_op *op, pending_row *stored, kal_error *err)
+{
+    if (!stored->present || stored->space != SPACE_COLD || stored->row.len > 0)
+        return KAL_OK;
+    if (op->cold_row.len > 0 && op->cold_seq == stored->cold.seq) {
+        stored->row = op->cold_row;
+        return KAL_OK;
+    }
+    if (op->existence_only || (op->resolve == NULL && op->seq_seen != stored->cold.seq))
+        return KAL_OK; /* contents do not matter, or it is a conflict anyway */
+    return kal_error_set(err, KAL_COLD, "a row of table '%.*s' has moved to a segment meanwhile",
+                         KAL_FMT(op->table->def->table_name));
 }
 
 static void set_pending(group *g, kal_bytes key, pending_row row)
@@ -180,12 +297,12 @@ static kal_status conflict(const kal_write_op *op, kal_error *err)
 static kal_status resolve(group *g, kal_write *write, kal_write_op *op, const pending_row *stored,
                           bool expired, kal_write_action *action_out, kal_error *err)
 {
-    kal_bytes current = expired ? (kal_bytes){0} : stored->row;
-    kal_row row;
+    bool is_there = stored->present && !expired;
+    kal_row row = {.seq = stored->cold.seq};
     kal_write_effect effect = {0};
 
     kal_buf_clear(&g->row);
-    if (stored->present)
+    if (stored->present && stored->row.len > 0)
         KAL_TRY(kal_table_row_open(op->table, NULL, stored->row, false, &row, err));
     if (op->resolve == NULL) {
         uint64_t seq = stored->present ? row.seq : 0;
@@ -195,8 +312,9 @@ static kal_status resolve(group *g, kal_write *write, kal_write_op *op, const pe
         kal_buf_append_bytes(&g->row, op->row);
         return KAL_OK;
     }
-    KAL_TRY(op->resolve(op->context, current.len > 0 ? &row : NULL, &write->arena, &effect, err));
+    KAL_TRY(op->resolve(op->context, is_there ? &row : NULL, &write->arena, &effect, err));
     *action_out = effect.action;
+    KAL_ASSERT(!is_there || stored->row.len > 0 || effect.action == KAL_WRITE_NONE);
     if (effect.action != KAL_WRITE_PUT)
         return KAL_OK;
     return kal_row_encode(&op->table->layout, op->table->def->schema_version, 0, effect.values,
@@ -242,7 +360,7 @@ static kal_status evict_row(group *g, kal_write_op *op, kal_bytes key, size_t st
     uint64_t seq = 0;
 
     op->applied = KAL_WRITE_NONE;
-    KAL_TRY(stored_row(g, op->table, key, &stored, err));
+    KAL_TRY(stored_row(g, op->table, NULL, key, &stored, err));
     if (stored.present)
         KAL_TRY(kal_row_peek(stored.row, &version, &seq, err));
     if (!stored.present || seq != op->seq_seen)
@@ -254,15 +372,53 @@ static kal_status evict_row(group *g, kal_write_op *op, kal_bytes key, size_t st
     return KAL_OK;
 }
 
+/* What stands in another place than the active space goes from there. */
+static kal_status remove_elsewhere(group *g, const kal_manifest *manifest, kal_bytes key,
+                                   const pending_row *stored, kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    dead_state *dead = NULL;
+
+    if (!stored->present || stored->space == SPACE_ACTIVE)
+        return KAL_OK;
+    if (stored->space == SPACE_FROZEN) {
+        frozen_removal removal = {manifest->head.frozen_hot_id,
+                                  kal_arena_copy(&g->arena, kal_row_key_cold(key))};
+        memcpy(bytes, key.ptr, key.len);
+        kal_row_key_set_space(bytes, removal.hot_id);
+        kal_kv_batch_delete(g->batch, KAL_KV_ROWS, kal_bytes_of(bytes, key.len));
+        PUSH(g, &g->removals, removal);
+        return KAL_OK;
+    }
+    uint32_t segment_id = stored->cold.segment->info.segment_id;
+    KAL_TRY(find_dead(g, segment_id, &dead, err));
+    kal_dead_put(g->batch, segment_id, stored->cold.row);
+    dead->now++;
+    return KAL_OK;
+}
+
+static void write_active(group *g, const kal_table *table, const kal_manifest *manifest,
+                         kal_bytes key, const pending_row *stored, const pending_row *next)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    memcpy(bytes, key.ptr, key.len);
+    if (manifest != NULL)
+        kal_row_key_set_space(bytes, manifest->head.active_hot_id);
+    (void)table;
+    if (next->present)
+        kal_kv_batch_put(g->batch, KAL_KV_ROWS, kal_bytes_of(bytes, key.len), next->row);
+    else if (stored->space == SPACE_ACTIVE)
+        kal_kv_batch_delete(g->batch, KAL_KV_ROWS, kal_bytes_of(bytes, key.len));
+}
+
 /* Into the batch: what stands there gives way to the new row, if there is one. */
-static void write_row(group *g, const kal_table *table, size_t stream, kal_bytes key,
-                      const pending_row *stored, const pending_row *next)
+static kal_status write_row(group *g, const kal_table *table, const kal_manifest *manifest,
+                            size_t stream, kal_bytes key, const pending_row *stored,
+                            const pending_row *next, kal_error *err)
 {
     if (!kal_table_is_stream(table)) {
-        if (next->present)
-            kal_kv_batch_put(g->batch, KAL_KV_ROWS, key, next->row);
-        else
-            kal_kv_batch_delete(g->batch, KAL_KV_ROWS, key);
+        KAL_TRY(remove_elsewhere(g, manifest, key, stored, err));
+        write_active(g, table, manifest, key, stored, next);
     } else {
         kal_stream_total *total = &g->streams.items[stream].now;
         kal_stream_row old_row = {key, stored->row, stored->inserted_us};
@@ -273,6 +429,7 @@ static void write_row(group *g, const kal_table *table, size_t stream, kal_bytes
             kal_stream_put(g->batch, total, &new_row, &g->record);
     }
     set_pending(g, key, *next);
+    return KAL_OK;
 }
 
 /* The key of a row that comes without one: its seq. */
@@ -292,6 +449,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     bool is_stream = kal_table_is_stream(op->table);
     bool is_open = is_stream && kal_stream_key_is_open(op->table, op->key);
     size_t stream = 0;
+    const kal_manifest *manifest = NULL;
     pending_row stored = {0};
     pending_row next = {.inserted_us = g->now_us};
     kal_write_action action = KAL_WRITE_NONE;
@@ -302,16 +460,19 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     if (op->evict)
         return evict_row(g, op, key, stream, err);
     KAL_TRY(touch_shard(g, shard, err));
+    KAL_TRY(manifest_of(g, op->table, &manifest, err));
     if (!is_open)
-        KAL_TRY(stored_row(g, op->table, key, &stored, err));
+        KAL_TRY(stored_row(g, op->table, manifest, key, &stored, err));
     bool expired = is_stream && stored.present &&
                    kal_stream_is_expired(op->table, stored.inserted_us, g->now_us);
+    bool is_there = stored.present && !expired;
+    KAL_TRY(know_contents(op, &stored, err));
     kal_bytes current = expired ? (kal_bytes){0} : stored.row;
     KAL_TRY(resolve(g, write, op, &stored, expired, &action, err));
-    if (action == KAL_WRITE_DELETE && current.len == 0)
+    if (action == KAL_WRITE_DELETE && !is_there)
         action = KAL_WRITE_NONE;
     op->applied = action;
-    op->was_update = action == KAL_WRITE_PUT && current.len > 0;
+    op->was_update = action == KAL_WRITE_PUT && is_there;
     if (action == KAL_WRITE_NONE)
         return KAL_OK;
     uint64_t seq = ++g->tables->heads[shard].applied;
@@ -324,7 +485,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
         next.row = kal_arena_copy(&g->arena, kal_buf_bytes(&g->row));
         next.present = true;
     }
-    write_row(g, op->table, stream, key, &stored, &next);
+    KAL_TRY(write_row(g, op->table, manifest, stream, key, &stored, &next, err));
     change made = {op, shard, seq, primary_key, current, next.row};
     PUSH(g, &g->changes, made);
     return keep_result(write, op, action == KAL_WRITE_PUT ? next.row : current, err);
@@ -364,7 +525,8 @@ static void undo_seqs(group *g)
         g->tables->heads[g->changes.items[i].shard].applied = g->changes.items[i].seq - 1;
 }
 
-static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
+/* KAL_END: no row in this hot space. */
+static kal_status find_any(group *g, const kal_table *table, uint32_t hot_id, kal_error *err)
 {
     uint8_t lower[KAL_ROW_SHARD_PREFIX_BYTES];
     uint8_t upper[KAL_ROW_SHARD_PREFIX_BYTES];
@@ -372,19 +534,46 @@ static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
     kal_bytes key;
     kal_bytes value;
 
-    if (table == NULL)
-        return KAL_OK;
     kal_row_bounds(table, lower, upper);
+    kal_row_key_set_space(lower, hot_id);
+    kal_row_key_set_space(upper, hot_id);
     kal_kv_range range = {.family = kal_row_family(table),
                           .lower = kal_bytes_of(lower, sizeof lower),
                           .upper = kal_bytes_of(upper, sizeof upper)};
     KAL_TRY(kal_kv_iter_open(g->tables->kv, NULL, &range, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);
-    if (status == KAL_END)
+    return status;
+}
+
+/* KAL_END: no live row in any segment. */
+static kal_status find_any_cold(group *g, const kal_manifest *manifest, kal_error *err)
+{
+    for (size_t i = 0; i < manifest->segment_count; i++) {
+        const kal_segment_info *info = &manifest->segments[i]->info;
+        uint64_t dead = 0;
+        KAL_TRY(kal_dead_count(g->tables->kv, NULL, info->segment_id, &dead, err));
+        if (dead < info->row_count)
+            return KAL_OK;
+    }
+    return KAL_END;
+}
+
+static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+
+    if (table == NULL)
         return KAL_OK;
+    KAL_TRY(manifest_of(g, table, &manifest, err));
+    kal_status status =
+        find_any(g, table, manifest == NULL ? table->hot_id : manifest->head.active_hot_id, err);
+    if (status == KAL_END && manifest != NULL && manifest->head.frozen_hot_id != 0)
+        status = find_any(g, table, manifest->head.frozen_hot_id, err);
+    if (status == KAL_END && manifest != NULL)
+        status = find_any_cold(g, manifest, err);
     if (status != KAL_OK)
-        return status;
+        return status == KAL_END ? KAL_OK : status;
     return kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' holds rows",
                          KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
 }
@@ -396,6 +585,9 @@ static void apply_write(group *g, kal_write *write)
     g->changes.len = 0;
     for (size_t i = 0; i < g->streams.len; i++)
         g->streams.items[i].before_write = g->streams.items[i].now;
+    for (size_t i = 0; i < g->dead.len; i++)
+        g->dead.items[i].before_write = g->dead.items[i].now;
+    g->removals_before_write = g->removals.len;
     kal_kv_batch_save(g->batch);
     for (size_t i = 0; i < write->ops.len && write->status == KAL_OK; i++)
         write->status = apply_op(g, write, &write->ops.items[i], &write->error);
@@ -404,6 +596,9 @@ static void apply_write(group *g, kal_write *write)
         undo_pending(g);
         for (size_t i = 0; i < g->streams.len; i++)
             g->streams.items[i].now = g->streams.items[i].before_write;
+        for (size_t i = 0; i < g->dead.len; i++)
+            g->dead.items[i].now = g->dead.items[i].before_write;
+        g->removals.len = g->removals_before_write;
         kal_kv_batch_rollback(g->batch);
         return;
     }
@@ -430,6 +625,36 @@ static void put_totals(group *g)
         if (s->now.row_count != s->stored.row_count || s->now.bytes != s->stored.bytes)
             kal_stream_total_put(g->batch, &s->now);
     }
+}
+
+static void put_dead_counts(group *g)
+{
+    for (size_t i = 0; i < g->dead.len; i++) {
+        const dead_state *d = &g->dead.items[i];
+        if (d->now != d->stored)
+            kal_dead_count_put(g->batch, d->segment_id, d->now);
+    }
+}
+
+/* Into the journals of the flushes that are moving the rows' spaces out; without one, whoever moves
+ * the space out later does not find the rows any more. */
+static void note_removals(group *g)
+{
+    kal_tables *t = g->tables;
+
+    if (g->removals.len == 0)
+        return;
+    pthread_mutex_lock(&t->flush_lock);
+    KAL_LIST_FOR_EACH (link, &t->journals) {
+        kal_flush_journal *journal = KAL_CONTAINER_OF(link, kal_flush_journal, link);
+        pthread_mutex_lock(&journal->lock);
+        for (size_t i = 0; i < g->removals.len; i++) {
+            if (g->removals.items[i].hot_id == journal->hot_id)
+                kal_buf_append_text(&journal->keys, g->removals.items[i].cold_key);
+        }
+        pthread_mutex_unlock(&journal->lock);
+    }
+    pthread_mutex_unlock(&t->flush_lock);
 }
 
 /* While closing there is no task to wake any more, and kal_tables_close() syncs itself. */
@@ -472,6 +697,34 @@ static void answer(kal_list *writes, kal_status status, const kal_error *err)
     }
 }
 
+/* The manifests that the change writes may be newer in the records than in memory meanwhile. */
+static kal_status write_change(group *g, kal_catalog_change *catalog_change, kal_error *err)
+{
+    kal_manifests *manifests = g->tables->manifests;
+    const uint32_t *ids = NULL;
+    size_t count = manifests == NULL ? 0 : kal_catalog_change_manifests(catalog_change, &ids);
+
+    for (size_t i = 0; i < count; i++)
+        kal_manifests_begin(manifests, ids[i]);
+    kal_status status = write_batch(g, true, err);
+    for (size_t i = 0; i < count; i++)
+        kal_manifests_end(manifests, ids[i]);
+    if (status == KAL_OK)
+        kal_catalog_publish(catalog_change);
+    return status;
+}
+
+static kal_status commit_group(group *g, kal_catalog_change *catalog_change, kal_error *err)
+{
+    put_heads(g);
+    put_totals(g);
+    put_dead_counts(g);
+    KAL_TRY(catalog_change != NULL ? write_change(g, catalog_change, err)
+                                   : write_batch(g, g->tables->options.sync, err));
+    note_removals(g);
+    return KAL_OK;
+}
+
 /* Applies the writes (all of them without a change, or one with) and answers them. */
 static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *catalog_change)
 {
@@ -487,16 +740,13 @@ static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *
     KAL_LIST_FOR_EACH (link, writes) {
         kal_write *write = KAL_CONTAINER_OF(link, kal_write, link);
         apply_write(g, write);
+        if (write->hook != NULL && write->status == KAL_OK)
+            write->status = write->hook(write->hook_context, g->batch, &write->error);
         if (catalog_change != NULL && write->status != KAL_OK)
             apply = false; /* the change stands or falls with its rows */
     }
-    if (apply) {
-        put_heads(g);
-        put_totals(g);
-        status = write_batch(g, tables->options.sync || catalog_change != NULL, &err);
-        if (status == KAL_OK && catalog_change != NULL)
-            kal_catalog_publish(catalog_change);
-    }
+    if (apply)
+        status = commit_group(g, catalog_change, &err);
     group_release(g);
     free(g);
     kal_kv_batch_close(own);

@@ -2,15 +2,16 @@
  * overlay.c: the uncommitted changes of one transaction, in row-key order.
  *
  * Value of an entry: the table (pointer; the overlay holds a reference), u64 user_no, u64 seq_seen,
- * u8 action, then the encoded row. seq_seen is what the first change of that key saw below the
- * overlay and stays, however often the row changes again: it is what the lane checks at commit.
+ * u8 action, u32 length and bytes of the cold row that was seen, then the encoded row. seq_seen is
+ * what the first change of that key saw below the overlay and stays, however often the row changes
+ * again: it is what the lane checks at commit.
  */
 #include "base/assert.h"
 #include "table/table_internal.h"
 
 #include <stdlib.h>
 
-enum { ENTRY_HEADER_BYTES = 8 + 8 + 8 + 1 };
+enum { ENTRY_HEADER_BYTES = 8 + 8 + 8 + 1 }; /* before the cold row */
 
 kal_overlay *kal_overlay_open(kal_budget *budget)
 {
@@ -41,7 +42,8 @@ void kal_overlay_decode(kal_bytes value, kal_overlay_entry *entry_out)
     uint8_t action = 0;
     bool ok =
         kal_bytes_take_le64(&value, &table) && kal_bytes_take_le64(&value, &entry_out->user_no) &&
-        kal_bytes_take_le64(&value, &entry_out->seq_seen) && kal_bytes_take_u8(&value, &action);
+        kal_bytes_take_le64(&value, &entry_out->seq_seen) && kal_bytes_take_u8(&value, &action) &&
+        kal_bytes_take_text(&value, &entry_out->cold_row);
     KAL_ASSERT(ok); /* our own memory */
     entry_out->table = (kal_table *)(uintptr_t)table;
     entry_out->action = (kal_write_action)action;
@@ -110,10 +112,31 @@ static kal_status record(kal_overlay *overlay, kal_view *view, kal_table *table,
     return KAL_OK;
 }
 
-static void append_header(kal_buf *value)
+/* The header, to be filled in, and the cold row: the one that the first change of the key saw. */
+static kal_status append_header(const kal_overlay *overlay, const kal_view *view,
+                                const kal_table *table, kal_bytes key, const kal_row *current,
+                                kal_buf *value, kal_error *err)
 {
     static const uint8_t ZEROS[ENTRY_HEADER_BYTES];
+    uint8_t row_key_bytes[KAL_ROW_KEY_BYTES_MAX];
+    kal_bytes row_key = kal_row_key(table, view->user_no, key, row_key_bytes);
+    const kal_ordered_entry *before = kal_ordered_map_find(overlay->entries, row_key);
+    kal_status status = KAL_OK;
+    kal_buf cold; /* owned */
+
     kal_buf_append(value, ZEROS, sizeof ZEROS);
+    if (before != NULL) {
+        kal_overlay_entry entry;
+        kal_overlay_decode(kal_ordered_entry_value(before), &entry);
+        kal_buf_append_text(value, entry.cold_row);
+        return KAL_OK;
+    }
+    kal_buf_init(&cold, overlay->budget);
+    if (current != NULL && current->values != NULL)
+        status = kal_cold_encode(table, current, &cold, err);
+    kal_buf_append_text(value, kal_buf_bytes(&cold));
+    kal_buf_release(&cold);
+    return status;
 }
 
 kal_status kal_overlay_put(kal_overlay *overlay, kal_view *view, kal_table *table, kal_bytes key,
@@ -121,9 +144,9 @@ kal_status kal_overlay_put(kal_overlay *overlay, kal_view *view, kal_table *tabl
 {
     kal_buf value; /* owned */
     kal_buf_init(&value, overlay->budget);
-    append_header(&value);
-    kal_status status =
-        kal_row_encode(&table->layout, table->def->schema_version, 0, values, &value, err);
+    kal_status status = append_header(overlay, view, table, key, current, &value, err);
+    if (status == KAL_OK)
+        status = kal_row_encode(&table->layout, table->def->schema_version, 0, values, &value, err);
     if (status == KAL_OK)
         status = record(overlay, view, table, key, current, KAL_WRITE_PUT, &value, err);
     kal_buf_release(&value);
@@ -135,8 +158,9 @@ kal_status kal_overlay_delete(kal_overlay *overlay, kal_view *view, kal_table *t
 {
     kal_buf value; /* owned */
     kal_buf_init(&value, overlay->budget);
-    append_header(&value);
-    kal_status status = record(overlay, view, table, key, current, KAL_WRITE_DELETE, &value, err);
+    kal_status status = append_header(overlay, view, table, key, current, &value, err);
+    if (status == KAL_OK)
+        status = record(overlay, view, table, key, current, KAL_WRITE_DELETE, &value, err);
     kal_buf_release(&value);
     return status;
 }
@@ -187,6 +211,8 @@ kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write, bool k
             .seq_seen = change.seq_seen,
             .action = change.action,
             .row = change.row,
+            .cold_seq = change.cold_row.len > 0 ? change.seq_seen : 0,
+            .cold_row = change.cold_row,
             .keep_row = keep_rows,
         };
         KAL_TRY(kal_write_add(write, &op, NULL, err));

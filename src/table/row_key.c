@@ -1,13 +1,5 @@
 #include "base/assert.h"
-#include "base/map.h"
 #include "table/table_internal.h"
-
-uint16_t kal_shard_of_user(uint64_t user_no)
-{
-    uint8_t bytes[8];
-    kal_store_be64(bytes, user_no);
-    return (uint16_t)(kal_hash(kal_bytes_of(bytes, sizeof bytes)) % KAL_SHARD_COUNT);
-}
 
 uint16_t kal_row_shard(const kal_table *table, uint64_t user_no)
 {
@@ -47,6 +39,17 @@ kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primar
     if (primary_key.len > 0)
         memcpy(out + KAL_ROW_KEY_PREFIX_BYTES, primary_key.ptr, primary_key.len);
     return kal_bytes_of(out, KAL_ROW_KEY_PREFIX_BYTES + primary_key.len);
+}
+
+void kal_row_key_set_space(uint8_t *row_key, uint32_t hot_id)
+{
+    kal_store_be32(row_key, hot_id);
+}
+
+kal_bytes kal_row_key_cold(kal_bytes row_key)
+{
+    KAL_ASSERT(row_key.len >= KAL_ROW_KEY_PREFIX_BYTES);
+    return kal_bytes_of(row_key.ptr + 4, row_key.len - 4);
 }
 
 kal_status kal_table_key(const kal_table *table, const kal_value *key_values, kal_buf *key_out,

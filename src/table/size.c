@@ -4,7 +4,8 @@
  * Rows are counted by a walk over their keys, through the view's snapshot. A table that has more of
  * them than are to be counted is estimated: the part that was walked and the whole are both
  * measured in data files, whose ratio is taken for the rows' too. While the part lies in write
- * buffers only there is no such ratio, and counting goes on: buffers are small.
+ * buffers only there is no such ratio, and counting goes on: buffers are small. Rows of segments
+ * are known from the manifest; of one user among others, from the index.
  */
 #include "base/assert.h"
 #include "table/table_internal.h"
@@ -18,6 +19,7 @@ typedef struct size_walk {
     uint8_t upper[KAL_ROW_KEY_PREFIX_BYTES];
     size_t prefix_len;
     const kal_table *table; /* borrowed */
+    uint32_t hot_id;        /* the space that is walked */
     int64_t now_us;
     uint8_t partition[KAL_ROW_KEY_PREFIX_BYTES]; /* of the last row that was counted */
     uint64_t exact_max;
@@ -32,9 +34,12 @@ static void set_range(size_walk *walk, uint64_t user_no, bool all_users)
     if (all_users) {
         walk->prefix_len = KAL_ROW_SHARD_PREFIX_BYTES;
         kal_row_bounds(walk->table, walk->lower, walk->upper);
+        kal_row_key_set_space(walk->lower, walk->hot_id);
+        kal_row_key_set_space(walk->upper, walk->hot_id);
         return;
     }
     kal_row_key_prefix(walk->table, user_no, walk->lower);
+    kal_row_key_set_space(walk->lower, walk->hot_id);
     memcpy(walk->upper, walk->lower, sizeof walk->upper);
     walk->prefix_len = KAL_ROW_KEY_PREFIX_BYTES;
     for (size_t i = walk->prefix_len; i-- > 0;) { /* it has carry room: hot_id is never all ones */
@@ -119,11 +124,92 @@ static kal_status count_row(size_walk *walk, kal_error *err)
     return KAL_OK;
 }
 
+static kal_status count_space(size_walk *walk, const kal_view *view, uint32_t hot_id,
+                              bool all_users, kal_error *err)
+{
+    kal_status status = KAL_OK;
+
+    walk->hot_id = hot_id;
+    set_range(walk, view->user_no, all_users);
+    kal_kv_range range = {
+        .family = kal_row_family(walk->table), .lower = lower_of(walk), .upper = upper_of(walk)};
+    KAL_TRY(kal_kv_iter_open(walk->kv, view->snapshot, &range, &walk->iter, err));
+    while (status == KAL_OK)
+        status = count_row(walk, err);
+    kal_kv_iter_close(walk->iter);
+    return status == KAL_END ? KAL_OK : status;
+}
+
+/* ---- rows of segments ---- */
+
+/* The live rows of one user, by the index. */
+static kal_status count_indexed(size_walk *walk, const kal_view *view, kal_segment *segment,
+                                uint64_t *count_out, kal_error *err)
+{
+    uint8_t lower[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    uint8_t upper[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    kal_dead_rows *dead = NULL; /* owned */
+    kal_kv_iter *iter = NULL;   /* owned */
+    kal_bytes key;
+    kal_bytes value;
+    uint64_t walked = 0;
+
+    kal_row_key_prefix(walk->table, view->user_no, lower);
+    kal_store_be32(lower, segment->info.segment_id);
+    memcpy(upper, lower, sizeof upper);
+    for (size_t i = sizeof upper; i-- > 0;) { /* it has carry room: no number is all ones */
+        if (++upper[i] != 0)
+            break;
+    }
+    kal_kv_range range = {.family = KAL_KV_INDEX,
+                          .lower = kal_bytes_of(lower, sizeof lower),
+                          .upper = kal_bytes_of(upper, sizeof upper)};
+    KAL_TRY(kal_dead_rows_get(walk->kv, view->snapshot, segment, &dead, err));
+    kal_status status = kal_kv_iter_open(walk->kv, view->snapshot, &range, &iter, err);
+    while (status == KAL_OK) {
+        uint32_t row = 0;
+        uint64_t seq = 0;
+        status = kal_kv_iter_next(iter, &key, &value, err);
+        if (status == KAL_OK)
+            status = kal_index_decode(value, &row, &seq, err);
+        if (status == KAL_OK && walked++ % CHECK_ROWS == 0)
+            status = walk->check(walk->context, err);
+        if (status == KAL_OK && !kal_dead_rows_has(dead, row))
+            (*count_out)++;
+    }
+    kal_kv_iter_close(iter);
+    kal_dead_rows_release(dead);
+    return status == KAL_END ? KAL_OK : status;
+}
+
+static kal_status count_segment(size_walk *walk, const kal_view *view, kal_segment *segment,
+                                bool all_users, kal_error *err)
+{
+    const kal_segment_info *info = &segment->info;
+    bool shared = walk->table->def->table_type == KAL_TABLE_SHARED;
+    uint64_t user_no = shared ? 0 : view->user_no;
+    uint64_t count = 0;
+    uint64_t dead = 0;
+
+    if (!kal_segment_may_hold(segment, all_users, user_no, (kal_bytes){0}, (kal_bytes){0}))
+        return KAL_OK;
+    if (all_users || (info->user_min == user_no && info->user_max == user_no)) {
+        KAL_TRY(kal_dead_count(walk->kv, view->snapshot, info->segment_id, &dead, err));
+        count = info->row_count - (dead < info->row_count ? dead : info->row_count);
+    } else {
+        KAL_TRY(count_indexed(walk, view, segment, &count, err));
+    }
+    walk->size.row_count += count;
+    walk->size.stored_count += count;
+    walk->size.bytes += scaled(count, info->size_bytes, info->row_count);
+    return KAL_OK;
+}
+
 kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users, uint64_t exact_max,
                          kal_size_check check, void *context, kal_table_size *size_out,
                          kal_error *err)
 {
-    kal_status status = KAL_OK;
+    const kal_manifest *manifest = NULL;
     size_walk walk = {
         .kv = view->tables->kv,
         .table = table,
@@ -133,13 +219,15 @@ kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
         .context = context,
     };
 
-    set_range(&walk, view->user_no, all_users);
-    kal_kv_range range = {
-        .family = kal_row_family(table), .lower = lower_of(&walk), .upper = upper_of(&walk)};
-    KAL_TRY(kal_kv_iter_open(walk.kv, view->snapshot, &range, &walk.iter, err));
-    while (status == KAL_OK)
-        status = count_row(&walk, err);
-    kal_kv_iter_close(walk.iter);
+    KAL_TRY(kal_view_manifest_of(view, table, false, &manifest, err));
+    uint32_t active = manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
+    KAL_TRY(count_space(&walk, view, active, all_users, err));
+    if (manifest != NULL && manifest->head.frozen_hot_id != 0)
+        KAL_TRY(count_space(&walk, view, manifest->head.frozen_hot_id, all_users, err));
+    for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++)
+        KAL_TRY(count_segment(&walk, view, manifest->segments[i], all_users, err));
+    if (walk.size.partition_count == 0 && walk.size.row_count > 0)
+        walk.size.partition_count = 1;
     *size_out = walk.size;
-    return status == KAL_END ? KAL_OK : status;
+    return KAL_OK;
 }

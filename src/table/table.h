@@ -16,6 +16,12 @@
  *
  * Hot key: be32 hot_id | be16 shard | be64 user_no (0 = shared) | ordered primary key.
  *
+ * A row of a USER or SHARED table lies in exactly one place: in the table's active hot space, in
+ * the frozen one while that is being moved out (flush.c), or in a segment, where it is not dead.
+ * Which spaces and segments there are, the manifest says that belongs to the view's snapshot. The
+ * lane never reads a segment: what needs the contents of a cold row ends with KAL_COLD, and is
+ * tried again with the row (kal_write_commit() does that).
+ *
  * Rows of STREAM tables lie in a family of their own, with the time of their insertion, and are
  * seen until they are ttl_seconds old by the view's moment; eviction removes them later (stream.c).
  *
@@ -26,7 +32,8 @@
 #define KAL_TABLE_TABLE_H
 
 #include "base/sched.h"
-#include "catalog/catalog.h"
+#include "segment/backend.h"
+#include "segment/key_index.h"
 
 typedef struct kal_tables kal_tables; /* opaque: kal_tables_close */
 typedef struct kal_overlay kal_overlay;
@@ -36,6 +43,10 @@ typedef struct kal_tables_options {
     uint64_t sync_interval_ms;    /* when not: at the latest after so long; 0 = 200 */
     uint64_t change_log_rows_max; /* kept per shard; 0 = 10,000 */
     size_t queue_bytes_max;       /* waiting writes; 0 = 64 MiB; beyond it KAL_BUSY */
+    /* Cold rows: all NULL = no table has any. Borrowed. */
+    kal_catalog *catalog;
+    kal_segment_backend *segments;
+    const char *scratch_dir; /* on the store's file system; of files while they are made */
 } kal_tables_options;
 
 /* All are borrowed. */
@@ -50,12 +61,17 @@ void kal_tables_close(kal_tables *tables);
 /* Asked every thousand rows or so; what it answers, but KAL_OK, ends the reading. */
 typedef kal_status (*kal_view_check)(const void *context, kal_error *err);
 
+typedef struct kal_view_manifest kal_view_manifest; /* view.c */
+
 typedef struct kal_view {
     kal_tables *tables;
     kal_kv_snapshot *snapshot;
-    kal_overlay *overlay; /* NULL outside a transaction; borrowed */
-    uint64_t user_no;     /* whose partition USER and STREAM tables show */
-    uint64_t epoch;       /* of the catalog before the snapshot; set by exec */
+    uint64_t era;                           /* among the open views; see kal_tables_next_era() */
+    uint64_t manifest_epoch;                /* before the snapshot */
+    _Atomic(kal_view_manifest *) manifests; /* owned: of the tables that were read so far */
+    kal_overlay *overlay;                   /* NULL outside a transaction; borrowed */
+    uint64_t user_no;                       /* whose partition USER and STREAM tables show */
+    uint64_t epoch;                         /* of the catalog before the snapshot; set by exec */
     kal_view_check check; /* set by exec, or NULL; any thread that reads the view asks it */
     const void *check_context;
     int64_t now_us; /* the moment; decides which rows of STREAM tables are too old */
@@ -71,7 +87,8 @@ KAL_MUST_CHECK kal_status kal_table_key(const kal_table *table, const kal_value 
                                         kal_buf *key_out, kal_error *err);
 
 /* One row by its ordered primary key; row and its bytes live in the arena. cached_only: KAL_BUSY
- * rather than a disk read. KAL_NOT_FOUND. row_out->seq is 0 for a change of the own transaction. */
+ * rather than a disk read, or a segment's. KAL_NOT_FOUND. row_out->seq is 0 for a change of the own
+ * transaction. */
 KAL_MUST_CHECK kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key,
                                        bool cached_only, kal_arena *arena, kal_row *row_out,
                                        kal_error *err);
@@ -84,7 +101,12 @@ typedef struct kal_scan_range {
     kal_bytes lower;
     kal_bytes upper;
     bool reverse;
-    bool cached_only; /* also KAL_BUSY rather than to pass over many rows that are too old */
+    bool cached_only; /* also KAL_BUSY rather than to pass over many rows that are too old, or when
+                         there are segments to be read */
+    bool in_order;    /* KAL_COLD from opening when there are segments to be read: their rows come
+                         after all others */
+    bool no_keys;     /* key_out will be NULL */
+    const uint64_t *wanted; /* bits of the table's columns that are needed; NULL: all; borrowed */
 } kal_scan_range;
 KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
                                         const kal_scan_range *range, kal_scan **scan_out,
@@ -154,11 +176,17 @@ typedef struct kal_write_op {
     /* key-bound */
     kal_resolve_fn resolve; /* NULL: prepared */
     void *context;
+    bool existence_only; /* resolve asks only whether there is a row: it is called for a cold one
+                            without its columns */
     /* prepared */
     uint64_t seq_seen; /* 0 = the row was absent */
     kal_write_action action;
     kal_bytes row; /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
     bool evict;    /* STREAM: removes the row of seq_seen, if it is still there; no change */
+    /* the row as it lies in a segment, if whoever prepares the write knows it; copied by
+       kal_write_add */
+    uint64_t cold_seq;
+    kal_bytes cold_row; /* encoded, of the table's version */
     /* result, valid from done on */
     bool keep_row;            /* in: fill row_out */
     kal_write_action applied; /* what happened */
@@ -177,6 +205,10 @@ kal_arena *kal_write_arena(kal_write *write);
  * (code TRANSACTION_TOO_LARGE). index_out may be NULL. */
 KAL_MUST_CHECK kal_status kal_write_add(kal_write *write, const kal_write_op *op, size_t *index_out,
                                         kal_error *err);
+/* With a change: called on the lane before the change's batch is written, when no other write runs;
+ * it may add to the batch. Its error is the write's. */
+typedef kal_status (*kal_write_hook)(void *context, kal_kv_batch *batch, kal_error *err);
+void kal_write_set_hook(kal_write *write, kal_write_hook hook, void *context);
 /* A catalog change that commits with this write: its batch is written in the same commit, then it
  * is published, before done. Borrowed. */
 void kal_write_set_change(kal_write *write, kal_catalog_change *change);
@@ -186,11 +218,13 @@ void kal_write_require_empty(kal_write *write, const kal_table *table);
 /* Hands the write to its lane. done is called once, on the lane's thread, after the commit is
  * durable or the write has failed; it must be short. */
 void kal_write_submit(kal_write *write, kal_write_done done, void *context);
-/* Submits and waits; not on a lane or an event loop. Over the simulated scheduler it runs steps. */
+/* Submits and waits; reads cold rows where the lane needs them, and submits again. Not on a lane or
+ * an event loop. Over the simulated scheduler it runs steps. */
 KAL_MUST_CHECK kal_status kal_write_commit(kal_write *write, kal_error *err);
 
 /* After done. KAL_CONFLICT: a prepared row moved on; KAL_STALE: a table was altered after the
- * operation was bound to it, so it has to be bound again; KAL_NOT_FOUND: it was dropped. */
+ * operation was bound to it, so it has to be bound again; KAL_NOT_FOUND: it was dropped. KAL_COLD:
+ * contents of cold rows are needed. */
 kal_status kal_write_status(const kal_write *write, kal_error *err);
 /* Results are read here; before submit an operation may be carried out elsewhere (overlay). */
 kal_write_op *kal_write_op_at(kal_write *write, size_t index);
@@ -250,8 +284,5 @@ KAL_MUST_CHECK kal_status kal_stream_compact(kal_tables *tables, const kal_table
  * is a copy of an earlier moment, so that no seq that somebody has seen comes twice. Nothing else
  * uses the store. KAL_IO, KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_change_log_restart(kal_kv *kv, uint64_t distance, kal_error *err);
-
-/* Hash of user and namespace to shards: stable for ever. */
-uint16_t kal_shard_of_user(uint64_t user_no);
 
 #endif

@@ -25,6 +25,11 @@ uint16_t kal_row_shard(const kal_table *table, uint64_t user_no);
 kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
                       uint8_t out[KAL_ROW_KEY_BYTES_MAX]);
 
+/* The same key in another hot space of the table. */
+void kal_row_key_set_space(uint8_t *row_key, uint32_t hot_id);
+/* be16 shard | be64 user_no | primary key: what is left without the space; borrowed. */
+kal_bytes kal_row_key_cold(kal_bytes row_key);
+
 kal_kv_family kal_row_family(const kal_table *table);
 /* [hot_id | shard 0, hot_id | KAL_SHARD_NONE): all rows of the table, whoever's. */
 #define KAL_ROW_SHARD_PREFIX_BYTES 6
@@ -75,7 +80,8 @@ typedef struct kal_overlay_entry {
     uint64_t user_no;
     uint64_t seq_seen; /* 0 = absent below the overlay */
     kal_write_action action;
-    kal_bytes row; /* PUT */
+    kal_bytes cold_row; /* what the first change saw, when that was a cold row; else empty */
+    kal_bytes row;      /* PUT */
 } kal_overlay_entry;
 
 struct kal_overlay {
@@ -103,6 +109,8 @@ struct kal_write {
     kal_arena arena;
     KAL_VEC(kal_write_op) ops; /* in arena */
     kal_catalog_change *change;
+    kal_write_hook hook;
+    void *hook_context;
     const kal_table *must_be_empty; /* borrowed, or NULL */
     size_t size_bytes;
     kal_status status;
@@ -144,8 +152,26 @@ void kal_change_log_trim(kal_kv_batch *batch, uint16_t shard, kal_shard_head *he
 
 /* ---- lane ---- */
 
+/* A frozen hot space that is being moved out: which of its rows were replaced or deleted since. */
+typedef struct kal_flush_journal {
+    kal_list link;
+    uint32_t hot_id;
+    pthread_mutex_t lock;
+    kal_buf keys; /* under lock: u32 length and bytes of each cold key */
+} kal_flush_journal;
+
+/* Open views by era: kal_tables_next_era(). */
+#define KAL_VIEW_ERAS 64u
+
 struct kal_tables {
     kal_kv *kv;
+    kal_manifests *manifests; /* owned; NULL: there are no cold rows */
+    int64_t opened_at_us;
+    _Atomic uint64_t era;                     /* of views that open now */
+    _Atomic uint64_t views[KAL_VIEW_ERAS];    /* open ones, of era e at e % KAL_VIEW_ERAS */
+    pthread_mutex_t flush_lock;               /* the next two */
+    kal_list journals;                        /* of kal_flush_journal */
+    KAL_VEC(uint32_t) segments_being_written; /* not to be swept */
     kal_sched *sched;
     const kal_clock *clock;
     kal_tables_options options;
@@ -164,5 +190,31 @@ struct kal_tables {
 };
 
 kal_step kal_lane_step(void *tables);
+
+/* ---- cold rows ---- */
+
+/* The table's manifest at the view's moment, kept with the view; *out NULL: it has none. */
+KAL_MUST_CHECK kal_status kal_view_manifest_of(kal_view *view, const kal_table *table,
+                                               bool cached_only, const kal_manifest **out,
+                                               kal_error *err);
+void kal_view_forget_manifests(kal_view *view);
+void kal_tables_enter_era(kal_tables *tables, uint64_t *era_out);
+void kal_tables_leave_era(kal_tables *tables, uint64_t era);
+/* The live cold row with this key; it lives in the arena. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_cold_get(kal_view *view, kal_table *table,
+                                       const kal_manifest *manifest, kal_bytes cold_key,
+                                       kal_arena *arena, kal_row *row_out, kal_error *err);
+/* A row that lies in a segment, encoded as the table's version has it. */
+KAL_MUST_CHECK kal_status kal_cold_encode(const kal_table *table, const kal_row *row, kal_buf *out,
+                                          kal_error *err);
+/* For each operation whose row is cold and not known yet: reads it. */
+KAL_MUST_CHECK kal_status kal_write_read_cold(kal_write *write, kal_error *err);
+
+/* Views that open from now on belong to a later era than all that are open. KAL_BUSY: views of 64
+ * eras are open. *era_out: the last one of those before. */
+KAL_MUST_CHECK kal_status kal_tables_next_era(kal_tables *tables, uint64_t *era_out,
+                                              kal_error *err);
+/* True when no view of this era or an earlier one is open any more. */
+bool kal_tables_era_is_over(kal_tables *tables, uint64_t era);
 
 #endif

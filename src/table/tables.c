@@ -22,6 +22,15 @@ static kal_tables_options with_defaults(const kal_tables_options *given)
     return options;
 }
 
+static void release(kal_tables *tables)
+{
+    kal_manifests_close(tables->manifests);
+    kal_vec_release(&tables->segments_being_written);
+    pthread_mutex_destroy(&tables->flush_lock);
+    pthread_mutex_destroy(&tables->lock);
+    free(tables);
+}
+
 kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
                            const kal_tables_options *options, kal_tables **tables_out,
                            kal_error *err)
@@ -34,14 +43,19 @@ kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
     tables->kv = kv;
     tables->sched = sched;
     tables->clock = clock;
+    tables->opened_at_us = kal_clock_wall_us(clock);
     tables->options = with_defaults(options);
     pthread_mutex_init(&tables->lock, NULL);
+    pthread_mutex_init(&tables->flush_lock, NULL);
     kal_list_init(&tables->queue);
-    kal_status status =
-        kal_sched_spawn(sched, "write-lane", kal_lane_step, tables, &tables->task, err);
+    kal_list_init(&tables->journals);
+    kal_status status = KAL_OK;
+    if (tables->options.catalog != NULL)
+        status = kal_manifests_open(tables->options.catalog, &tables->manifests, err);
+    if (status == KAL_OK)
+        status = kal_sched_spawn(sched, "write-lane", kal_lane_step, tables, &tables->task, err);
     if (status != KAL_OK) {
-        pthread_mutex_destroy(&tables->lock);
-        free(tables);
+        release(tables);
         return status;
     }
     *tables_out = tables;
@@ -62,6 +76,5 @@ void kal_tables_close(kal_tables *tables)
         ;
     if (tables->unsynced && kal_kv_sync(tables->kv, &err) != KAL_OK)
         kal_log_error("lane", "last commits may not be durable: %s", err.message);
-    pthread_mutex_destroy(&tables->lock);
-    free(tables);
+    release(tables);
 }

@@ -1,4 +1,5 @@
 #include "base/assert.h"
+#include "segment/cold_scan.h"
 #include "table/table_internal.h"
 
 #include <stdlib.h>
@@ -8,16 +9,22 @@ enum { PASSED_OVER_MAX = 256, CHECK_ROWS = 1024 };
 void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay)
 {
     *view = (kal_view){.tables = tables,
-                       .snapshot = kal_kv_snapshot_take(tables->kv),
                        .overlay = overlay,
                        .user_no = user_no,
                        .now_us = kal_clock_wall_us(tables->clock)};
+    kal_tables_enter_era(tables, &view->era);
+    if (tables->manifests != NULL)
+        view->manifest_epoch = kal_manifests_epoch(tables->manifests);
+    view->snapshot = kal_kv_snapshot_take(tables->kv);
 }
 
 void kal_view_close(kal_view *view)
 {
-    if (view->snapshot != NULL)
+    if (view->snapshot != NULL) {
         kal_kv_snapshot_release(view->tables->kv, view->snapshot);
+        kal_view_forget_manifests(view);
+        kal_tables_leave_era(view->tables, view->era);
+    }
     *view = (kal_view){0};
 }
 
@@ -37,6 +44,44 @@ static void set_own_seq(const kal_table *table, kal_bytes key, kal_row *row)
 {
     if (kal_table_keyed_by_arrival(table))
         row->seq = kal_load_be64(key.ptr);
+}
+
+static uint32_t active_space(const kal_table *table, const kal_manifest *manifest)
+{
+    return manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
+}
+
+static kal_status get_stored(const kal_view *view, const kal_table *table, kal_bytes row_key,
+                             bool cached_only, kal_arena *arena, kal_bytes *out, kal_error *err)
+{
+    kal_kv *kv = view->tables->kv;
+    kal_kv_family family = kal_row_family(table);
+    return cached_only ? kal_kv_get_cached(kv, view->snapshot, family, row_key, arena, out, err)
+                       : kal_kv_get(kv, view->snapshot, family, row_key, arena, out, err);
+}
+
+/* The one place where the row is: the active space, the frozen one, a segment. */
+static kal_status get_anywhere(kal_view *view, kal_table *table, uint8_t *row_key, size_t len,
+                               bool cached_only, kal_arena *arena, kal_row *row_out, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    kal_bytes bytes;
+
+    KAL_TRY(kal_view_manifest_of(view, table, cached_only, &manifest, err));
+    kal_row_key_set_space(row_key, active_space(table, manifest));
+    kal_bytes key = kal_bytes_of(row_key, len);
+    kal_status status = get_stored(view, table, key, cached_only, arena, &bytes, err);
+    if (status == KAL_NOT_FOUND && manifest != NULL && manifest->head.frozen_hot_id != 0) {
+        kal_row_key_set_space(row_key, manifest->head.frozen_hot_id);
+        status = get_stored(view, table, key, cached_only, arena, &bytes, err);
+    }
+    if (status == KAL_NOT_FOUND && manifest != NULL && manifest->segment_count > 0)
+        return cached_only ? KAL_BUSY
+                           : kal_cold_get(view, table, manifest, kal_row_key_cold(key), arena,
+                                          row_out, err);
+    KAL_TRY(status);
+    KAL_TRY(take_row(view, table, &bytes, err));
+    return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
 }
 
 kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
@@ -60,36 +105,51 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
             return KAL_OK;
         }
     }
-    kal_kv *kv = view->tables->kv;
-    kal_kv_family family = kal_row_family(table);
-    KAL_TRY(cached_only ? kal_kv_get_cached(kv, view->snapshot, family, row_key, arena, &bytes, err)
-                        : kal_kv_get(kv, view->snapshot, family, row_key, arena, &bytes, err));
-    KAL_TRY(take_row(view, table, &bytes, err));
-    return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
+    return get_anywhere(view, table, row_key_bytes, row_key.len, cached_only, arena, row_out, err);
 }
 
 /*
- * A scan merges two ordered runs: the store's and the overlay's. On equal keys the overlay wins;
- * its deletions hide what lies below. The overlay must not change while a scan is open. Rows of
- * the overlay have no time of insertion yet: they never are too old.
+ * A scan merges ordered runs: the store's, from the active and the frozen hot space, and the
+ * overlay's. On equal keys the overlay wins; its deletions hide what lies below. When they are at
+ * their end come the rows of segments that the overlay has nothing to say about. The overlay must
+ * not change while a scan is open. Rows of the overlay have no time of insertion yet: they never
+ * are too old. Keys of different spaces are compared without their space.
  */
+typedef struct hot_run {
+    kal_kv_iter *iter; /* owned; NULL: none */
+    kal_bytes key;     /* borrowed from iter */
+    kal_bytes value;
+    bool ready;
+    bool ended;
+} hot_run;
+
 struct kal_scan {
     kal_view *view;
     kal_table *table;
     bool reverse;
     bool cached_only;
-    uint64_t passed_over; /* rows that are too old */
-    bool shows_expired;   /* rows of STREAM tables that are too old, too */
-    kal_kv_iter *base;    /* owned */
-    kal_bytes base_key;   /* borrowed from base */
-    kal_bytes base_value;
-    bool base_ready;
-    bool base_ended;
+    bool shows_expired;           /* rows of STREAM tables that are too old, too */
+    uint64_t passed_over;         /* rows that are too old */
+    hot_run runs[2];              /* active, frozen */
+    hot_run *base;                /* the run whose row comes next; NULL: neither has one */
+    kal_cold_scan *cold;          /* owned; NULL: no segment may have rows */
     const kal_ordered_entry *own; /* next entry of the overlay, NULL at its end */
     kal_bytes own_bound;          /* upper (forward) or lower (reverse) bound */
     uint8_t lower[KAL_ROW_KEY_BYTES_MAX];
     uint8_t upper[KAL_ROW_KEY_BYTES_MAX];
 };
+
+static kal_scan *new_scan(kal_view *view, kal_table *table)
+{
+    kal_scan *scan = calloc(1, sizeof *scan);
+    if (scan == NULL)
+        kal_die("out of memory: scan");
+    scan->view = view;
+    scan->table = table;
+    scan->runs[0].ended = true;
+    scan->runs[1].ended = true;
+    return scan;
+}
 
 /* Bounds are prefixes of primary keys and at most as long as one. */
 static kal_status scan_bounds(kal_scan *scan, const kal_scan_range *range, kal_bytes *lower_out,
@@ -123,58 +183,122 @@ static void position_overlay(kal_scan *scan, kal_bytes lower, kal_bytes upper)
     scan->own_bound = scan->reverse ? lower : upper;
 }
 
+/* One hot space between the bounds, which are in scan->lower and scan->upper. */
+static kal_status open_run(kal_scan *scan, hot_run *run, uint32_t hot_id, kal_bytes lower,
+                           kal_bytes upper, kal_error *err)
+{
+    /* The upper bound may have carried into the number of the space. */
+    uint32_t carry = kal_load_be32(scan->upper) - kal_load_be32(scan->lower);
+    kal_row_key_set_space(scan->lower, hot_id);
+    kal_row_key_set_space(scan->upper, hot_id + carry);
+    kal_kv_range range = {kal_row_family(scan->table), lower, upper, scan->reverse,
+                          scan->cached_only};
+    run->ended = false;
+    return kal_kv_iter_open(scan->view->tables->kv, scan->view->snapshot, &range, &run->iter, err);
+}
+
+static kal_status open_runs(kal_scan *scan, const kal_manifest *manifest, kal_bytes lower,
+                            kal_bytes upper, kal_error *err)
+{
+    KAL_TRY(open_run(scan, &scan->runs[0], active_space(scan->table, manifest), lower, upper, err));
+    if (manifest != NULL && manifest->head.frozen_hot_id != 0)
+        KAL_TRY(open_run(scan, &scan->runs[1], manifest->head.frozen_hot_id, lower, upper, err));
+    /* The overlay's keys have the space that the table was made with. */
+    uint32_t carry = kal_load_be32(scan->upper) - kal_load_be32(scan->lower);
+    kal_row_key_set_space(scan->lower, scan->table->hot_id);
+    kal_row_key_set_space(scan->upper, scan->table->hot_id + carry);
+    return KAL_OK;
+}
+
+static bool has_overlay(const kal_view *view)
+{
+    return view->overlay != NULL && kal_ordered_map_len(view->overlay->entries) > 0;
+}
+
+static kal_status open_cold(kal_scan *scan, const kal_manifest *manifest,
+                            const kal_scan_range *range, bool all_users, kal_error *err)
+{
+    kal_view *view = scan->view;
+    bool shared = scan->table->def->table_type == KAL_TABLE_SHARED;
+    const kal_cold_scan_args args = {
+        .backend = view->tables->options.segments,
+        .kv = view->tables->kv,
+        .snapshot = view->snapshot,
+        .table = scan->table,
+        .manifest = manifest,
+        .all_users = all_users,
+        .user_no = shared ? 0 : view->user_no,
+        .lower = range->lower,
+        .upper = range->upper,
+        .wanted = range->wanted,
+        .wants_keys = !range->no_keys || has_overlay(view),
+    };
+
+    if (!kal_cold_scan_may_find(&args))
+        return KAL_OK;
+    if (range->cached_only)
+        return KAL_BUSY;
+    if (range->in_order)
+        return kal_error_set(err, KAL_COLD, "rows of segments are in no order");
+    scan->cold = kal_cold_scan_open(&args);
+    return KAL_OK;
+}
+
+static kal_status open_scan(kal_scan *scan, const kal_scan_range *range, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    kal_bytes lower;
+    kal_bytes upper;
+
+    KAL_TRY(scan_bounds(scan, range, &lower, &upper, err));
+    if (kal_bytes_compare(lower, upper) >= 0)
+        return KAL_OK; /* an empty range, such as k > 5 AND k < 3 */
+    KAL_TRY(kal_view_manifest_of(scan->view, scan->table, range->cached_only, &manifest, err));
+    KAL_TRY(open_cold(scan, manifest, range, false, err));
+    KAL_TRY(open_runs(scan, manifest, lower, upper, err));
+    position_overlay(scan, lower, upper);
+    return KAL_OK;
+}
+
 kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range *range,
                          kal_scan **scan_out, kal_error *err)
 {
-    kal_bytes lower;
-    kal_bytes upper;
-    kal_scan *scan = calloc(1, sizeof *scan);
+    kal_scan *scan = new_scan(view, table);
 
     *scan_out = NULL;
-    if (scan == NULL)
-        kal_die("out of memory: scan");
-    scan->view = view;
-    scan->table = table;
     scan->reverse = range->reverse;
     scan->cached_only = range->cached_only;
-    kal_status status = scan_bounds(scan, range, &lower, &upper, err);
-    if (status == KAL_OK && kal_bytes_compare(lower, upper) >= 0) {
-        scan->base_ended = true; /* an empty range, such as k > 5 AND k < 3 */
-        *scan_out = scan;
-        return KAL_OK;
-    }
-    if (status == KAL_OK) {
-        kal_kv_range kv_range = {kal_row_family(table), lower, upper, range->reverse,
-                                 range->cached_only};
-        status = kal_kv_iter_open(view->tables->kv, view->snapshot, &kv_range, &scan->base, err);
-    }
+    kal_status status = open_scan(scan, range, err);
     if (status != KAL_OK) {
         kal_scan_close(scan);
         return status;
     }
-    position_overlay(scan, lower, upper);
     *scan_out = scan;
     return KAL_OK;
+}
+
+static kal_status open_all_users(kal_scan *scan, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    const kal_scan_range all = {.no_keys = true};
+    kal_bytes lower = kal_bytes_of(scan->lower, KAL_ROW_SHARD_PREFIX_BYTES);
+    kal_bytes upper = kal_bytes_of(scan->upper, KAL_ROW_SHARD_PREFIX_BYTES);
+
+    kal_row_bounds(scan->table, scan->lower, scan->upper);
+    KAL_TRY(kal_view_manifest_of(scan->view, scan->table, false, &manifest, err));
+    KAL_TRY(open_cold(scan, manifest, &all, true, err));
+    return open_runs(scan, manifest, lower, upper, err);
 }
 
 kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, kal_scan **scan_out,
                                    kal_error *err)
 {
-    kal_scan *scan = calloc(1, sizeof *scan);
+    kal_scan *scan = new_scan(view, table);
 
     *scan_out = NULL;
-    if (scan == NULL)
-        kal_die("out of memory: scan");
     KAL_ASSERT(view->overlay == NULL);
-    scan->view = view;
-    scan->table = table;
     scan->shows_expired = true;
-    kal_row_bounds(table, scan->lower, scan->upper);
-    kal_kv_range range = {.family = kal_row_family(table),
-                          .lower = kal_bytes_of(scan->lower, KAL_ROW_SHARD_PREFIX_BYTES),
-                          .upper = kal_bytes_of(scan->upper, KAL_ROW_SHARD_PREFIX_BYTES)};
-    kal_status status =
-        kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &scan->base, err);
+    kal_status status = open_all_users(scan, err);
     if (status != KAL_OK) {
         kal_scan_close(scan);
         return status;
@@ -187,18 +311,41 @@ void kal_scan_close(kal_scan *scan)
 {
     if (scan == NULL)
         return;
-    kal_kv_iter_close(scan->base);
+    kal_kv_iter_close(scan->runs[0].iter);
+    kal_kv_iter_close(scan->runs[1].iter);
+    kal_cold_scan_close(scan->cold);
     free(scan);
+}
+
+static kal_status load_run(hot_run *run, kal_error *err)
+{
+    if (run->ready || run->ended)
+        return KAL_OK;
+    kal_status status = kal_kv_iter_next(run->iter, &run->key, &run->value, err);
+    run->ready = status == KAL_OK;
+    run->ended = status == KAL_END;
+    return status == KAL_END ? KAL_OK : status;
+}
+
+static int compare_keys(kal_bytes a, kal_bytes b)
+{
+    return kal_bytes_compare(kal_row_key_cold(a), kal_row_key_cold(b));
 }
 
 static kal_status load_base(kal_scan *scan, kal_error *err)
 {
-    if (scan->base_ready || scan->base_ended)
+    hot_run *active = &scan->runs[0];
+    hot_run *frozen = &scan->runs[1];
+
+    KAL_TRY(load_run(active, err));
+    KAL_TRY(load_run(frozen, err));
+    if (active->ready && frozen->ready) {
+        int order = compare_keys(active->key, frozen->key);
+        scan->base = (scan->reverse ? -order : order) < 0 ? active : frozen;
         return KAL_OK;
-    kal_status status = kal_kv_iter_next(scan->base, &scan->base_key, &scan->base_value, err);
-    scan->base_ready = status == KAL_OK;
-    scan->base_ended = status == KAL_END;
-    return status == KAL_END ? KAL_OK : status;
+    }
+    scan->base = active->ready ? active : frozen->ready ? frozen : NULL;
+    return KAL_OK;
 }
 
 /* The overlay's next key, or false when it has none in range. */
@@ -222,9 +369,9 @@ static int which_first(const kal_scan *scan, bool has_own, kal_bytes own)
 {
     if (!has_own)
         return 1;
-    if (!scan->base_ready)
+    if (scan->base == NULL)
         return -1;
-    int order = kal_bytes_compare(own, scan->base_key);
+    int order = compare_keys(own, scan->base->key);
     return scan->reverse ? -order : order;
 }
 
@@ -242,16 +389,22 @@ static kal_status pass_over(kal_scan *scan, kal_error *err)
     return KAL_OK;
 }
 
-kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
+static kal_bytes primary_of(kal_bytes row_key)
+{
+    return kal_bytes_of(row_key.ptr + KAL_ROW_KEY_PREFIX_BYTES,
+                        row_key.len - KAL_ROW_KEY_PREFIX_BYTES);
+}
+
+/* Of the store and the overlay. KAL_END: both are at their end. */
+static kal_status next_hot(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
 {
     for (;;) {
-        kal_bytes key;
         kal_bytes own;
         kal_bytes bytes;
 
         KAL_TRY(load_base(scan, err));
         bool has_own = own_key(scan, &own);
-        if (!has_own && !scan->base_ready)
+        if (!has_own && scan->base == NULL)
             return KAL_END;
         int first = which_first(scan, has_own, own);
         bool is_own = first <= 0;
@@ -260,15 +413,15 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
             kal_overlay_decode(kal_ordered_entry_value(scan->own), &entry);
             step_own(scan);
             if (first == 0)
-                scan->base_ready = false;
+                scan->base->ready = false;
             if (entry.action == KAL_WRITE_DELETE)
                 continue;
-            key = own;
+            *key_out = primary_of(own);
             bytes = entry.row;
         } else {
-            key = scan->base_key;
-            bytes = scan->base_value;
-            scan->base_ready = false;
+            *key_out = primary_of(scan->base->key);
+            bytes = scan->base->value;
+            scan->base->ready = false;
             kal_status status = take_row(scan->view, scan->table, &bytes, err);
             if (status == KAL_NOT_FOUND && !scan->shows_expired) {
                 KAL_TRY(pass_over(scan, err));
@@ -277,21 +430,60 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
             if (status != KAL_OK && status != KAL_NOT_FOUND)
                 return status;
         }
-        key = kal_bytes_of(key.ptr + KAL_ROW_KEY_PREFIX_BYTES, key.len - KAL_ROW_KEY_PREFIX_BYTES);
-        if (key_out != NULL)
-            *key_out = key;
         KAL_TRY(kal_table_row_open(scan->table, scan->view->snapshot, bytes, scan->cached_only,
                                    row_out, err));
         if (is_own)
-            set_own_seq(scan->table, key, row_out);
+            set_own_seq(scan->table, *key_out, row_out);
         return KAL_OK;
     }
+}
+
+static bool is_in_overlay(const kal_scan *scan, kal_bytes cold_key)
+{
+    uint8_t key[KAL_ROW_KEY_BYTES_MAX];
+
+    if (!has_overlay(scan->view))
+        return false;
+    kal_row_key_set_space(key, scan->table->hot_id);
+    memcpy(key + 4, cold_key.ptr, cold_key.len);
+    return kal_ordered_map_find(scan->view->overlay->entries,
+                                kal_bytes_of(key, 4 + cold_key.len)) != NULL;
+}
+
+static kal_status next_cold(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
+{
+    const kal_view *view = scan->view;
+    kal_cold_row row;
+
+    do {
+        if (view->check != NULL && scan->passed_over++ % CHECK_ROWS == 0)
+            KAL_TRY(view->check(view->check_context, err));
+        KAL_TRY(kal_cold_scan_next(scan->cold, &row, err));
+    } while (is_in_overlay(scan, row.cold_key));
+    *row_out = kal_row_of_values(row.values, row.seq);
+    *key_out = row.cold_key.len > 0 ? kal_bytes_of(row.cold_key.ptr + KAL_COLD_KEY_PREFIX_BYTES,
+                                                   row.cold_key.len - KAL_COLD_KEY_PREFIX_BYTES)
+                                    : (kal_bytes){0};
+    return KAL_OK;
+}
+
+kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
+{
+    kal_bytes key;
+    kal_status status = next_hot(scan, row_out, &key, err);
+
+    if (status == KAL_END && scan->cold != NULL)
+        status = next_cold(scan, row_out, &key, err);
+    if (key_out != NULL)
+        *key_out = key;
+    return status;
 }
 
 kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit, uint64_t *count_out,
                           kal_error *err)
 {
-    kal_scan_range all = {0};
+    const uint64_t none[KAL_COLUMNS_MAX / 64 + 1] = {0};
+    kal_scan_range all = {.no_keys = true, .wanted = none};
     kal_scan *scan = NULL; /* owned */
     kal_row row;
     kal_status status = kal_scan_open(view, table, &all, &scan, err);

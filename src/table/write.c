@@ -42,13 +42,15 @@ kal_status kal_write_add(kal_write *write, const kal_write_op *op, size_t *index
                          kal_error *err)
 {
     kal_write_op added = *op;
-    size_t size = write->size_bytes + op->key.len + op->row.len + sizeof added;
+    size_t size = write->size_bytes + op->key.len + op->row.len + op->cold_row.len + sizeof added;
 
     KAL_ASSERT(op->key.len <= KAL_PRIMARY_KEY_BYTES_MAX);
     if (size > KAL_WRITE_BYTES_MAX)
         return too_large(err);
     if (!kal_arena_try_copy(&write->arena, op->key, &added.key) ||
         (op->row.len > 0 && !kal_arena_try_copy(&write->arena, op->row, &added.row)) ||
+        (op->cold_row.len > 0 &&
+         !kal_arena_try_copy(&write->arena, op->cold_row, &added.cold_row)) ||
         !kal_vec_try_push_in(&write->arena, &write->ops, added))
         return kal_error_set(err, KAL_LIMIT, "the changes exceed the statement's memory");
     kal_table_retain(op->table);
@@ -61,6 +63,12 @@ kal_status kal_write_add(kal_write *write, const kal_write_op *op, size_t *index
 void kal_write_require_empty(kal_write *write, const kal_table *table)
 {
     write->must_be_empty = table;
+}
+
+void kal_write_set_hook(kal_write *write, kal_write_hook hook, void *context)
+{
+    write->hook = hook;
+    write->hook_context = context;
 }
 
 void kal_write_set_change(kal_write *write, kal_catalog_change *change)
@@ -136,7 +144,7 @@ static void wake_waiter(kal_write *write, void *context)
     pthread_mutex_unlock(&w->lock);
 }
 
-kal_status kal_write_commit(kal_write *write, kal_error *err)
+static kal_status submit_and_wait(kal_write *write, kal_error *err)
 {
     waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     kal_sched *sched = write->tables->sched;
@@ -153,4 +161,18 @@ kal_status kal_write_commit(kal_write *write, kal_error *err)
         pthread_cond_wait(&w.changed, &w.lock);
     pthread_mutex_unlock(&w.lock);
     return kal_write_status(write, err);
+}
+
+kal_status kal_write_commit(kal_write *write, kal_error *err)
+{
+    enum { TRIES_MAX = 5 }; /* a row may move on between reading it and the lane */
+    kal_status status = submit_and_wait(write, err);
+
+    for (int i = 0; i < TRIES_MAX && status == KAL_COLD; i++) {
+        KAL_TRY(kal_write_read_cold(write, err));
+        write->status = KAL_OK;
+        write->error = KAL_ERROR_INIT;
+        status = submit_and_wait(write, err);
+    }
+    return status;
 }

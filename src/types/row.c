@@ -288,7 +288,9 @@ static void get_projected(const kal_row *row, size_t i, kal_value *value_out)
 
 void kal_row_get(const kal_row *row, size_t i, kal_value *value_out)
 {
-    if (KAL_LIKELY(row->projection == NULL))
+    if (KAL_UNLIKELY(row->values != NULL))
+        *value_out = row->values[i];
+    else if (KAL_LIKELY(row->projection == NULL))
         get_stored(row, i, value_out);
     else
         get_projected(row, i, value_out);

@@ -69,6 +69,8 @@ typedef struct kal_row {
     const uint8_t *variable;
     uint64_t seq;
     uint32_t schema_version;
+    const kal_value *values; /* borrowed; NULL, or the row's columns: it lies in a segment, and all
+                                of the above but seq is unset */
 } kal_row;
 
 /* types[i] is column i; the layout's memory lives in the arena. */
@@ -94,6 +96,11 @@ KAL_MUST_CHECK kal_status kal_row_open(const kal_row_layout *layout, kal_bytes b
 /* The same for a row of an older version: its columns are then today's. */
 KAL_MUST_CHECK kal_status kal_row_open_projected(const kal_row_projection *projection,
                                                  kal_bytes bytes, kal_row *row_out, kal_error *err);
+/* A row that does not lie in memory as bytes: values[] of all columns, borrowed. */
+static inline kal_row kal_row_of_values(const kal_value *values, uint64_t seq)
+{
+    return (kal_row){.values = values, .seq = seq};
+}
 /* Column i of today; bytes borrow from the row's or from the projection. */
 void kal_row_get(const kal_row *row, size_t i, kal_value *value_out);
 

@@ -142,7 +142,7 @@ static void test_refusals(void **state)
         {"ALTER STORAGE one SET SHARED_TABLES_TEMPLATE '{namespace}/x/{tableName}'",
          "INVALID_INPUT", "could get the same path"},
         {"STORAGE CHECK oen", "STORAGE_NOT_FOUND", "'oen' does not exist"},
-        {"STORAGE FLUSH ALL", "UNSUPPORTED", "STORAGE FLUSH"},
+        {"STORAGE FLUSH", "INVALID_SQL", "TABLE or ALL"},
         {"BEGIN; DROP STORAGE one; COMMIT", "UNSUPPORTED", "inside a transaction"},
     };
     for (size_t i = 0; i < KAL_ARRAY_LEN(CASES); i++)

@@ -87,7 +87,12 @@ static void test_refused(void **state)
                                         "rocksdb/a\\u0000b",
                                         "ROCKSDB/x",
                                         "token-secret/x",
-                                        "rocksdb//x"};
+                                        "rocksdb//x",
+                                        "segments",
+                                        "segments/",
+                                        "segments/..",
+                                        "segments/.x",
+                                        "segments/a/b"};
     (void)state;
     for (size_t i = 0; i < KAL_ARRAY_LEN(NAMES); i++)
         refuse_file(NAMES[i], "1", HASH);
@@ -104,7 +109,7 @@ static void test_refused(void **state)
     kal_arena arena; /* owned */
     kal_error err = KAL_ERROR_INIT;
     kal_arena_init(&arena, NULL);
-    assert_int_equal(read_text("{\"format\":2}", &arena, &back, &err), KAL_UNSUPPORTED);
+    assert_int_equal(read_text("{\"format\":3}", &arena, &back, &err), KAL_UNSUPPORTED);
     assert_int_equal(read_text("{\"format\":0}", &arena, &back, &err), KAL_CORRUPT);
     assert_int_equal(read_text("nothing", &arena, &back, &err), KAL_CORRUPT);
     assert_int_equal(read_text("[]", &arena, &back, &err), KAL_CORRUPT);

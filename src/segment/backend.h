@@ -1,0 +1,72 @@
+/*
+ * backend.h: where segments lie and in which form: Parquet files in object stores, or tables in
+ * memory for simulations.
+ *
+ * A segment is written once, as a whole, under a name that was never used before, and read until it
+ * is removed. What write has answered KAL_OK for is there after a power cut.
+ *
+ * Threads: any, also at the same time.
+ */
+#ifndef KAL_SEGMENT_BACKEND_H
+#define KAL_SEGMENT_BACKEND_H
+
+#include "engine/parquet.h"
+#include "storage/object_store.h"
+
+typedef struct kal_segment_place {
+    kal_bytes storage_id;
+    kal_bytes object; /* its key in the storage */
+} kal_segment_place;
+
+typedef struct kal_segment_written {
+    uint64_t row_count;
+    uint64_t size_bytes;
+} kal_segment_written;
+
+typedef struct kal_segment_backend kal_segment_backend;
+typedef struct kal_segment_reader kal_segment_reader; /* a backend's own */
+
+typedef struct kal_segment_backend_ops {
+    void (*close)(kal_segment_backend *backend);
+    /* args->path is not used. After a failure something may be there: remove() it. */
+    kal_status (*write)(kal_segment_backend *backend, const kal_segment_place *place,
+                        const kal_parquet_write_args *args, const kal_parquet_source *source,
+                        kal_segment_written *out, kal_error *err);
+    /* args->path is not used; expected is what write answered: KAL_CORRUPT when it is something
+     * else, by the name of the object. */
+    kal_status (*open)(kal_segment_backend *backend, const kal_segment_place *place,
+                       const kal_segment_written *expected, const kal_parquet_scan_args *args,
+                       kal_segment_reader **reader_out, kal_error *err);
+    kal_status (*next)(kal_segment_reader *reader, size_t rows_max, kal_value *values,
+                       uint64_t *row_numbers_out, size_t *rows_out, kal_error *err);
+    void (*reader_close)(kal_segment_reader *reader); /* NULL is allowed */
+    /* Removing what is not there is KAL_OK. */
+    kal_status (*remove)(kal_segment_backend *backend, const kal_segment_place *place,
+                         kal_error *err);
+} kal_segment_backend_ops;
+
+/* A backend begins with this. */
+struct kal_segment_backend {
+    const kal_segment_backend_ops *ops;
+};
+/* A reader begins with this. */
+struct kal_segment_reader {
+    kal_segment_backend *backend;
+};
+
+/* Opens the store of a storage; the caller closes it. */
+typedef kal_status (*kal_segment_open_store)(void *context, kal_bytes storage_id,
+                                             kal_object_store **store_out, kal_error *err);
+/* Segments as Parquet files in the objects of storages. All are borrowed; scratch_dir: where a file
+ * lies while it is made. */
+kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const char *scratch_dir,
+                                                      kal_segment_open_store open_store,
+                                                      void *context);
+/* Segments in memory. Each write, open and remove fails with KAL_IO in fail_per_1000 of 1000 cases,
+ * by the seed; a write or removal that fails was carried out or not. */
+kal_segment_backend *kal_segment_backend_open_mem(uint64_t seed, unsigned fail_per_1000);
+/* How many segments there are. Memory only. */
+size_t kal_segment_backend_mem_count(kal_segment_backend *backend);
+void kal_segment_backend_close(kal_segment_backend *backend); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,319 @@
+#include "segment/cold_scan.h"
+#include "base/assert.h"
+#include "segment/columns.h"
+#include "types/key.h"
+
+#include <stdlib.h>
+
+enum { BATCH_ROWS = 256, FILTERS_MAX = 3 };
+
+/* Where a column of the table comes from in what the open segment's reader gives. */
+typedef struct column_place {
+    uint32_t read_column; /* KAL_ROW_NO_COLUMN: initial */
+    const kal_value *initial;
+} column_place;
+
+struct kal_cold_scan {
+    kal_cold_scan_args args;
+    size_t next_segment;
+    bool keys;      /* are computed */
+    kal_value *row; /* owned: one per column of the table */
+    kal_buf key;    /* owned */
+
+    /* the open segment */
+    kal_segment *segment;       /* borrowed from the manifest */
+    kal_segment_reader *reader; /* owned */
+    kal_dead_rows *dead;        /* owned reference */
+    kal_arena arena;            /* owns the rest */
+    column_place *places;       /* one per column of the table */
+    size_t read_count;          /* columns that are read */
+    kal_value *batch;
+    uint64_t row_numbers[BATCH_ROWS];
+    size_t batch_len;
+    size_t batch_at;
+};
+
+static bool is_wanted(const kal_cold_scan *scan, uint32_t column)
+{
+    const uint64_t *bits = scan->args.wanted;
+    if (bits == NULL || (bits[column / 64] >> (column % 64) & 1) != 0)
+        return true;
+    return scan->keys && scan->args.table->def->columns[column].is_primary_key;
+}
+
+static bool is_candidate(const kal_cold_scan_args *args, const kal_segment *segment)
+{
+    if (args->segment_id != 0 && segment->info.segment_id != args->segment_id)
+        return false;
+    return kal_segment_may_hold(segment, args->all_users, args->user_no, args->lower, args->upper);
+}
+
+bool kal_cold_scan_may_find(const kal_cold_scan_args *args)
+{
+    for (size_t i = 0; args->manifest != NULL && i < args->manifest->segment_count; i++) {
+        if (is_candidate(args, args->manifest->segments[i]))
+            return true;
+    }
+    return false;
+}
+
+kal_cold_scan *kal_cold_scan_open(const kal_cold_scan_args *args)
+{
+    kal_cold_scan *scan = calloc(1, sizeof *scan);
+    if (scan == NULL)
+        kal_die("out of memory: scan");
+    scan->args = *args;
+    scan->keys = args->wants_keys || args->lower.len > 0 || args->upper.len > 0;
+    scan->row = calloc(args->table->def->column_count + 1, sizeof *scan->row);
+    if (scan->row == NULL)
+        kal_die("out of memory: scan");
+    kal_buf_init(&scan->key, NULL);
+    kal_arena_init(&scan->arena, NULL);
+    return scan;
+}
+
+static void close_segment(kal_cold_scan *scan)
+{
+    if (scan->reader != NULL)
+        scan->reader->backend->ops->reader_close(scan->reader);
+    scan->reader = NULL;
+    kal_dead_rows_release(scan->dead);
+    scan->dead = NULL;
+    kal_arena_reset(&scan->arena);
+    scan->batch_len = 0;
+    scan->batch_at = 0;
+}
+
+void kal_cold_scan_close(kal_cold_scan *scan)
+{
+    if (scan == NULL)
+        return;
+    close_segment(scan);
+    kal_arena_release(&scan->arena);
+    kal_buf_release(&scan->key);
+    free(scan->row);
+    free(scan);
+}
+
+/* ---- opening a segment ---- */
+
+/* The columns to be read, _user_no and _seq first. */
+static kal_status plan_columns(kal_cold_scan *scan, const kal_table_definition *file_def,
+                               const kal_parquet_column *columns,
+                               kal_parquet_read_column **read_out, kal_error *err)
+{
+    const kal_table_definition *def = scan->args.table->def;
+    kal_segment_column_source *sources = NULL;
+    kal_parquet_read_column *read = kal_arena_alloc(
+        &scan->arena, (KAL_SEGMENT_HIDDEN_COUNT + def->column_count) * sizeof *read);
+
+    KAL_TRY(kal_segment_sources(scan->args.table, file_def, &scan->arena, &sources, err));
+    scan->read_count = KAL_SEGMENT_HIDDEN_COUNT;
+    for (size_t i = 0; i < KAL_SEGMENT_HIDDEN_COUNT; i++)
+        read[i] = (kal_parquet_read_column){columns[i].name, columns[i].type, columns[i].type};
+    scan->places = kal_arena_alloc(&scan->arena, def->column_count * sizeof *scan->places);
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        uint32_t at = sources[i].file_column;
+        scan->places[i] = (column_place){KAL_ROW_NO_COLUMN, NULL};
+        if (!is_wanted(scan, i))
+            continue;
+        scan->places[i].initial = sources[i].initial;
+        if (at == KAL_ROW_NO_COLUMN)
+            continue;
+        scan->places[i].read_column = (uint32_t)scan->read_count;
+        read[scan->read_count++] =
+            (kal_parquet_read_column){columns[at].name, columns[at].type, def->columns[i].type};
+    }
+    *read_out = read;
+    return KAL_OK;
+}
+
+/* A bound of the first key column, when the bound of keys begins with a whole value of it and the
+ * file has the column with today's type. Wider than the bound of keys: rows are compared again. */
+static void add_bound(kal_cold_scan *scan, const kal_table_definition *file_def, kal_bytes bound,
+                      kal_parquet_op op, kal_parquet_filter *filters, size_t *count)
+{
+    const kal_table_definition *def = scan->args.table->def;
+    kal_value value;
+
+    if (bound.len == 0 || def->key_column_count == 0 || file_def->key_column_count == 0)
+        return;
+    const kal_column *now = &def->columns[def->key_columns[0]];
+    const kal_column *then = &file_def->columns[file_def->key_columns[0]];
+    if (now->column_id != then->column_id || !kal_type_equal(now->type, then->type))
+        return;
+    if (kal_key_decode(&bound, now->type, &scan->arena, &value, NULL) != KAL_OK)
+        return;
+    filters[(*count)++] = (kal_parquet_filter){then->name, op, value};
+}
+
+static size_t plan_filters(kal_cold_scan *scan, const kal_table_definition *file_def,
+                           const kal_parquet_column *columns, kal_parquet_filter *filters)
+{
+    const kal_segment_info *info = &scan->segment->info;
+    uint64_t user_no = scan->args.user_no;
+    size_t count = 0;
+
+    if (!scan->args.all_users && !(info->user_min == user_no && info->user_max == user_no))
+        filters[count++] = (kal_parquet_filter){columns[KAL_SEGMENT_USER_COLUMN].name,
+                                                KAL_PARQUET_EQ, kal_value_bigint((int64_t)user_no)};
+    add_bound(scan, file_def, scan->args.lower, KAL_PARQUET_GE, filters, &count);
+    add_bound(scan, file_def, scan->args.upper, KAL_PARQUET_LE, filters, &count);
+    return count;
+}
+
+static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_error *err)
+{
+    const kal_cold_scan_args *a = &scan->args;
+    const kal_segment_info *info = &segment->info;
+    const kal_segment_place place = {info->storage_id, info->object};
+    const kal_segment_written expected = {info->row_count, info->size_bytes};
+    const kal_table_definition *def = a->table->def;
+    kal_table_definition *older = NULL;
+    kal_parquet_filter filters[FILTERS_MAX];
+    kal_parquet_read_column *read = NULL;
+    size_t count = 0;
+
+    scan->segment = segment;
+    if (info->schema_version != def->schema_version) {
+        KAL_TRY(kal_catalog_table_version(a->table->catalog, a->snapshot, def->table_id,
+                                          info->schema_version, &scan->arena, &older, err));
+        def = older;
+    }
+    if (!a->dead_too)
+        KAL_TRY(kal_dead_rows_get(a->kv, a->snapshot, segment, &scan->dead, err));
+    const kal_parquet_column *columns = kal_segment_columns(def, &scan->arena, &count);
+    KAL_TRY(plan_columns(scan, def, columns, &read, err));
+    kal_parquet_scan_args args = {
+        .columns = read,
+        .column_count = scan->read_count,
+        .filters = filters,
+        .filter_count = plan_filters(scan, def, columns, filters),
+        .few_rows = a->few_rows,
+        .cancelled = a->cancelled,
+        .deadline_mono_ns = a->deadline_mono_ns,
+        .budget = a->budget,
+    };
+    scan->batch = kal_arena_alloc(&scan->arena, BATCH_ROWS * scan->read_count * sizeof(kal_value));
+    return a->backend->ops->open(a->backend, &place, &expected, &args, &scan->reader, err);
+}
+
+/* KAL_END: there are no more. */
+static kal_status open_next(kal_cold_scan *scan, kal_error *err)
+{
+    const kal_manifest *manifest = scan->args.manifest;
+
+    while (scan->next_segment < manifest->segment_count) {
+        kal_segment *segment = manifest->segments[scan->next_segment++];
+        if (!is_candidate(&scan->args, segment))
+            continue;
+        kal_status status = open_segment(scan, segment, err);
+        /* The records of a version that a segment names are never deleted before the segment. */
+        if (status == KAL_NOT_FOUND)
+            status = kal_error_set(err, KAL_CORRUPT, "segment '%.*s' has an unknown version",
+                                   KAL_FMT(segment->info.object));
+        return status;
+    }
+    return KAL_END;
+}
+
+/* ---- rows ---- */
+
+static kal_status fetch_batch(kal_cold_scan *scan, kal_error *err)
+{
+    scan->batch_at = 0;
+    scan->batch_len = 0;
+    KAL_TRY(scan->reader->backend->ops->next(scan->reader, BATCH_ROWS, scan->batch,
+                                             scan->row_numbers, &scan->batch_len, err));
+    if (scan->batch_len == 0)
+        close_segment(scan);
+    return KAL_OK;
+}
+
+static void compute_key(kal_cold_scan *scan, uint64_t user_no)
+{
+    const kal_table *table = scan->args.table;
+    bool shared = table->def->table_type == KAL_TABLE_SHARED;
+
+    kal_buf_clear(&scan->key);
+    kal_buf_append_be16(&scan->key, shared ? table->shard : kal_shard_of_user(user_no));
+    kal_buf_append_be64(&scan->key, user_no);
+    for (uint32_t i = 0; i < table->def->key_column_count; i++)
+        kal_key_append(&scan->key, &scan->row[table->def->key_columns[i]]);
+}
+
+static bool is_in_bounds(const kal_cold_scan *scan)
+{
+    kal_bytes primary = kal_bytes_of(scan->key.ptr + KAL_COLD_KEY_PREFIX_BYTES,
+                                     scan->key.len - KAL_COLD_KEY_PREFIX_BYTES);
+    if (kal_bytes_compare(primary, scan->args.lower) < 0)
+        return false;
+    return scan->args.upper.len == 0 || kal_bytes_compare(primary, scan->args.upper) < 0;
+}
+
+static void fill_row(kal_cold_scan *scan, const kal_value *given)
+{
+    const kal_table_definition *def = scan->args.table->def;
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        const column_place *place = &scan->places[i];
+        if (place->read_column != KAL_ROW_NO_COLUMN)
+            scan->row[i] = given[place->read_column];
+        else if (place->initial != NULL)
+            scan->row[i] = *place->initial;
+        else
+            scan->row[i] = kal_value_null(def->columns[i].type);
+    }
+}
+
+static kal_status wrong_file(const kal_cold_scan *scan, kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT, "segment '%.*s' is not what was written",
+                         KAL_FMT(scan->segment->info.object));
+}
+
+/* KAL_NOT_FOUND: not one of the rows that are wanted. */
+static kal_status take_row(kal_cold_scan *scan, kal_cold_row *out, kal_error *err)
+{
+    const kal_cold_scan_args *a = &scan->args;
+    const kal_value *given = scan->batch + scan->batch_at * scan->read_count;
+    uint64_t row = scan->row_numbers[scan->batch_at++];
+    const kal_value *user = &given[KAL_SEGMENT_USER_COLUMN];
+    const kal_value *seq = &given[KAL_SEGMENT_SEQ_COLUMN];
+
+    if (row >= scan->segment->info.row_count || user->is_null || seq->is_null)
+        return wrong_file(scan, err);
+    if (kal_dead_rows_has(scan->dead, row))
+        return KAL_NOT_FOUND;
+    if (!a->all_users && (uint64_t)user->integer != a->user_no)
+        return wrong_file(scan, err); /* the filter lets nobody else's through */
+    fill_row(scan, given);
+    if (scan->keys) {
+        compute_key(scan, (uint64_t)user->integer);
+        if (!is_in_bounds(scan))
+            return KAL_NOT_FOUND;
+    }
+    *out = (kal_cold_row){
+        .values = scan->row,
+        .seq = (uint64_t)seq->integer,
+        .user_no = (uint64_t)user->integer,
+        .cold_key = kal_buf_bytes(&scan->key),
+        .segment = scan->segment,
+        .row = (uint32_t)row,
+    };
+    return KAL_OK;
+}
+
+kal_status kal_cold_scan_next(kal_cold_scan *scan, kal_cold_row *row_out, kal_error *err)
+{
+    for (;;) {
+        if (scan->reader == NULL)
+            KAL_TRY(open_next(scan, err));
+        if (scan->batch_at == scan->batch_len) {
+            KAL_TRY(fetch_batch(scan, err));
+            continue;
+        }
+        kal_status status = take_row(scan, row_out, err);
+        if (status != KAL_NOT_FOUND)
+            return status;
+    }
+}

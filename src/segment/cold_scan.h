@@ -1,0 +1,58 @@
+/*
+ * cold_scan.h: the live cold rows of a table as a snapshot has them, as columns of today.
+ *
+ * Isolation: the user's number is an argument, becomes a filter of the file where the segment has
+ * rows of others, and is compared again with each row that comes back. Segments without such rows,
+ * by the manifest's bounds, are not opened.
+ *
+ * Threads: a scan by one at a time.
+ */
+#ifndef KAL_SEGMENT_COLD_SCAN_H
+#define KAL_SEGMENT_COLD_SCAN_H
+
+#include "segment/backend.h"
+#include "segment/key_index.h"
+
+typedef struct kal_cold_scan_args {
+    kal_segment_backend *backend;
+    kal_kv *kv;
+    const kal_kv_snapshot *snapshot;
+    kal_table *table;
+    const kal_manifest *manifest; /* borrowed while the scan is open */
+    uint32_t segment_id;          /* only this one; 0: all of the manifest */
+    bool all_users;
+    uint64_t user_no; /* 0 for SHARED tables */
+    kal_bytes lower;  /* of primary keys, as in kal_scan_range; borrowed */
+    kal_bytes upper;
+    const uint64_t *wanted; /* bits of the table's columns; NULL: all. Others read as NULL */
+    bool wants_keys;        /* cold_key is filled; else only when there are bounds */
+    bool dead_too;
+    bool few_rows; /* are expected */
+    const _Atomic bool *cancelled;
+    uint64_t deadline_mono_ns;
+    kal_budget *budget;
+} kal_cold_scan_args;
+
+typedef struct kal_cold_row {
+    const kal_value *values; /* one per column of the table */
+    uint64_t seq;
+    uint64_t user_no;
+    kal_bytes cold_key;
+    const kal_segment *segment;
+    uint32_t row;
+} kal_cold_row;
+
+typedef struct kal_cold_scan kal_cold_scan; /* opaque: kal_cold_scan_close */
+
+/* Opens no file yet. */
+kal_cold_scan *kal_cold_scan_open(const kal_cold_scan_args *args);
+/* In key order within each segment, segments in no order; borrowed until the next call. KAL_END,
+ * KAL_IO, KAL_CORRUPT (by the name of the object), KAL_CANCELLED, KAL_TIMEOUT, KAL_LIMIT. */
+KAL_MUST_CHECK kal_status kal_cold_scan_next(kal_cold_scan *scan, kal_cold_row *row_out,
+                                             kal_error *err);
+void kal_cold_scan_close(kal_cold_scan *scan); /* NULL is allowed */
+
+/* Whether there may be such rows at all, by the manifest alone. */
+bool kal_cold_scan_may_find(const kal_cold_scan_args *args);
+
+#endif

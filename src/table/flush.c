@@ -1,0 +1,642 @@
+/*
+ * flush.c: hot rows become segments.
+ *
+ *   freeze    new rows go to a new hot space; the old one is frozen      (batch, lane)
+ *   number    a segment's number and its doom                           (batch, synced)
+ *   write     file: temporary name, fsync, rename, fsync of the folder  (backend)
+ *   index     loaded into the family `index`, durable                   (segment/writer.c)
+ *   publish   manifest entry, dead rows, the end of the frozen rows     (batch, lane, synced)
+ *   again     from `number`, until the frozen space is empty
+ *
+ * Invariants:
+ *   1. A row is in exactly one place for every snapshot: freeze changes names only; publish adds
+ * the segment and removes its rows from the frozen space in one batch, and so does a write that
+ *      replaces a frozen row.
+ *   2. Numbers of hot spaces and segments are in a synced batch before anything carries them, and
+ *      are never used again. After a crash a frozen space is flushed under a new number.
+ *   3. What is written under a number that no manifest has is doomed from before it was written; so
+ *      a crash at any arrow leaves nothing but doomed things, and sweeping needs no list of files.
+ *   4. A row of the frozen space that is replaced or deleted while its segment is being written is
+ * in the journal before the publish looks: the lane writes the journal after its batch and is the
+ *      thread that publishes. The journal is open before the segment's snapshot is taken.
+ *   5. Nothing is removed from disk before the batch that takes it out of the manifest is synced
+ * and every view that was open then is closed.
+ *   6. Freeze and publish hold the DDL lock: no table is dropped or altered between looking and
+ *      writing.
+ */
+#include "table/flush.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "catalog/storages.h"
+#include "segment/writer.h"
+#include "table/table_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CHECK_ROWS = 1024, SCRATCH_PATH_BYTES = 4096 };
+
+/* ---- changes of the catalog ---- */
+
+/* Ends the change, whatever comes of it. */
+static kal_status commit(kal_tables *tables, kal_catalog_change *change, kal_write_hook hook,
+                         void *context, kal_error *err)
+{
+    kal_write *write = kal_write_open(tables, NULL); /* owned */
+    kal_write_set_change(write, change);
+    kal_write_set_hook(write, hook, context);
+    kal_status status = kal_write_commit(write, err);
+    kal_write_close(write);
+    kal_catalog_end(change);
+    return status;
+}
+
+/* With the DDL lock held. */
+static kal_status check_current(const kal_table *table, kal_error *err)
+{
+    const kal_table_definition *def = table->def;
+    kal_table_fate fate = atomic_load(&table->fate);
+
+    if (fate == KAL_TABLE_CURRENT)
+        return KAL_OK;
+    if (fate == KAL_TABLE_REPLACED)
+        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
+                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+    kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped meanwhile",
+                  KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+    kal_error_code(err, "TABLE_NOT_FOUND");
+    return KAL_NOT_FOUND;
+}
+
+/* ---- freeze ---- */
+
+/* All rows of a hot space. */
+static kal_status open_space(kal_kv *kv, const kal_kv_snapshot *snapshot, uint32_t hot_id,
+                             kal_kv_iter **iter_out, kal_error *err)
+{
+    uint8_t lower[4];
+    uint8_t upper[4];
+
+    kal_store_be32(lower, hot_id);
+    kal_store_be32(upper, hot_id + 1);
+    kal_kv_range range = {.family = KAL_KV_ROWS,
+                          .lower = kal_bytes_of(lower, sizeof lower),
+                          .upper = kal_bytes_of(upper, sizeof upper)};
+    return kal_kv_iter_open(kv, snapshot, &range, iter_out, err);
+}
+
+/* KAL_END: the hot space of new rows is empty. */
+static kal_status find_active_row(kal_tables *tables, uint32_t hot_id, kal_error *err)
+{
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
+    kal_status status = kal_kv_iter_next(iter, &key, &value, err);
+    kal_kv_iter_close(iter);
+    return status;
+}
+
+static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
+                                    kal_catalog_change *change, kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+    kal_manifest_head head = {0};
+
+    KAL_TRY(check_current(table, err));
+    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
+    head.active_hot_id = table->hot_id;
+    if (manifest != NULL)
+        head = manifest->head;
+    kal_manifest_release(manifest);
+    if (head.frozen_hot_id != 0)
+        return KAL_EXISTS; /* of an earlier flush that did not come to its end */
+    KAL_TRY(find_active_row(tables, head.active_hot_id, err));
+    head.version++;
+    head.frozen_hot_id = head.active_hot_id;
+    KAL_TRY(kal_catalog_new_hot_id(change, &head.active_hot_id, err));
+    return kal_catalog_put_manifest(change, table->def->table_id, &head, err);
+}
+
+/* KAL_END: there is nothing to be flushed. */
+static kal_status freeze(const kal_flush_args *args, kal_table *table, kal_error *err)
+{
+    kal_catalog_change *change =
+        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
+    kal_status status = freeze_under_lock(args->tables, table, change, err);
+    if (status == KAL_OK)
+        return commit(args->tables, change, NULL, NULL, err);
+    kal_catalog_end(change);
+    return status == KAL_EXISTS ? KAL_OK : status;
+}
+
+kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint64_t limit,
+                                kal_hot_state *out, kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+    kal_kv_iter *iter = NULL;      /* owned */
+    uint32_t hot_id = table->hot_id;
+    kal_bytes key;
+    kal_bytes value;
+
+    *out = (kal_hot_state){.moved_at_us = tables->opened_at_us};
+    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
+    if (manifest != NULL) {
+        hot_id = manifest->head.active_hot_id;
+        out->has_frozen = manifest->head.frozen_hot_id != 0;
+        if (manifest->segment_count > 0)
+            out->moved_at_us = manifest->segments[0]->info.created_at_us;
+    }
+    kal_manifest_release(manifest);
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
+    kal_status status = KAL_OK;
+    while (status == KAL_OK && out->row_count < limit) {
+        status = kal_kv_iter_next(iter, &key, &value, err);
+        out->row_count += status == KAL_OK;
+    }
+    kal_kv_iter_close(iter);
+    return status == KAL_END ? KAL_OK : status;
+}
+
+/* ---- numbers ---- */
+
+/* The object's key in the table's storage; both in the arena. */
+static kal_status object_name(kal_catalog *catalog, const kal_table *table, uint32_t segment_id,
+                              kal_arena *arena, kal_segment_place *out, kal_error *err)
+{
+    uint8_t random[16];
+    kal_bytes folder;
+    char *hex = kal_arena_alloc(arena, 2 * sizeof random + 1);
+
+    KAL_TRY(kal_catalog_table_folder(catalog, table->def, arena, &out->storage_id, &folder, err));
+    kal_random_bytes(random, sizeof random); /* a copy of the database may write there, too */
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(hex + 2 * i, 3, "%02x", random[i]);
+    out->object = kal_cstr(
+        kal_arena_printf(arena, "%.*s/segment-%08x-%s.parquet", KAL_FMT(folder), segment_id, hex));
+    return KAL_OK;
+}
+
+static void being_written(kal_tables *t, uint32_t segment_id, bool is)
+{
+    pthread_mutex_lock(&t->flush_lock);
+    if (is)
+        kal_vec_push(&t->segments_being_written, segment_id);
+    for (size_t i = 0; !is && i < t->segments_being_written.len; i++) {
+        if (t->segments_being_written.items[i] == segment_id)
+            t->segments_being_written.items[i] =
+                t->segments_being_written.items[--t->segments_being_written.len];
+    }
+    pthread_mutex_unlock(&t->flush_lock);
+}
+
+static bool is_being_written(kal_tables *t, uint32_t segment_id)
+{
+    bool found = false;
+    pthread_mutex_lock(&t->flush_lock);
+    for (size_t i = 0; i < t->segments_being_written.len; i++)
+        found = found || t->segments_being_written.items[i] == segment_id;
+    pthread_mutex_unlock(&t->flush_lock);
+    return found;
+}
+
+/* On success the segment counts as being written, until being_written(false). */
+static kal_status new_segment(const kal_flush_args *args, const kal_table *table, kal_arena *arena,
+                              uint32_t *segment_id_out, kal_segment_place *place_out,
+                              kal_error *err)
+{
+    kal_catalog *catalog = args->tables->options.catalog;
+    kal_catalog_change *change = kal_catalog_begin(catalog, args->actor); /* owned */
+
+    kal_status status = kal_catalog_new_segment_id(change, segment_id_out, err);
+    if (status == KAL_OK)
+        status = object_name(catalog, table, *segment_id_out, arena, place_out, err);
+    if (status == KAL_OK) {
+        kal_doomed_segment doomed = {*segment_id_out, place_out->storage_id, place_out->object};
+        being_written(args->tables, *segment_id_out, true);
+        status = kal_catalog_put_doomed(change, &doomed, err);
+        if (status == KAL_OK)
+            status = kal_catalog_commit(change, err);
+        if (status != KAL_OK)
+            being_written(args->tables, *segment_id_out, false);
+    }
+    kal_catalog_end(change);
+    return status;
+}
+
+/* ---- writing: the rows of the frozen space ---- */
+
+typedef struct frozen_source {
+    const kal_flush_args *args;
+    kal_table *table;
+    const kal_view *view;
+    kal_kv_iter *iter; /* owned */
+    kal_value *values; /* owned; one per column */
+    uint64_t rows;
+} frozen_source;
+
+static kal_status next_frozen(void *context, kal_segment_row *row_out, kal_error *err)
+{
+    frozen_source *s = context;
+    kal_bytes key;
+    kal_bytes value;
+    kal_row row;
+
+    if (s->args->check != NULL && s->rows++ % CHECK_ROWS == 0)
+        KAL_TRY(s->args->check(s->args->check_context, err));
+    KAL_TRY(kal_kv_iter_next(s->iter, &key, &value, err));
+    KAL_TRY(kal_table_row_open(s->table, s->view->snapshot, value, false, &row, err));
+    for (uint32_t i = 0; i < s->table->def->column_count; i++)
+        kal_row_get(&row, i, &s->values[i]);
+    *row_out = (kal_segment_row){kal_row_key_cold(key), row.seq, s->values};
+    return KAL_OK;
+}
+
+static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
+{
+    s->values = calloc(s->table->def->column_count + 1, sizeof *s->values);
+    if (s->values == NULL)
+        kal_die("out of memory: flush");
+    return open_space(s->args->tables->kv, s->view->snapshot, hot_id, &s->iter, err);
+}
+
+/* A path for the index while it is made; nobody else uses the segment's number. */
+static void scratch_path(const kal_tables *tables, uint32_t segment_id,
+                         char out[SCRATCH_PATH_BYTES])
+{
+    const char *dir = tables->options.scratch_dir == NULL ? "." : tables->options.scratch_dir;
+    int len = snprintf(out, SCRATCH_PATH_BYTES, "%s/index-%08x.sst", dir, segment_id);
+    if (len < 0 || len >= SCRATCH_PATH_BYTES)
+        kal_die("the data directory's path is too long");
+}
+
+static kal_status write_frozen(const kal_flush_args *args, kal_table *table, const kal_view *view,
+                               uint32_t hot_id, kal_segment_write_args *segment, kal_arena *arena,
+                               kal_segment_info *info_out, kal_error *err)
+{
+    char path[SCRATCH_PATH_BYTES];
+    frozen_source source = {.args = args, .table = table, .view = view};
+    const kal_segment_source rows = {&source, next_frozen};
+
+    scratch_path(args->tables, segment->segment_id, path);
+    segment->load_path = path;
+    kal_status status = open_frozen(&source, hot_id, err);
+    if (status == KAL_OK)
+        status = kal_segment_write(segment, &rows, arena, info_out, err);
+    kal_kv_iter_close(source.iter);
+    free(source.values);
+    return status;
+}
+
+/* ---- publishing ---- */
+
+/* The rows of the new segment that died while it was written. */
+typedef struct dead_since {
+    kal_tables *tables;
+    kal_flush_journal *journal;
+    uint32_t segment_id;
+    size_t done; /* of journal->keys */
+    KAL_VEC(uint32_t) rows;
+    uint64_t count_before; /* in the store */
+} dead_since;
+
+/* KAL_OK also when the segment does not have the key: the row had gone before the snapshot. */
+static kal_status translate_key(dead_since *d, kal_bytes cold_key, kal_error *err)
+{
+    uint8_t key[KAL_INDEX_KEY_BYTES_MAX];
+    kal_bytes value;
+    uint32_t row = 0;
+    uint64_t seq = 0;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        kal_kv_get(d->tables->kv, NULL, KAL_KV_INDEX, kal_index_key(d->segment_id, cold_key, key),
+                   &arena, &value, err);
+    if (status == KAL_OK)
+        status = kal_index_decode(value, &row, &seq, err);
+    if (status == KAL_OK)
+        kal_vec_push(&d->rows, row);
+    kal_arena_release(&arena);
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
+/* A key is in the journal once: a row leaves the frozen space once. */
+static kal_status translate(dead_since *d, kal_error *err)
+{
+    kal_buf keys; /* owned: a copy, so that the lane does not wait */
+    kal_status status = KAL_OK;
+
+    kal_buf_init(&keys, NULL);
+    pthread_mutex_lock(&d->journal->lock);
+    kal_buf_append_bytes(
+        &keys, kal_bytes_of(d->journal->keys.ptr + d->done, d->journal->keys.len - d->done));
+    pthread_mutex_unlock(&d->journal->lock);
+    kal_bytes rest = kal_buf_bytes(&keys);
+    d->done += rest.len;
+    while (rest.len > 0 && status == KAL_OK) {
+        kal_bytes key;
+        bool taken = kal_bytes_take_text(&rest, &key);
+        KAL_ASSERT(taken); /* our own memory */
+        status = translate_key(d, key, err);
+    }
+    kal_buf_release(&keys);
+    return status;
+}
+
+/* On the lane: what the journal got since translate() was called before, and all of it into the
+ * batch. */
+static kal_status put_dead(void *context, kal_kv_batch *batch, kal_error *err)
+{
+    dead_since *d = context;
+
+    KAL_TRY(translate(d, err));
+    for (size_t i = 0; i < d->rows.len; i++)
+        kal_dead_put(batch, d->segment_id, d->rows.items[i]);
+    if (d->rows.len > 0)
+        kal_dead_count_put(batch, d->segment_id, d->rows.len);
+    return KAL_OK;
+}
+
+/* Removes the rows that are in the segment, or when it holds the last of them the whole space. */
+static void end_frozen_rows(kal_catalog_change *change, uint32_t hot_id,
+                            const kal_segment_info *info, bool is_last)
+{
+    uint8_t lower[4];
+    uint8_t upper[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
+
+    if (is_last) {
+        kal_catalog_delete_hot_space(change, hot_id);
+        return;
+    }
+    kal_store_be32(lower, hot_id);
+    kal_store_be32(upper, hot_id);
+    memcpy(upper + 4, info->key_max.ptr, info->key_max.len);
+    kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_ROWS,
+                              kal_bytes_of(lower, sizeof lower),
+                              kal_bytes_of(upper, 4 + info->key_max.len + 1));
+}
+
+/* info NULL: the frozen space was found empty. */
+static kal_status publish_under_lock(const kal_flush_args *args, kal_table *table,
+                                     kal_catalog_change *change, const kal_segment_info *info,
+                                     uint32_t hot_id, bool is_last, kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+    uint32_t table_id = table->def->table_id;
+
+    if (atomic_load(&table->fate) == KAL_TABLE_DROPPED)
+        return check_current(table, err);
+    KAL_TRY(kal_manifests_newest(args->tables->manifests, table_id, &manifest, err));
+    kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
+    kal_manifest_release(manifest);
+    if (head.frozen_hot_id != hot_id) /* dropped since this object was replaced */
+        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
+                             KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    head.version++;
+    if (is_last)
+        head.frozen_hot_id = 0;
+    if (info != NULL) {
+        KAL_TRY(kal_catalog_put_segment(change, info, err));
+        end_frozen_rows(change, hot_id, info, is_last);
+    }
+    return kal_catalog_put_manifest(change, table_id, &head, err);
+}
+
+static kal_status publish(const kal_flush_args *args, kal_table *table,
+                          const kal_segment_info *info, uint32_t hot_id, bool is_last,
+                          dead_since *dead, kal_error *err)
+{
+    if (info != NULL)
+        KAL_TRY(translate(dead, err)); /* most of them, while the lane goes on */
+    kal_catalog_change *change =
+        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
+    kal_status status = publish_under_lock(args, table, change, info, hot_id, is_last, err);
+    if (status == KAL_OK)
+        return commit(args->tables, change, info == NULL ? NULL : put_dead, dead, err);
+    kal_catalog_end(change);
+    return status;
+}
+
+/* ---- a step ---- */
+
+static void journal_open(kal_tables *t, kal_flush_journal *journal, uint32_t hot_id)
+{
+    *journal = (kal_flush_journal){.hot_id = hot_id};
+    pthread_mutex_init(&journal->lock, NULL);
+    kal_buf_init(&journal->keys, NULL);
+    pthread_mutex_lock(&t->flush_lock);
+    kal_list_push_back(&t->journals, &journal->link);
+    pthread_mutex_unlock(&t->flush_lock);
+}
+
+static void journal_close(kal_tables *t, kal_flush_journal *journal)
+{
+    pthread_mutex_lock(&t->flush_lock);
+    kal_list_remove(&journal->link);
+    pthread_mutex_unlock(&t->flush_lock);
+    pthread_mutex_destroy(&journal->lock);
+    kal_buf_release(&journal->keys);
+}
+
+/* Whether the frozen space has rows behind those of the segment, as the view sees it. */
+static kal_status has_more(const kal_view *view, uint32_t hot_id, kal_bytes key_max, bool *out,
+                           kal_error *err)
+{
+    uint8_t lower[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
+    uint8_t upper[4];
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+
+    kal_store_be32(lower, hot_id);
+    memcpy(lower + 4, key_max.ptr, key_max.len);
+    kal_store_be32(upper, hot_id + 1);
+    kal_kv_range range = {.family = KAL_KV_ROWS,
+                          .lower = kal_bytes_of(lower, 4 + key_max.len + 1),
+                          .upper = kal_bytes_of(upper, sizeof upper)};
+    KAL_TRY(kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &iter, err));
+    kal_status status = kal_kv_iter_next(iter, &key, &value, err);
+    kal_kv_iter_close(iter);
+    *out = status == KAL_OK;
+    return status == KAL_END ? KAL_OK : status;
+}
+
+static kal_status write_and_publish(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
+                                    kal_segment_write_args *segment, kal_flush_journal *journal,
+                                    kal_arena *arena, bool *is_last_out, kal_flush_result *result,
+                                    kal_error *err)
+{
+    dead_since dead = {
+        .tables = args->tables, .journal = journal, .segment_id = segment->segment_id};
+    kal_segment_info info;
+    kal_view view;
+    bool more = false;
+
+    kal_view_open(&view, args->tables, 0, NULL);
+    kal_status status = write_frozen(args, table, &view, hot_id, segment, arena, &info, err);
+    bool is_empty = status == KAL_END;
+    if (status == KAL_OK)
+        status = has_more(&view, hot_id, info.key_max, &more, err);
+    kal_view_close(&view);
+    *is_last_out = !more;
+    if (status == KAL_OK || is_empty)
+        status = publish(args, table, is_empty ? NULL : &info, hot_id, !more, &dead, err);
+    kal_vec_release(&dead.rows);
+    if (status == KAL_OK && !is_empty) {
+        result->row_count += info.row_count - dead.rows.len;
+        result->size_bytes += info.size_bytes;
+        result->segment_count++;
+    }
+    return status;
+}
+
+static kal_status step(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
+                       bool *is_last_out, kal_flush_result *result, kal_error *err)
+{
+    kal_tables *tables = args->tables;
+    kal_flush_journal journal;
+    kal_arena arena; /* owned */
+    kal_segment_write_args segment = {
+        .backend = tables->options.segments,
+        .kv = tables->kv,
+        .table = table,
+        .rows_max = args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : args->segment_rows_max,
+        .bytes_max =
+            args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max,
+        .now_us = kal_clock_wall_us(tables->clock),
+    };
+
+    kal_arena_init(&arena, NULL);
+    kal_status status = new_segment(args, table, &arena, &segment.segment_id, &segment.place, err);
+    if (status == KAL_OK) {
+        journal_open(tables, &journal, hot_id); /* before the snapshot: invariant 4 */
+        status = write_and_publish(args, table, hot_id, &segment, &journal, &arena, is_last_out,
+                                   result, err);
+        journal_close(tables, &journal);
+        being_written(tables, segment.segment_id, false);
+    }
+    kal_arena_release(&arena);
+    return status;
+}
+
+kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
+                           kal_flush_result *result_out, kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+    kal_tables *tables = args->tables;
+    bool is_last = false;
+
+    *result_out = (kal_flush_result){0};
+    if (tables->manifests == NULL ||
+        (table->def->table_type != KAL_TABLE_USER && table->def->table_type != KAL_TABLE_SHARED))
+        return kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' has no segments",
+                             KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    kal_status status = freeze(args, table, err);
+    if (status != KAL_OK)
+        return status == KAL_END ? KAL_OK : status;
+    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
+    uint32_t hot_id = manifest == NULL ? 0 : manifest->head.frozen_hot_id;
+    kal_manifest_release(manifest);
+    while (status == KAL_OK && hot_id != 0 && !is_last)
+        status = step(args, table, hot_id, &is_last, result_out, err);
+    return status;
+}
+
+/* ---- sweeping ---- */
+
+typedef struct doomed_list {
+    kal_tables *tables;
+    kal_arena arena;
+    KAL_VEC(kal_doomed_segment) items; /* arena */
+} doomed_list;
+
+static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
+{
+    doomed_list *list = context;
+    kal_doomed_segment copy = *doomed;
+
+    (void)err;
+    if (is_being_written(list->tables, doomed->segment_id))
+        return KAL_OK;
+    copy.storage_id = kal_arena_copy(&list->arena, doomed->storage_id);
+    copy.object = kal_arena_copy(&list->arena, doomed->object);
+    if (!kal_vec_try_push_in(&list->arena, &list->items, copy))
+        kal_die("out of memory: sweep");
+    return KAL_OK;
+}
+
+static kal_status forget_doomed(const kal_flush_args *args, uint32_t segment_id, kal_error *err)
+{
+    uint8_t lower[4];
+    uint8_t upper[4];
+    kal_kv *kv = args->tables->kv;
+    kal_catalog_change *change =
+        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
+    kal_kv_batch *batch = kal_catalog_change_batch(change);
+
+    kal_store_be32(lower, segment_id);
+    kal_store_be32(upper, segment_id + 1);
+    kal_bytes from = kal_bytes_of(lower, sizeof lower);
+    kal_bytes to = kal_bytes_of(upper, sizeof upper);
+    /* Of a segment that no manifest ever had, the entries are still there. */
+    kal_kv_batch_delete_range(batch, KAL_KV_INDEX, from, to);
+    kal_status status = kal_catalog_delete_doomed(change, segment_id, err);
+    if (status == KAL_OK)
+        status = kal_catalog_commit(change, err);
+    kal_catalog_end(change);
+    if (status == KAL_OK)
+        status = kal_kv_drop_files(kv, KAL_KV_INDEX, from, to, err);
+    return status;
+}
+
+static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_segment *doomed,
+                                kal_error *err)
+{
+    kal_segment_backend *backend = args->tables->options.segments;
+    const kal_segment_place place = {doomed->storage_id, doomed->object};
+
+    KAL_TRY(backend->ops->remove(backend, &place, err));
+    return forget_doomed(args, doomed->segment_id, err);
+}
+
+/* Whatever is doomed now was taken out of its manifest before the era ended, so no view of a later
+ * era knows of it. One that cannot be removed does not keep the others. */
+static kal_status sweep(const kal_flush_args *args, const doomed_list *list, uint64_t era,
+                        uint64_t *removed_out, kal_error *err)
+{
+    kal_status status = KAL_OK;
+
+    if (!kal_tables_era_is_over(args->tables, era))
+        return kal_error_set(err, KAL_BUSY, "old statements are still reading");
+    for (size_t i = 0; i < list->items.len; i++) {
+        kal_error one = KAL_ERROR_INIT;
+        kal_status removed = remove_doomed(args, &list->items.items[i], &one);
+        *removed_out += removed == KAL_OK;
+        if (removed != KAL_OK && status == KAL_OK) {
+            status = removed;
+            if (err != NULL)
+                *err = one;
+        }
+    }
+    return status;
+}
+
+kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out, kal_error *err)
+{
+    doomed_list list = {.tables = args->tables};
+    uint64_t era = 0;
+
+    *removed_out = 0;
+    kal_arena_init(&list.arena, NULL);
+    kal_status status =
+        kal_catalog_scan_doomed(args->tables->options.catalog, note_doomed, &list, err);
+    if (status == KAL_OK && list.items.len > 0)
+        status = kal_tables_next_era(args->tables, &era, err);
+    if (status == KAL_OK && list.items.len > 0)
+        status = sweep(args, &list, era, removed_out, err);
+    kal_arena_release(&list.arena);
+    return status;
+}

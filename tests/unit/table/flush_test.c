@@ -1,0 +1,586 @@
+/*
+ * Hot and cold rows against a map: random writes by key and prepared ones, flushes that write
+ * segments of a few rows with writes going on inside them, sweeps, views that stay open, failing
+ * stores and segments, power loss.
+ *
+ * Goal: whatever is moved when, each view shows exactly the rows of its moment, each once; after a
+ * loss of power every acknowledged write is there, and one with an unknown end as a whole or not at
+ * all; sweeping leaves as many segments as the manifest has. Method: seeded runs over the store and
+ * segments in memory; a failure prints the seed, and FLUSH_SEED runs that one alone.
+ */
+#include "base/rng.h"
+#include "table/flush.h"
+#include "table_testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RUNS = 60, STEPS = 120, USERS = 3, KEYS = 12, VIEWS = 3, OPS_MAX = 4 };
+
+static const kal_principal ROOT = {.user_no = 1, .user_id = "root", .role = KAL_ROLE_SYSTEM};
+
+/* 0: no row, else the number that the row holds. */
+typedef struct model {
+    unsigned rows[USERS][KEYS];
+} model;
+
+typedef struct old_view {
+    bool is_open;
+    kal_view view;
+    model rows;
+} old_view;
+
+typedef struct world {
+    testing_db db;
+    kal_kv *mem;
+    kal_segment_backend *segments;
+    kal_rng rng;
+    uint64_t seed;
+    unsigned step;
+    bool shared;
+    kal_table *table; /* retained */
+    model now;
+    model maybe; /* what it also may be, when `unknown` */
+    bool unknown;
+    bool in_flush;
+    unsigned next_number;
+    old_view views[VIEWS];
+    kal_error err;
+} world;
+
+#define FAIL(w, ...)                                                                               \
+    do {                                                                                           \
+        print_error("seed %llu, step %u: ", (unsigned long long)(w)->seed, (w)->step);             \
+        fail_msg(__VA_ARGS__);                                                                     \
+    } while (0)
+#define OK(w, call)                                                                                \
+    do {                                                                                           \
+        if ((call) != KAL_OK)                                                                      \
+            FAIL(w, "%s: %s", #call, (w)->err.message);                                            \
+    } while (0)
+
+/* ---- the database ---- */
+
+static void find_table(world *w)
+{
+    kal_table *table = NULL;
+    OK(w, kal_catalog_get_table(w->db.worker, KAL_STR("default"), KAL_STR("t"), &table, &w->err));
+    w->table = kal_table_retain(table);
+}
+
+static void create_table(world *w)
+{
+    kal_table_type type = w->shared ? KAL_TABLE_SHARED : KAL_TABLE_USER;
+    kal_table_options options = kal_table_options_default(type);
+    kal_column columns[] = {
+        kal_column_simple("id", 1, kal_type_of(KAL_TYPE_BIGINT)),
+        kal_column_simple("number", 2, kal_type_of(KAL_TYPE_BIGINT)),
+    };
+    kal_table_definition *def = NULL;
+    bool existed = false;
+    kal_arena arena;
+
+    columns[0].is_primary_key = true;
+    columns[0].is_nullable = false;
+    kal_arena_init(&arena, NULL);
+    OK(w, kal_table_definition_create(KAL_STR("default"), KAL_STR("t"), type, columns, 2, NULL, 0,
+                                      &options, 1, &arena, &def, &w->err));
+    kal_catalog_change *change = kal_catalog_begin(w->db.catalog, &ROOT);
+    OK(w, kal_catalog_create_table(change, def, false, &existed, &w->err));
+    OK(w, kal_catalog_commit(change, &w->err));
+    kal_catalog_end(change);
+    kal_arena_release(&arena);
+}
+
+static void open_tables(world *w)
+{
+    const kal_tables_options options = {
+        .sync = true, .catalog = w->db.catalog, .segments = w->segments};
+    OK(w, kal_tables_open(w->db.kv, w->db.sched, &w->db.clock.clock, &options, &w->db.tables,
+                          &w->err));
+}
+
+static void open_world(world *w, uint64_t seed)
+{
+    *w = (world){.seed = seed, .err = KAL_ERROR_INIT};
+    kal_rng_seed(&w->rng, seed);
+    bool fails = kal_rng_chance(&w->rng, 1, 2);
+    w->shared = kal_rng_chance(&w->rng, 1, 3);
+    w->mem = kal_kv_open_mem();
+    w->db.kv = kal_kv_open_fault(w->mem, seed, fails ? 8 : 0, 0);
+    kal_kv_fault_enable(w->db.kv, false);
+    w->segments = kal_segment_backend_open_mem(seed, fails ? 20 : 0);
+    w->db.sched = kal_sched_sim(seed);
+    kal_sim_clock_init(&w->db.clock, 1700000000000000);
+    OK(w, kal_catalog_open(w->db.kv, &w->db.clock.clock, NULL, &w->db.catalog, &w->err));
+    w->db.worker = kal_catalog_worker_open(w->db.catalog);
+    create_table(w);
+    open_tables(w);
+    find_table(w);
+    kal_kv_fault_enable(w->db.kv, true);
+}
+
+static void close_views(world *w)
+{
+    for (size_t i = 0; i < VIEWS; i++) {
+        if (w->views[i].is_open)
+            kal_view_close(&w->views[i].view);
+        w->views[i].is_open = false;
+    }
+}
+
+static void close_world(world *w)
+{
+    close_views(w);
+    kal_table_release(w->table);
+    testing_close(&w->db);
+    kal_segment_backend_close(w->segments);
+}
+
+/* ---- reading ---- */
+
+static uint64_t user_of(const world *w, size_t user)
+{
+    return w->shared ? 0 : user + 1;
+}
+
+static size_t users(const world *w)
+{
+    return w->shared ? 1 : USERS;
+}
+
+static kal_status read_scan(world *w, kal_view *view, unsigned *rows, kal_error *err)
+{
+    kal_scan_range all = {0};
+    kal_scan *scan = NULL;
+    kal_row row;
+    kal_bytes key;
+
+    memset(rows, 0, KEYS * sizeof *rows);
+    KAL_TRY(kal_scan_open(view, w->table, &all, &scan, err));
+    kal_status status = kal_scan_next(scan, &row, &key, err);
+    for (; status == KAL_OK; status = kal_scan_next(scan, &row, &key, err)) {
+        kal_value id;
+        kal_value number;
+        kal_value in_key;
+        kal_arena arena;
+        kal_row_get(&row, 0, &id);
+        kal_row_get(&row, 1, &number);
+        kal_arena_init(&arena, NULL);
+        OK(w, kal_key_decode(&key, id.type, &arena, &in_key, &w->err));
+        kal_arena_release(&arena);
+        if (in_key.integer != id.integer || id.integer < 0 || id.integer >= KEYS)
+            FAIL(w, "a row has the key of another");
+        if (rows[id.integer] != 0)
+            FAIL(w, "row %lld is there twice", (long long)id.integer);
+        rows[id.integer] = (unsigned)number.integer;
+    }
+    kal_scan_close(scan);
+    return status == KAL_END ? KAL_OK : status;
+}
+
+static kal_status read_point(world *w, kal_view *view, int64_t id, unsigned *number,
+                             uint64_t *seq_out, kal_error *err)
+{
+    kal_arena arena;
+    kal_buf key;
+    kal_row row;
+    kal_value value;
+
+    *number = 0;
+    kal_arena_init(&arena, NULL);
+    kal_buf_init(&key, NULL);
+    kal_status status =
+        kal_view_get(view, w->table, testing_key(w->table, id, &key), false, &arena, &row, err);
+    if (status == KAL_OK) {
+        kal_row_get(&row, 1, &value);
+        *number = (unsigned)value.integer;
+        *seq_out = row.seq;
+    }
+    kal_buf_release(&key);
+    kal_arena_release(&arena);
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
+/* Segments fail to be read now and then. */
+static bool failed_read(world *w, kal_status status, const kal_error *err)
+{
+    if (status == KAL_OK)
+        return false;
+    if (status != KAL_IO)
+        FAIL(w, "reading: %s: %s", kal_status_name(status), err->message);
+    return true;
+}
+
+static void check_view(world *w, kal_view *view, const model *expected)
+{
+    kal_error err = KAL_ERROR_INIT;
+    unsigned rows[KEYS];
+    size_t user = kal_rng_below(&w->rng, users(w));
+    int64_t id = (int64_t)kal_rng_below(&w->rng, KEYS);
+    unsigned number = 0;
+    uint64_t seq = 0;
+
+    view->user_no = user_of(w, user);
+    if (failed_read(w, read_scan(w, view, rows, &err), &err))
+        return;
+    for (size_t k = 0; k < KEYS; k++) {
+        if (rows[k] != expected->rows[user][k])
+            FAIL(w, "user %zu: row %zu is %u instead of %u", user, k, rows[k],
+                 expected->rows[user][k]);
+    }
+    if (failed_read(w, read_point(w, view, id, &number, &seq, &err), &err))
+        return;
+    if (number != expected->rows[user][id])
+        FAIL(w, "user %zu: row %lld by key is %u instead of %u", user, (long long)id, number,
+             expected->rows[user][id]);
+}
+
+static void check_now(world *w)
+{
+    kal_view view;
+    if (w->unknown)
+        return;
+    kal_view_open(&view, w->db.tables, 1, NULL);
+    check_view(w, &view, &w->now);
+    kal_view_close(&view);
+}
+
+static void check_old_views(world *w)
+{
+    for (size_t i = 0; i < VIEWS; i++) {
+        if (w->views[i].is_open)
+            check_view(w, &w->views[i].view, &w->views[i].rows);
+    }
+}
+
+static void turn_view(world *w)
+{
+    old_view *v = &w->views[kal_rng_below(&w->rng, VIEWS)];
+    if (v->is_open)
+        kal_view_close(&v->view);
+    v->is_open = !v->is_open;
+    if (v->is_open) {
+        kal_view_open(&v->view, w->db.tables, 1, NULL);
+        v->rows = w->now;
+    }
+}
+
+/* ---- power loss ---- */
+
+static bool is_model(world *w, const model *expected)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_view view;
+    bool same = true;
+
+    kal_view_open(&view, w->db.tables, 1, NULL);
+    for (size_t user = 0; user < users(w); user++) {
+        unsigned rows[KEYS];
+        kal_status status;
+        view.user_no = user_of(w, user);
+        do
+            status = read_scan(w, &view, rows, &err);
+        while (failed_read(w, status, &err));
+        same = same && memcmp(rows, expected->rows[user], sizeof rows) == 0;
+    }
+    kal_view_close(&view);
+    return same;
+}
+
+static void lose_power(world *w)
+{
+    close_views(w);
+    kal_kv_fault_enable(w->db.kv, false);
+    kal_table_release(w->table);
+    kal_tables_close(w->db.tables);
+    kal_catalog_worker_close(w->db.worker);
+    kal_catalog_close(w->db.catalog);
+    kal_kv_mem_crash(w->mem);
+    OK(w, kal_catalog_open(w->db.kv, &w->db.clock.clock, NULL, &w->db.catalog, &w->err));
+    w->db.worker = kal_catalog_worker_open(w->db.catalog);
+    open_tables(w);
+    find_table(w);
+    if (w->unknown && !is_model(w, &w->now))
+        w->now = w->maybe;
+    w->unknown = false;
+    if (!is_model(w, &w->now))
+        FAIL(w, "after a loss of power the rows are others");
+    kal_kv_fault_enable(w->db.kv, true);
+}
+
+/* ---- writing ---- */
+
+typedef struct put_context {
+    unsigned number;     /* 0: delete */
+    bool only_new;       /* INSERT: KAL_EXISTS when there is one */
+    kal_value values[2]; /* of the row */
+} put_context;
+
+static kal_status resolve(void *context, const kal_row *current, kal_arena *arena,
+                          kal_write_effect *effect_out, kal_error *err)
+{
+    put_context *put = context;
+    (void)arena;
+    if (put->only_new && current != NULL)
+        return kal_error_set(err, KAL_EXISTS, "there is one");
+    *effect_out =
+        (kal_write_effect){put->number == 0 ? KAL_WRITE_DELETE : KAL_WRITE_PUT, put->values};
+    return KAL_OK;
+}
+
+/* One operation on the map; false: it fails. */
+static bool apply(world *w, model *rows, size_t user, int64_t id, const put_context *put)
+{
+    (void)w;
+    if (put->only_new && rows->rows[user][id] != 0)
+        return false;
+    rows->rows[user][id] = put->number;
+    return true;
+}
+
+static void add_key_bound(world *w, kal_write *write, model *next, bool *fails)
+{
+    put_context *put = KAL_NEW(kal_write_arena(write), put_context);
+    size_t user = kal_rng_below(&w->rng, users(w));
+    int64_t id = (int64_t)kal_rng_below(&w->rng, KEYS);
+    kal_buf key;
+
+    put->number = kal_rng_chance(&w->rng, 1, 3) ? 0 : ++w->next_number;
+    put->only_new = put->number != 0 && kal_rng_chance(&w->rng, 1, 3);
+    put->values[0] = kal_value_bigint(id);
+    put->values[1] = kal_value_bigint(put->number);
+    kal_buf_init(&key, NULL);
+    kal_write_op op = {
+        .table = w->table,
+        .user_no = user_of(w, user),
+        .key = testing_key(w->table, id, &key),
+        .resolve = resolve,
+        .context = put,
+        .existence_only = put->only_new,
+    };
+    OK(w, kal_write_add(write, &op, NULL, &w->err));
+    kal_buf_release(&key);
+    if (!*fails)
+        *fails = !apply(w, next, user, id, put);
+}
+
+/* Changes of a transaction: read at a view, kept in an overlay. False: a segment was not readable.
+ */
+static bool add_prepared(world *w, kal_write *write, model *next)
+{
+    kal_overlay *overlay = kal_overlay_open(NULL);
+    size_t count = 1 + kal_rng_below(&w->rng, OPS_MAX);
+    bool read = true;
+    kal_view view;
+    kal_arena arena;
+    kal_buf key;
+
+    kal_arena_init(&arena, NULL);
+    kal_buf_init(&key, NULL);
+    kal_view_open(&view, w->db.tables, 1, overlay);
+    for (size_t i = 0; i < count && read; i++) {
+        size_t user = kal_rng_below(&w->rng, users(w));
+        int64_t id = (int64_t)kal_rng_below(&w->rng, KEYS);
+        kal_error err = KAL_ERROR_INIT;
+        kal_row row;
+        view.user_no = user_of(w, user);
+        kal_bytes bytes = testing_key(w->table, id, &key);
+        kal_status status = kal_view_get(&view, w->table, bytes, false, &arena, &row, &err);
+        if (status != KAL_NOT_FOUND && failed_read(w, status, &err)) {
+            read = false;
+            break;
+        }
+        const kal_row *current = status == KAL_OK ? &row : NULL;
+        if (current != NULL && kal_rng_chance(&w->rng, 1, 3)) {
+            OK(w, kal_overlay_delete(overlay, &view, w->table, bytes, current, &w->err));
+            next->rows[user][id] = 0;
+        } else {
+            kal_value values[2] = {kal_value_bigint(id), kal_value_bigint(++w->next_number)};
+            OK(w, kal_overlay_put(overlay, &view, w->table, bytes, current, values, &w->err));
+            next->rows[user][id] = w->next_number;
+        }
+        unsigned rows[KEYS];
+        if (failed_read(w, read_scan(w, &view, rows, &err), &err))
+            read = false;
+        else if (memcmp(rows, next->rows[user], sizeof rows) != 0)
+            FAIL(w, "a transaction does not see its own changes");
+    }
+    kal_view_close(&view);
+    if (read)
+        OK(w, kal_overlay_into_write(overlay, write, false, &w->err));
+    kal_overlay_close(overlay);
+    kal_buf_release(&key);
+    kal_arena_release(&arena);
+    return read;
+}
+
+static void write_rows(world *w)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_write *write = kal_write_open(w->db.tables, NULL);
+    model next = w->now;
+    bool fails = false;
+    bool ready = true;
+    kal_status status = KAL_OK;
+
+    if (kal_rng_chance(&w->rng, 1, 3)) {
+        ready = add_prepared(w, write, &next);
+    } else {
+        size_t count = 1 + kal_rng_below(&w->rng, OPS_MAX);
+        for (size_t i = 0; i < count; i++)
+            add_key_bound(w, write, &next, &fails);
+    }
+    if (ready)
+        status = kal_write_commit(write, &err);
+    kal_write_close(write);
+    if (!ready || (status == KAL_EXISTS && fails))
+        return;
+    if (status == KAL_OK && !fails) {
+        w->now = next;
+        return;
+    }
+    if (status != KAL_IO)
+        FAIL(w, "write (%s): %s: %s", fails ? "fails" : "good", kal_status_name(status),
+             err.message);
+    /* A segment that cannot be read is no harm; a store that failed has to be opened again. */
+    w->maybe = fails ? w->now : next;
+    w->unknown = true;
+}
+
+/* ---- flushing ---- */
+
+static kal_status amid_flush(const void *context, kal_error *err)
+{
+    world *w = (world *)(uintptr_t)context;
+    size_t count = kal_rng_below(&w->rng, 4);
+
+    for (size_t i = 0; i < count && !w->unknown; i++)
+        write_rows(w);
+    check_now(w);
+    check_old_views(w);
+    if (w->unknown)
+        return kal_error_set(err, KAL_IO, "the store failed meanwhile");
+    return kal_rng_chance(&w->rng, 1, 20) ? kal_error_set(err, KAL_CANCELLED, "enough") : KAL_OK;
+}
+
+static kal_flush_args flush_args(world *w)
+{
+    return (kal_flush_args){
+        .tables = w->db.tables,
+        .actor = &ROOT,
+        .segment_rows_max = 1 + kal_rng_below(&w->rng, 12),
+        .check = amid_flush,
+        .check_context = w,
+    };
+}
+
+static void flush(world *w)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_flush_args args = flush_args(w);
+    kal_flush_result result;
+
+    kal_status status = kal_table_flush(&args, w->table, &result, &err);
+    if (status != KAL_OK && status != KAL_IO && status != KAL_CANCELLED)
+        FAIL(w, "flush: %s: %s", kal_status_name(status), err.message);
+}
+
+static void sweep(world *w)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_flush_args args = flush_args(w);
+    uint64_t removed = 0;
+
+    kal_status status = kal_tables_sweep(&args, &removed, &err);
+    if (status != KAL_OK && status != KAL_IO && status != KAL_BUSY)
+        FAIL(w, "sweep: %s: %s", kal_status_name(status), err.message);
+}
+
+static bool is_stopped(world *w)
+{
+    kal_error err = KAL_ERROR_INIT;
+    return kal_kv_sync(w->mem, &err) != KAL_OK;
+}
+
+static void take_step(world *w)
+{
+    unsigned what = (unsigned)kal_rng_below(&w->rng, 100);
+
+    if (what < 60)
+        write_rows(w);
+    else if (what < 75)
+        flush(w);
+    else if (what < 80)
+        sweep(w);
+    else if (what < 95)
+        turn_view(w);
+    else
+        lose_power(w);
+    if (w->unknown || is_stopped(w))
+        lose_power(w);
+    check_now(w);
+    check_old_views(w);
+}
+
+/* At the end, without failures: everything is flushed, and nothing is left but what is needed. */
+static void check_sweep(world *w)
+{
+    kal_flush_args args = flush_args(w);
+    kal_flush_result result;
+    kal_manifest *manifest = NULL;
+    uint64_t removed = 0;
+    kal_status status;
+
+    args.check = NULL;
+    close_views(w);
+    kal_kv_fault_enable(w->db.kv, false);
+    do
+        status = kal_table_flush(&args, w->table, &result, &w->err);
+    while (status == KAL_IO);
+    OK(w, status);
+    do
+        status = kal_tables_sweep(&args, &removed, &w->err);
+    while (status == KAL_IO);
+    OK(w, status);
+    OK(w,
+       kal_manifests_newest(w->db.tables->manifests, w->table->def->table_id, &manifest, &w->err));
+    size_t count = manifest == NULL ? 0 : manifest->segment_count;
+    if (manifest != NULL && manifest->head.frozen_hot_id != 0)
+        FAIL(w, "there is a frozen space left");
+    kal_manifest_release(manifest);
+    if (kal_segment_backend_mem_count(w->segments) != count)
+        FAIL(w, "there are %zu segments, the manifest has %zu",
+             kal_segment_backend_mem_count(w->segments), count);
+    if (!is_model(w, &w->now))
+        FAIL(w, "after the last flush the rows are others");
+}
+
+static void run(uint64_t seed)
+{
+    static world w;
+
+    open_world(&w, seed);
+    for (w.step = 0; w.step < STEPS; w.step++)
+        take_step(&w);
+    check_sweep(&w);
+    close_world(&w);
+}
+
+static void rows_are_those_of_the_map(void **state)
+{
+    const char *one = getenv("FLUSH_SEED");
+    (void)state;
+    if (one != NULL) {
+        run(strtoull(one, NULL, 10));
+        return;
+    }
+    for (uint64_t seed = 1; seed <= RUNS; seed++)
+        run(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_those_of_the_map)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
