@@ -262,15 +262,45 @@ kal_status kal_parquet_failed(kal_parquet_session *session, const char *message,
 
 /* ---- SQL ---- */
 
-void kal_parquet_append_name(kal_bytes name, kal_buf *out)
+/* DuckDB's own words: of row numbers, and of field ids. */
+static bool is_reserved(kal_bytes name)
 {
-    kal_buf_append_byte(out, '"');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '"')
-            kal_buf_append_byte(out, '"');
-        kal_buf_append_byte(out, name.ptr[i]);
+    while (name.len > 0 && name.ptr[name.len - 1] == '_')
+        name.len--;
+    return kal_bytes_equal_nocase(name, kal_cstr("file_row_number")) ||
+           kal_bytes_equal_nocase(name, kal_cstr("__duckdb_field_id"));
+}
+
+static void append_quoted(kal_bytes text, char quote, kal_buf *out)
+{
+    kal_buf_append_byte(out, (uint8_t)quote);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == quote)
+            kal_buf_append_byte(out, (uint8_t)quote);
+        kal_buf_append_byte(out, text.ptr[i]);
     }
-    kal_buf_append_byte(out, '"');
+    kal_buf_append_byte(out, (uint8_t)quote);
+}
+
+void kal_parquet_file_name(kal_bytes name, kal_buf *out)
+{
+    kal_buf_append_bytes(out, name);
+    if (is_reserved(name))
+        kal_buf_append_byte(out, '_');
+}
+
+void kal_parquet_append_name(kal_bytes name, char quote, kal_buf *out)
+{
+    kal_buf in_file; /* owned */
+    kal_buf_init(&in_file, NULL);
+    kal_parquet_file_name(name, &in_file);
+    append_quoted(kal_buf_bytes(&in_file), quote, out);
+    kal_buf_release(&in_file);
+}
+
+void kal_parquet_append_text(kal_bytes text, kal_buf *out)
+{
+    append_quoted(text, '\'', out);
 }
 
 void kal_parquet_append_hex(kal_bytes bytes, kal_buf *out)

@@ -14,6 +14,10 @@
  *   UUID                          UUID
  *   EMBEDDING(n)                  list of FLOAT
  *
+ * Columns have their names, but for file_row_number and __duckdb_field_id, which mean something to
+ * DuckDB: they have a _ behind them in the file, and so has a column whose name is one of these and
+ * underscores.
+ *
  * Two things that DuckDB's writer cannot do per column follow the whole file. A dictionary takes
  * 0.0 and -0.0, and all NaNs, for one value: a file with a FLOAT, DOUBLE or EMBEDDING column has no
  * dictionaries. There is one compression: embeddings have the table's. Every column is optional.

@@ -69,8 +69,13 @@ kal_status kal_parquet_failed(kal_parquet_session *session, const char *message,
 /* The path by which DuckDB finds the session's file. */
 #define KAL_PARQUET_FD_PATH "/proc/self/fd/%d"
 
-/* "name" and, of bytes that DuckDB's texts cannot hold as they are, a call that makes them. */
-void kal_parquet_append_name(kal_bytes name, kal_buf *out);
+/* The name of a column in the file, without quotes: that of the column, but for two that mean
+ * something else to DuckDB. */
+void kal_parquet_file_name(kal_bytes name, kal_buf *out);
+/* The same between quotes: " of an identifier, ' of a key. */
+void kal_parquet_append_name(kal_bytes name, char quote, kal_buf *out);
+void kal_parquet_append_text(kal_bytes text, kal_buf *out); /* 'it''s' */
+/* A constant of the value's type. */
 void kal_parquet_append_literal(const kal_value *v, kal_buf *out);
 void kal_parquet_append_hex(kal_bytes bytes, kal_buf *out); /* from_hex('00FF'): binary */
 

@@ -55,7 +55,7 @@ static void append_select(const kal_parquet_scan *scan, kal_buf *sql)
     kal_buf_append_cstr(sql, "SELECT ");
     for (size_t i = 0; i < args->column_count; i++) {
         kal_buf_append_cstr(sql, i == 0 ? "" : ", ");
-        kal_parquet_append_name(args->columns[i].name, sql);
+        kal_parquet_append_name(args->columns[i].name, '"', sql);
     }
     if (scan->asks_numbers)
         kal_buf_append_cstr(sql, args->column_count == 0 ? "file_row_number" : ", file_row_number");
@@ -63,7 +63,7 @@ static void append_select(const kal_parquet_scan *scan, kal_buf *sql)
                    scan->session.fd);
     for (size_t i = 0; i < args->filter_count; i++) {
         kal_buf_append_cstr(sql, i == 0 ? " WHERE " : " AND ");
-        kal_parquet_append_name(args->filters[i].name, sql);
+        kal_parquet_append_name(args->filters[i].name, '"', sql);
         kal_buf_append_cstr(sql, OPERATORS[args->filters[i].op]);
         kal_parquet_append_literal(&args->filters[i].value, sql);
     }

@@ -48,13 +48,14 @@ static void bind_rows(duckdb_bind_info info)
     }
     const kal_parquet_write_args *args = session->writing->args;
     for (size_t i = 0; i < args->column_count; i++) {
-        char *name = strndup((const char *)args->columns[i].name.ptr, args->columns[i].name.len);
+        kal_buf name;                                                           /* owned */
         duckdb_logical_type type = kal_duckdb_type(api, args->columns[i].type); /* owned */
-        if (name == NULL)
-            kal_die("out of memory: parquet");
-        api->bind_add_result_column(info, name, type);
+        kal_buf_init(&name, NULL);
+        kal_parquet_file_name(args->columns[i].name, &name);
+        kal_buf_append_byte(&name, '\0');
+        api->bind_add_result_column(info, (const char *)name.ptr, type);
         api->destroy_logical_type(&type);
-        free(name);
+        kal_buf_release(&name);
     }
     api->bind_set_bind_data(info, session->writing, NULL);
 }
@@ -150,9 +151,7 @@ static kal_status check_names(const kal_parquet_write_args *args, kal_error *err
     KAL_ASSERT(args->column_count > 0);
     for (size_t i = 0; i < args->column_count; i++) {
         kal_bytes name = args->columns[i].name;
-        /* DuckDB's own words for field ids and row numbers. */
-        if (!is_storable(name) || kal_bytes_equal_nocase(name, kal_cstr("__duckdb_field_id")) ||
-            kal_bytes_equal_nocase(name, kal_cstr("file_row_number")))
+        if (!is_storable(name))
             return kal_error_set(err, KAL_INVALID,
                                  "a Parquet file cannot have a column named '%.*s'", KAL_FMT(name));
     }
@@ -162,17 +161,6 @@ static kal_status check_names(const kal_parquet_write_args *args, kal_error *err
                                  "a key of a Parquet file's metadata is empty or has a NUL");
     }
     return KAL_OK;
-}
-
-static void append_text(kal_bytes text, kal_buf *out)
-{
-    kal_buf_append_byte(out, '\'');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\'')
-            kal_buf_append_byte(out, '\'');
-        kal_buf_append_byte(out, text.ptr[i]);
-    }
-    kal_buf_append_byte(out, '\'');
 }
 
 static const char *codec_of(kal_compression compression)
@@ -204,13 +192,13 @@ static void append_copy(const kal_parquet_write_args *args, int fd, kal_buf *sql
     kal_buf_append_cstr(sql, ", FIELD_IDS {");
     for (size_t i = 0; i < args->column_count; i++) {
         kal_buf_append_cstr(sql, i == 0 ? "" : ", ");
-        append_text(args->columns[i].name, sql);
+        kal_parquet_append_name(args->columns[i].name, '\'', sql);
         kal_buf_printf(sql, ": %u", args->columns[i].field_id);
     }
     kal_buf_append_cstr(sql, "}");
     for (size_t i = 0; i < args->metadata_count; i++) {
         kal_buf_append_cstr(sql, i == 0 ? ", KV_METADATA {" : ", ");
-        append_text(args->metadata[i].key, sql);
+        kal_parquet_append_text(args->metadata[i].key, sql);
         kal_buf_append_cstr(sql, ": ");
         kal_parquet_append_hex(args->metadata[i].value, sql);
     }

@@ -25,6 +25,7 @@ struct kal_cold {
     _Atomic bool stopping;
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
+    _Atomic uint64_t compactions;
     pthread_mutex_t lock;     /* the next */
     KAL_VEC(uint32_t) moving; /* tables that are being flushed or compacted */
 };
@@ -165,8 +166,10 @@ static void add(kal_flush_result *sum, const kal_flush_result *more)
     sum->size_bytes += more->size_bytes;
 }
 
-static kal_status flush_current(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
-                                kal_flush_result *sum, kal_error *err)
+typedef enum move_kind { MOVE_FLUSH, MOVE_COMPACT, MOVE_COMPACT_FORCED } move_kind;
+
+static kal_status move_current(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
+                               move_kind kind, kal_flush_result *sum, kal_error *err)
 {
     const kal_flush_args args = flush_args(cold, actor);
     kal_flush_result result;
@@ -174,26 +177,46 @@ static kal_status flush_current(kal_cold *cold, const kal_cold_actor *actor, uin
 
     KAL_TRY(kal_catalog_get_table_by_id(actor->worker, table_id, &table, err));
     kal_table_retain(table);
-    kal_status status = kal_table_flush(&args, table, &result, err);
+    kal_status status =
+        kind == MOVE_FLUSH
+            ? kal_table_flush(&args, table, &result, err)
+            : kal_table_compact(&args, table, kind == MOVE_COMPACT_FORCED, &result, err);
     kal_table_release(table);
     add(sum, &result);
+    return status;
+}
+
+static kal_status move(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
+                       move_kind kind, kal_flush_result *result_out, kal_error *err)
+{
+    kal_status status = KAL_STALE;
+
+    *result_out = (kal_flush_result){0};
+    if (!begin_moving(cold, table_id))
+        return kal_error_set(err, KAL_BUSY, "the table is being flushed or compacted already");
+    for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++)
+        status = move_current(cold, actor, table_id, kind, result_out, err);
+    end_moving(cold, table_id);
     return status;
 }
 
 kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
                           kal_flush_result *result_out, kal_error *err)
 {
-    kal_status status = KAL_STALE;
-
-    *result_out = (kal_flush_result){0};
-    if (!begin_moving(cold, table_id))
-        return kal_error_set(err, KAL_BUSY, "the table is being flushed already");
-    for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++)
-        status = flush_current(cold, actor, table_id, result_out, err);
-    end_moving(cold, table_id);
+    kal_status status = move(cold, actor, table_id, MOVE_FLUSH, result_out, err);
     if (result_out->segment_count > 0)
         atomic_fetch_add(&cold->flushes, 1);
     atomic_fetch_add(&cold->flushed_rows, result_out->row_count);
+    return status;
+}
+
+kal_status kal_cold_compact(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
+                            bool forced, kal_flush_result *result_out, kal_error *err)
+{
+    kal_status status =
+        move(cold, actor, table_id, forced ? MOVE_COMPACT_FORCED : MOVE_COMPACT, result_out, err);
+    if (result_out->segment_count > 0)
+        atomic_fetch_add(&cold->compactions, 1);
     return status;
 }
 
@@ -242,7 +265,7 @@ static kal_status is_due(kal_cold *cold, kal_table *table, bool *due_out, kal_er
     return KAL_OK;
 }
 
-static void flush_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id)
+static void move_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id)
 {
     kal_error err = KAL_ERROR_INIT;
     kal_flush_result result;
@@ -255,6 +278,8 @@ static void flush_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t t
     kal_status status = is_due(cold, table, &due, &err);
     if (status == KAL_OK && due)
         status = kal_cold_flush(cold, actor, table_id, &result, &err);
+    if (status == KAL_OK && kal_storage_is_used_by(table->def))
+        status = kal_cold_compact(cold, actor, table_id, false, &result, &err);
     if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED &&
         status != KAL_NOT_FOUND)
         kal_log_error("flush", "table %.*s.%.*s: %s", KAL_FMT(table->def->namespace_id),
@@ -284,7 +309,7 @@ static kal_step run_step(void *context)
         KAL_OK)
         kal_log_error("flush", "cannot list the tables: %s", err.message);
     for (size_t i = 0; i < due.ids.len && !atomic_load(&cold->stopping); i++)
-        flush_if_due(cold, &actor, due.ids.items[i]);
+        move_if_due(cold, &actor, due.ids.items[i]);
     kal_vec_release(&due.ids);
     if (!atomic_load(&cold->stopping))
         sweep(cold, &actor);
@@ -303,6 +328,11 @@ static uint64_t flushes(void *context)
     return atomic_load(&((kal_cold *)context)->flushes);
 }
 
+static uint64_t segment_compactions(void *context)
+{
+    return atomic_load(&((kal_cold *)context)->compactions);
+}
+
 kal_status kal_cold_start(kal_cold *cold, kal_error *err)
 {
     kal_exec *exec = cold->exec;
@@ -311,6 +341,7 @@ kal_status kal_cold_start(kal_cold *cold, kal_error *err)
     KAL_TRY(kal_sched_spawn(exec->sched, "flush", run_step, cold, &cold->task, err));
     kal_metrics_add(kal_exec_metrics(exec), "rows_flushed", flushed_rows, cold);
     kal_metrics_add(kal_exec_metrics(exec), "flushes", flushes, cold);
+    kal_metrics_add(kal_exec_metrics(exec), "segment_compactions", segment_compactions, cold);
     kal_task_wake_at(cold->task, kal_clock_mono_ns(exec->options.clock) +
                                      exec->options.flush_interval_ms * UINT64_C(1000000));
     return KAL_OK;

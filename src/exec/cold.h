@@ -33,6 +33,12 @@ KAL_MUST_CHECK kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *a
                                          uint32_t table_id, kal_flush_result *result_out,
                                          kal_error *err);
 
+/* Merges the table's segments: by itself where it is worth it, forced wherever that is possible. As
+ * kal_cold_flush(). */
+KAL_MUST_CHECK kal_status kal_cold_compact(kal_cold *cold, const kal_cold_actor *actor,
+                                           uint32_t table_id, bool forced,
+                                           kal_flush_result *result_out, kal_error *err);
+
 /* A kal_segment_open_store; context is the kal_cold. */
 kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
                                kal_error *err);

@@ -24,24 +24,18 @@
  *   6. Freeze and publish hold the DDL lock: no table is dropped or altered between looking and
  *      writing.
  */
-#include "table/flush.h"
 #include "base/assert.h"
-#include "base/log.h"
 #include "base/rng.h"
 #include "catalog/storages.h"
-#include "segment/writer.h"
-#include "table/table_internal.h"
+#include "table/flush_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHECK_ROWS = 1024, SCRATCH_PATH_BYTES = 4096 };
-
 /* ---- changes of the catalog ---- */
 
-/* Ends the change, whatever comes of it. */
-static kal_status commit(kal_tables *tables, kal_catalog_change *change, kal_write_hook hook,
-                         void *context, kal_error *err)
+kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change, kal_write_hook hook,
+                            void *context, kal_error *err)
 {
     kal_write *write = kal_write_open(tables, NULL); /* owned */
     kal_write_set_change(write, change);
@@ -52,8 +46,7 @@ static kal_status commit(kal_tables *tables, kal_catalog_change *change, kal_wri
     return status;
 }
 
-/* With the DDL lock held. */
-static kal_status check_current(const kal_table *table, kal_error *err)
+kal_status kal_flush_check_current(const kal_table *table, kal_error *err)
 {
     const kal_table_definition *def = table->def;
     kal_table_fate fate = atomic_load(&table->fate);
@@ -67,6 +60,13 @@ static kal_status check_current(const kal_table *table, kal_error *err)
                   KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
     kal_error_code(err, "TABLE_NOT_FOUND");
     return KAL_NOT_FOUND;
+}
+
+kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err)
+{
+    if (args->check == NULL || row % KAL_FLUSH_CHECK_ROWS != 0)
+        return KAL_OK;
+    return args->check(args->check_context, err);
 }
 
 /* ---- freeze ---- */
@@ -105,7 +105,7 @@ static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
     kal_manifest *manifest = NULL; /* owned */
     kal_manifest_head head = {0};
 
-    KAL_TRY(check_current(table, err));
+    KAL_TRY(kal_flush_check_current(table, err));
     KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
     head.active_hot_id = table->hot_id;
     if (manifest != NULL)
@@ -127,7 +127,7 @@ static kal_status freeze(const kal_flush_args *args, kal_table *table, kal_error
         kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
     kal_status status = freeze_under_lock(args->tables, table, change, err);
     if (status == KAL_OK)
-        return commit(args->tables, change, NULL, NULL, err);
+        return kal_flush_commit(args->tables, change, NULL, NULL, err);
     kal_catalog_end(change);
     return status == KAL_EXISTS ? KAL_OK : status;
 }
@@ -202,28 +202,59 @@ static bool is_being_written(kal_tables *t, uint32_t segment_id)
     return found;
 }
 
-/* On success the segment counts as being written, until being_written(false). */
-static kal_status new_segment(const kal_flush_args *args, const kal_table *table, kal_arena *arena,
-                              uint32_t *segment_id_out, kal_segment_place *place_out,
-                              kal_error *err)
+static kal_status number(const kal_flush_args *args, const kal_table *table, kal_arena *arena,
+                         kal_catalog_change *change, kal_segment_write_args *write, kal_error *err)
 {
-    kal_catalog *catalog = args->tables->options.catalog;
-    kal_catalog_change *change = kal_catalog_begin(catalog, args->actor); /* owned */
-
-    kal_status status = kal_catalog_new_segment_id(change, segment_id_out, err);
+    KAL_TRY(kal_catalog_new_segment_id(change, &write->segment_id, err));
+    KAL_TRY(object_name(args->tables->options.catalog, table, write->segment_id, arena,
+                        &write->place, err));
+    kal_doomed_segment doomed = {write->segment_id, write->place.storage_id, write->place.object};
+    being_written(args->tables, write->segment_id, true); /* before the doom is known */
+    kal_status status = kal_catalog_put_doomed(change, &doomed, err);
     if (status == KAL_OK)
-        status = object_name(catalog, table, *segment_id_out, arena, place_out, err);
-    if (status == KAL_OK) {
-        kal_doomed_segment doomed = {*segment_id_out, place_out->storage_id, place_out->object};
-        being_written(args->tables, *segment_id_out, true);
-        status = kal_catalog_put_doomed(change, &doomed, err);
-        if (status == KAL_OK)
-            status = kal_catalog_commit(change, err);
-        if (status != KAL_OK)
-            being_written(args->tables, *segment_id_out, false);
-    }
-    kal_catalog_end(change);
+        status = kal_catalog_commit(change, err);
+    if (status != KAL_OK)
+        being_written(args->tables, write->segment_id, false);
     return status;
+}
+
+/* A path for the index while it is made; nobody else uses the segment's number. */
+static void set_load_path(const kal_tables *tables, kal_flush_segment *segment)
+{
+    const char *dir = tables->options.scratch_dir == NULL ? "." : tables->options.scratch_dir;
+    int len = snprintf(segment->load_path, sizeof segment->load_path, "%s/index-%08x.sst", dir,
+                       segment->write.segment_id);
+    if (len < 0 || len >= (int)sizeof segment->load_path)
+        kal_die("the data directory's path is too long");
+    segment->write.load_path = segment->load_path;
+}
+
+kal_status kal_flush_segment_begin(const kal_flush_args *args, const kal_table *table,
+                                   kal_arena *arena, kal_flush_segment *segment, kal_error *err)
+{
+    kal_tables *tables = args->tables;
+    kal_catalog_change *change =
+        kal_catalog_begin(tables->options.catalog, args->actor); /* owned */
+
+    segment->write = (kal_segment_write_args){
+        .backend = tables->options.segments,
+        .kv = tables->kv,
+        .table = table,
+        .rows_max = args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : args->segment_rows_max,
+        .bytes_max =
+            args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max,
+        .now_us = kal_clock_wall_us(tables->clock),
+    };
+    kal_status status = number(args, table, arena, change, &segment->write, err);
+    kal_catalog_end(change);
+    if (status == KAL_OK)
+        set_load_path(tables, segment);
+    return status;
+}
+
+void kal_flush_segment_end(const kal_flush_args *args, const kal_flush_segment *segment)
+{
+    being_written(args->tables, segment->write.segment_id, false);
 }
 
 /* ---- writing: the rows of the frozen space ---- */
@@ -244,8 +275,7 @@ static kal_status next_frozen(void *context, kal_segment_row *row_out, kal_error
     kal_bytes value;
     kal_row row;
 
-    if (s->args->check != NULL && s->rows++ % CHECK_ROWS == 0)
-        KAL_TRY(s->args->check(s->args->check_context, err));
+    KAL_TRY(kal_flush_check(s->args, s->rows++, err));
     KAL_TRY(kal_kv_iter_next(s->iter, &key, &value, err));
     KAL_TRY(kal_table_row_open(s->table, s->view->snapshot, value, false, &row, err));
     for (uint32_t i = 0; i < s->table->def->column_count; i++)
@@ -262,29 +292,16 @@ static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
     return open_space(s->args->tables->kv, s->view->snapshot, hot_id, &s->iter, err);
 }
 
-/* A path for the index while it is made; nobody else uses the segment's number. */
-static void scratch_path(const kal_tables *tables, uint32_t segment_id,
-                         char out[SCRATCH_PATH_BYTES])
-{
-    const char *dir = tables->options.scratch_dir == NULL ? "." : tables->options.scratch_dir;
-    int len = snprintf(out, SCRATCH_PATH_BYTES, "%s/index-%08x.sst", dir, segment_id);
-    if (len < 0 || len >= SCRATCH_PATH_BYTES)
-        kal_die("the data directory's path is too long");
-}
-
 static kal_status write_frozen(const kal_flush_args *args, kal_table *table, const kal_view *view,
-                               uint32_t hot_id, kal_segment_write_args *segment, kal_arena *arena,
+                               uint32_t hot_id, const kal_flush_segment *segment, kal_arena *arena,
                                kal_segment_info *info_out, kal_error *err)
 {
-    char path[SCRATCH_PATH_BYTES];
     frozen_source source = {.args = args, .table = table, .view = view};
     const kal_segment_source rows = {&source, next_frozen};
 
-    scratch_path(args->tables, segment->segment_id, path);
-    segment->load_path = path;
     kal_status status = open_frozen(&source, hot_id, err);
     if (status == KAL_OK)
-        status = kal_segment_write(segment, &rows, arena, info_out, err);
+        status = kal_segment_write(&segment->write, &rows, arena, info_out, err);
     kal_kv_iter_close(source.iter);
     free(source.values);
     return status;
@@ -299,7 +316,6 @@ typedef struct dead_since {
     uint32_t segment_id;
     size_t done; /* of journal->keys */
     KAL_VEC(uint32_t) rows;
-    uint64_t count_before; /* in the store */
 } dead_since;
 
 /* KAL_OK also when the segment does not have the key: the row had gone before the snapshot. */
@@ -388,7 +404,7 @@ static kal_status publish_under_lock(const kal_flush_args *args, kal_table *tabl
     uint32_t table_id = table->def->table_id;
 
     if (atomic_load(&table->fate) == KAL_TABLE_DROPPED)
-        return check_current(table, err);
+        return kal_flush_check_current(table, err);
     KAL_TRY(kal_manifests_newest(args->tables->manifests, table_id, &manifest, err));
     kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
     kal_manifest_release(manifest);
@@ -415,7 +431,7 @@ static kal_status publish(const kal_flush_args *args, kal_table *table,
         kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
     kal_status status = publish_under_lock(args, table, change, info, hot_id, is_last, err);
     if (status == KAL_OK)
-        return commit(args->tables, change, info == NULL ? NULL : put_dead, dead, err);
+        return kal_flush_commit(args->tables, change, info == NULL ? NULL : put_dead, dead, err);
     kal_catalog_end(change);
     return status;
 }
@@ -465,12 +481,12 @@ static kal_status has_more(const kal_view *view, uint32_t hot_id, kal_bytes key_
 }
 
 static kal_status write_and_publish(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                                    kal_segment_write_args *segment, kal_flush_journal *journal,
+                                    const kal_flush_segment *segment, kal_flush_journal *journal,
                                     kal_arena *arena, bool *is_last_out, kal_flush_result *result,
                                     kal_error *err)
 {
     dead_since dead = {
-        .tables = args->tables, .journal = journal, .segment_id = segment->segment_id};
+        .tables = args->tables, .journal = journal, .segment_id = segment->write.segment_id};
     kal_segment_info info;
     kal_view view;
     bool more = false;
@@ -497,26 +513,18 @@ static kal_status step(const kal_flush_args *args, kal_table *table, uint32_t ho
                        bool *is_last_out, kal_flush_result *result, kal_error *err)
 {
     kal_tables *tables = args->tables;
+    kal_flush_segment segment;
     kal_flush_journal journal;
     kal_arena arena; /* owned */
-    kal_segment_write_args segment = {
-        .backend = tables->options.segments,
-        .kv = tables->kv,
-        .table = table,
-        .rows_max = args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : args->segment_rows_max,
-        .bytes_max =
-            args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max,
-        .now_us = kal_clock_wall_us(tables->clock),
-    };
 
     kal_arena_init(&arena, NULL);
-    kal_status status = new_segment(args, table, &arena, &segment.segment_id, &segment.place, err);
+    kal_status status = kal_flush_segment_begin(args, table, &arena, &segment, err);
     if (status == KAL_OK) {
         journal_open(tables, &journal, hot_id); /* before the snapshot: invariant 4 */
         status = write_and_publish(args, table, hot_id, &segment, &journal, &arena, is_last_out,
                                    result, err);
         journal_close(tables, &journal);
-        being_written(tables, segment.segment_id, false);
+        kal_flush_segment_end(args, &segment);
     }
     kal_arena_release(&arena);
     return status;

@@ -37,6 +37,16 @@ typedef struct kal_flush_result {
 KAL_MUST_CHECK kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
                                           kal_flush_result *result_out, kal_error *err);
 
+/*
+ * Merges segments of the table into new ones: those that are small, of about one size, and those
+ * with many dead rows. By itself (forced = false) only where it is worth it: four of one size, or a
+ * quarter of the rows dead; forced: whatever makes the segments fewer or takes dead rows away.
+ * row_count of the result: live rows that were moved. As kal_table_flush().
+ */
+KAL_MUST_CHECK kal_status kal_table_compact(const kal_flush_args *args, kal_table *table,
+                                            bool forced, kal_flush_result *result_out,
+                                            kal_error *err);
+
 /* What lies hot, for policies. */
 typedef struct kal_hot_state {
     uint64_t row_count;  /* counted up to the limit */

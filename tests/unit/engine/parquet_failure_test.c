@@ -199,8 +199,6 @@ static void test_refusals(void **state)
     assert_null(scan);
 
     snprintf(w.path, sizeof w.path, "%s/new", w.directory);
-    m.columns[0].name = kal_cstr("FILE_row_number");
-    assert_int_equal(write_model(&w, &m, KAL_COMPRESSION_NONE, 0, &err), KAL_INVALID);
     m.columns[0].name = kal_cstr("");
     assert_int_equal(write_model(&w, &m, KAL_COMPRESSION_NONE, 0, &err), KAL_INVALID);
     m.columns[0].name = kal_cstr("id");

@@ -265,14 +265,29 @@ void add_column(model *m, const char *name, kal_type type)
 
 void random_columns(model *m)
 {
-    static const char *const ODD[] = {"a b",  "select", "it's",       "qu\"ote",  "ünï",
-                                      "_seq", "a.b",    "file_index", "filename", "rowid",
-                                      "{}",   "list",   "element"};
+    static const char *const ODD[] = {"a b",
+                                      "select",
+                                      "it's",
+                                      "qu\"ote",
+                                      "ünï",
+                                      "_seq",
+                                      "a.b",
+                                      "file_index",
+                                      "filename",
+                                      "rowid",
+                                      "{}",
+                                      "list",
+                                      "element",
+                                      "File_Row_Number",
+                                      "file_row_number_",
+                                      "__duckdb_field_id"};
     size_t count = 1 + kal_rng_below(&m->rng, 10);
+    size_t first = kal_rng_below(&m->rng, KAL_ARRAY_LEN(ODD)); /* so that none comes twice */
     for (size_t i = 0; i < count; i++) {
         char name[32];
         snprintf(name, sizeof name, "c%zu", i);
-        const char *odd = i < KAL_ARRAY_LEN(ODD) && kal_rng_chance(&m->rng, 1, 2) ? ODD[i] : name;
+        const char *odd =
+            kal_rng_chance(&m->rng, 1, 2) ? ODD[(first + i) % KAL_ARRAY_LEN(ODD)] : name;
         add_column(m, odd, random_type(&m->rng));
         m->columns[i].not_null = kal_rng_chance(&m->rng, 1, 4);
         m->is_pooled[i] = kal_rng_chance(&m->rng, 1, 2);

@@ -1,7 +1,7 @@
 /*
  * Hot and cold rows against a map: random writes by key and prepared ones, flushes that write
- * segments of a few rows with writes going on inside them, sweeps, views that stay open, failing
- * stores and segments, power loss.
+ * segments of a few rows and compactions, with writes going on inside them, sweeps, views that stay
+ * open, failing stores and segments, power loss.
  *
  * Goal: whatever is moved when, each view shows exactly the rows of its moment, each once; after a
  * loss of power every acknowledged write is there, and one with an unknown end as a whole or not at
@@ -486,6 +486,19 @@ static void flush(world *w)
         FAIL(w, "flush: %s: %s", kal_status_name(status), err.message);
 }
 
+static void compact(world *w)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_flush_args args = flush_args(w);
+    kal_flush_result result;
+
+    args.segment_rows_max = 1 + kal_rng_below(&w->rng, 40);
+    kal_status status =
+        kal_table_compact(&args, w->table, kal_rng_chance(&w->rng, 1, 2), &result, &err);
+    if (status != KAL_OK && status != KAL_IO && status != KAL_CANCELLED)
+        FAIL(w, "compaction: %s: %s", kal_status_name(status), err.message);
+}
+
 static void sweep(world *w)
 {
     kal_error err = KAL_ERROR_INIT;
@@ -511,7 +524,9 @@ static void take_step(world *w)
         write_rows(w);
     else if (what < 75)
         flush(w);
-    else if (what < 80)
+    else if (what < 82)
+        compact(w);
+    else if (what < 86)
         sweep(w);
     else if (what < 95)
         turn_view(w);

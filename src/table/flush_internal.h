@@ -1,0 +1,34 @@
+/*
+ * flush_internal.h: what flush.c and compact.c share: new segments, and changes of the catalog that
+ * go through the lane.
+ */
+#ifndef KAL_TABLE_FLUSH_INTERNAL_H
+#define KAL_TABLE_FLUSH_INTERNAL_H
+
+#include "segment/writer.h"
+#include "table/flush.h"
+#include "table/table_internal.h"
+
+enum { KAL_FLUSH_CHECK_ROWS = 1024, KAL_SCRATCH_PATH_BYTES = 4096 };
+
+/* Commits the change with the hook (NULL: none) and ends it, whatever comes of it. */
+KAL_MUST_CHECK kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change,
+                                           kal_write_hook hook, void *context, kal_error *err);
+/* With the DDL lock held: KAL_STALE, KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_flush_check_current(const kal_table *table, kal_error *err);
+/* Asks args->check now and then: call it for each row. */
+KAL_MUST_CHECK kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err);
+
+/* A segment that is going to be written: numbered and doomed durably, and not swept until
+ * kal_flush_segment_end(). */
+typedef struct kal_flush_segment {
+    kal_segment_write_args write; /* ready for kal_segment_write() */
+    char load_path[KAL_SCRATCH_PATH_BYTES];
+} kal_flush_segment;
+/* Names are in the arena. */
+KAL_MUST_CHECK kal_status kal_flush_segment_begin(const kal_flush_args *args,
+                                                  const kal_table *table, kal_arena *arena,
+                                                  kal_flush_segment *segment, kal_error *err);
+void kal_flush_segment_end(const kal_flush_args *args, const kal_flush_segment *segment);
+
+#endif
