@@ -435,6 +435,14 @@ static bool next_number(const kal_job_queue *q, int64_t now, uint64_t *number_ou
     return number <= KAL_JOB_NUMBER_MAX;
 }
 
+static uint32_t retries_max(const kal_job_queue *q, const kal_job_spec *spec)
+{
+    KAL_ASSERT(!spec->never_retry || !spec->keep_trying);
+    if (spec->keep_trying)
+        return INT32_MAX; /* a column shows it */
+    return spec->never_retry ? 0 : q->options.retries_max;
+}
+
 static kal_status submit(kal_job_queue *q, const kal_job_spec *spec, kal_bytes key,
                          kal_job_entry **entry_out, kal_error *err)
 {
@@ -448,7 +456,7 @@ static kal_status submit(kal_job_queue *q, const kal_job_spec *spec, kal_bytes k
         .key = key,
         .actor = spec->actor,
         .parameters = spec->parameters,
-        .retries_max = spec->never_retry ? 0 : q->options.retries_max,
+        .retries_max = retries_max(q, spec),
         .created_at_us = now,
         .updated_at_us = now,
     };

@@ -53,6 +53,7 @@ typedef struct kal_job_spec {
     kal_bytes actor;      /* user_id; empty: the server itself */
     kal_bytes parameters; /* a JSON object; empty: none */
     bool never_retry;
+    bool keep_trying; /* after failures that may pass, however often */
 } kal_job_spec;
 
 /* A job in memory. */

@@ -124,7 +124,7 @@ kal_status kal_job_check(kal_job_run *run, kal_error *err)
         return kal_error_set(err, KAL_CANCELLED, "the job was cancelled");
     if (!kal_jobs_stopping(run->jobs))
         return KAL_OK;
-    run->was_stopped = true;
+    atomic_store(&run->was_stopped, true);
     return kal_error_set(err, KAL_CANCELLED, "the server was stopped");
 }
 
@@ -242,7 +242,7 @@ static void run_entry(kal_jobs *jobs, kal_job_entry *entry, kal_catalog_worker *
         .error = &err,
         .result = kal_buf_bytes(&run.result),
         .cpu_ns = kal_thread_cpu_ns() - cpu_ns,
-        .stopped = run.was_stopped,
+        .stopped = atomic_load(&run.was_stopped),
         .can_resume = (handler->flags & KAL_JOB_NEVER_RESUME) == 0,
     };
     end_run(jobs, entry, &end);
@@ -384,21 +384,40 @@ kal_status kal_jobs_submit(kal_jobs *jobs, const kal_job_spec *spec, uint64_t *n
     return status;
 }
 
+/* Asks poll while nobody has the lock. */
+static kal_status ask(kal_jobs *jobs, const kal_job_poll *poll, kal_error *err)
+{
+    kal_jobs_wait_for(jobs, &jobs->ended, WAIT_MS);
+    pthread_mutex_unlock(&jobs->lock);
+    kal_status status = poll->go_on(poll->context, err);
+    pthread_mutex_lock(&jobs->lock);
+    return status;
+}
+
 /* jobs->lock is held, and given back between the questions. */
 static kal_status wait_for_end(kal_jobs *jobs, const kal_job_entry *entry, const kal_job_poll *poll,
                                kal_error *err)
 {
     while (!kal_job_is_finished(entry->job.status)) {
-        kal_jobs_wait_for(jobs, &jobs->ended, WAIT_MS);
-        pthread_mutex_unlock(&jobs->lock);
-        kal_status status = poll->go_on(poll->context, err);
-        pthread_mutex_lock(&jobs->lock);
+        kal_status status = ask(jobs, poll, err);
         if (status != KAL_OK && !kal_job_is_finished(entry->job.status))
             return status;
     }
     if (err != NULL)
         *err = KAL_ERROR_INIT; /* what poll said no longer matters */
     return KAL_OK;
+}
+
+/* Submits when the key is free; jobs->lock is held, and given back between the questions. */
+static kal_status submit_in_turn(kal_jobs *jobs, const kal_job_spec *spec, const kal_job_poll *poll,
+                                 kal_job_entry **entry_out, kal_error *err)
+{
+    for (;;) {
+        kal_status status = submit(jobs, spec, entry_out, err);
+        if (status != KAL_EXISTS || (*entry_out)->job.status == KAL_JOB_RETRYING)
+            return status;
+        KAL_TRY(ask(jobs, poll, err));
+    }
 }
 
 static kal_status copy_result(kal_bytes result, kal_arena *arena, kal_bytes *result_out,
@@ -421,14 +440,16 @@ static kal_status wait_with(kal_jobs *jobs, const kal_job_entry *entry, const ka
     return entry->outcome.status;
 }
 
-kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, const kal_job_poll *poll,
-                        kal_arena *arena, kal_bytes *result_out, kal_error *err)
+kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, bool queue_up,
+                        const kal_job_poll *poll, kal_arena *arena, kal_bytes *result_out,
+                        kal_error *err)
 {
     kal_job_entry *entry = NULL;
 
     *result_out = (kal_bytes){0};
     pthread_mutex_lock(&jobs->lock);
-    kal_status status = submit(jobs, spec, &entry, err);
+    kal_status status =
+        queue_up ? submit_in_turn(jobs, spec, poll, &entry, err) : submit(jobs, spec, &entry, err);
     if (status == KAL_OK) {
         kal_job_queue_hold(entry);
         status = wait_with(jobs, entry, poll, arena, result_out, err);

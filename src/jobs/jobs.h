@@ -61,8 +61,8 @@ typedef struct kal_job_run {
     /* the runner's own */
     kal_jobs *jobs;
     kal_job_entry *entry;
-    kal_buf result; /* owned */
-    bool was_stopped;
+    kal_buf result;           /* owned */
+    _Atomic bool was_stopped; /* it was told so, perhaps on a thread of DuckDB's */
 } kal_job_run;
 
 typedef kal_status (*kal_job_fn)(kal_job_run *run, void *context, kal_error *err);
@@ -78,7 +78,8 @@ void kal_jobs_register(kal_jobs *jobs, kal_job_type type, kal_job_fn fn, void *c
 /* Decides what becomes of jobs that ran when the process ended, then runs what waits. KAL_IO. */
 KAL_MUST_CHECK kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err);
 
-/* KAL_CANCELLED: it was cancelled, or the server stops. */
+/* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler.
+ */
 KAL_MUST_CHECK kal_status kal_job_check(kal_job_run *run, kal_error *err);
 /* Replaces what system.jobs shows as progress: at most KAL_JOB_PROGRESS_BYTES - 1, of UTF-8. */
 void kal_job_progress(kal_job_run *run, const char *format, ...) KAL_PRINTF(2, 3);
@@ -102,8 +103,9 @@ typedef struct kal_job_poll {
 } kal_job_poll;
 
 /* Submits and waits for the end. KAL_OK: *result_out, in the arena; else how it failed, as the
- * handler said it, or what poll says: then the job goes on. */
-KAL_MUST_CHECK kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec,
+ * handler said it, or what poll says: then the job goes on. queue_up: while an earlier job with the
+ * key waits or runs, its end is waited for first; only when it is retrying that is KAL_EXISTS. */
+KAL_MUST_CHECK kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, bool queue_up,
                                        const kal_job_poll *poll, kal_arena *arena,
                                        kal_bytes *result_out, kal_error *err);
 /* Waits for the end of a job. Of one that is finished already only status and text are known.

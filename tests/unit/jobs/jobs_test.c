@@ -189,14 +189,15 @@ static void waiting_can_end_before_the_job(void **state)
     kal_error err = KAL_ERROR_INIT;
 
     kal_arena_init(&arena, NULL);
-    assert_int_equal(kal_jobs_run(f->jobs, &spec, &NEVER, &arena, &result, &err), KAL_TIMEOUT);
+    assert_int_equal(kal_jobs_run(f->jobs, &spec, false, &NEVER, &arena, &result, &err),
+                     KAL_TIMEOUT);
     uint64_t number = 0;
     assert_int_equal(kal_jobs_submit(f->jobs, &spec, &number, &err), KAL_EXISTS);
     assert_string_equal(err.code, "JOB_EXISTS");
     atomic_store(&f->gate, true);
     expect(f, number, KAL_OK, "start 1 of table 7");
     /* Then the key is free again. */
-    assert_int_equal(kal_jobs_run(f->jobs, &spec, &ALWAYS, &arena, &result, &err), KAL_OK);
+    assert_int_equal(kal_jobs_run(f->jobs, &spec, false, &ALWAYS, &arena, &result, &err), KAL_OK);
     kal_arena_release(&arena);
 }
 
