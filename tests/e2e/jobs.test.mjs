@@ -3,11 +3,11 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Server } from "./server.mjs";
 
-const server = new Server({ args: ["--eviction-interval-ms", "100"] });
+const server = new Server({ args: ["--eviction-interval-ms", "100", "--flush-interval-ms", "100"] });
 let root;
 before(async () => {
     await server.start();
@@ -174,6 +174,65 @@ test("one backup at a time: the second is told which one runs", async () => {
         assert.equal(error.code, "JOB_EXISTS", error.message);
         assert.match(error.message, /^a backup job is (queued|running) already: 'BK-[0-9a-f]{13}'$/);
     }
+});
+
+// More rows than the default flush policy leaves hot, in one statement after another.
+const ROWS_HOT = 10000;
+async function insertMany(table, from, count) {
+    for (let first = from; first < from + count; first += 5000) {
+        const ids = Array.from({ length: Math.min(5000, from + count - first) }, (_, i) => first + i);
+        await root.sql(`INSERT INTO ${table} VALUES ${ids.map((id) => `(${id})`).join(",")}`);
+    }
+    return from + count;
+}
+
+test("a table that is due is flushed by a job of the server's", async () => {
+    await root.sql("CREATE SHARED TABLE app.due (id BIGINT PRIMARY KEY)");
+    await insertMany("app.due", 0, ROWS_HOT);
+    const [, status, starts] = await until(async () => {
+        const [job] = await jobs("job_type = 'flush' AND table_name = 'due' AND actor IS NULL");
+        return job?.[1] === "completed" && job;
+    });
+    assert.deepEqual([status, starts], ["completed", 1]);
+    assert.deepEqual(await root.rows("SELECT count(*), sum(id) FROM app.due"), [["10000", "49995000"]]);
+});
+
+test("a storage that is away: one job that keeps trying, and ends when the storage is back", async () => {
+    mkdirSync(path("disk"));
+    await root.sql(`CREATE STORAGE disk TYPE filesystem NAME 'disk' PATH '${path("disk")}'`);
+    await root.sql("CREATE SHARED TABLE app.away (id BIGINT PRIMARY KEY) WITH (STORAGE_ID = 'disk')");
+    renameSync(path("disk"), path("unplugged"));
+    await insertMany("app.away", 0, ROWS_HOT);
+    const where = "job_type = 'flush' AND table_name = 'away'";
+    const [id, , , , message] = await until(async () => {
+        const [job] = await jobs(where);
+        return job?.[1] === "retrying" && job;
+    });
+    assert.ok(message.includes(path("disk")), message);
+    await sleep(500);
+    assert.equal((await jobs(where)).length, 1);
+    const error = await root.error("FLUSH TABLE app.away");
+    assert.ok(["JOB_EXISTS", "IO_ERROR"].includes(error.code), error.message);
+    assert.deepEqual(await root.rows("SELECT count(*) FROM app.away"), [["10000"]]);
+    renameSync(path("unplugged"), path("disk"));
+    await until(async () => (await jobs(`job_id = '${id}'`))[0][1] === "completed");
+    assert.deepEqual(await root.rows("SELECT count(*) FROM app.away"), [["10000"]]);
+});
+
+test("kill -9 while a table is flushed: every row is there once, every job ends", async () => {
+    await root.sql("CREATE SHARED TABLE app.busy (id BIGINT PRIMARY KEY)");
+    let next = 0;
+    for (let round = 0; round < 4; round++) {
+        const before = (await jobs("job_type = 'flush' AND table_name = 'busy'")).length;
+        next = await insertMany("app.busy", next, ROWS_HOT);
+        await until(async () => (await jobs("job_type = 'flush' AND table_name = 'busy'")).length > before);
+        await sleep(round * 7);
+        await restart("SIGKILL");
+        assert.deepEqual(await root.rows("SELECT count(*), count(DISTINCT id), max(id) FROM app.busy"), [[String(next), String(next), String(next - 1)]]);
+    }
+    await until(async () => (await jobs("status IN ('queued', 'running', 'retrying')")).length === 0);
+    assert.deepEqual(await jobs("table_name = 'busy' AND status <> 'completed'"), []);
+    assert.deepEqual(await root.rows("SELECT count(*), count(DISTINCT id) FROM app.busy"), [[String(next), String(next)]]);
 });
 
 test("settings bound what is kept", async () => {

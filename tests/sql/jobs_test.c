@@ -1,12 +1,10 @@
 /*
- * Jobs as SQL shows them: system.jobs, SHOW JOBS, KILL JOB, BACKUP as a job, eviction's jobs.
+ * Jobs as SQL shows them: system.jobs, SHOW JOBS, KILL JOB; BACKUP, FLUSH, STORAGE COMPACT as jobs.
  *
- * Method: kinds of jobs that nobody does yet are registered by the test with handlers that wait for
- * it, in a server that is opened for it.
+ * Method: statements and the rows that they leave; what needs a job that is running is in e2e/jobs
+ * and, with handlers of the test's own, in jobs/jobs.
  */
 #include "sql/database.h"
-
-#include "exec/evictor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +172,37 @@ static void show_jobs_shows_them(void **state)
     test_reply_release(&reply);
 }
 
+/* Goal: moving rows is seen as jobs, of the tables that have some. */
+static void flushes_and_compactions_are_jobs(void **state)
+{
+    fixture *f = *state;
+
+    test_db_run(f->db, "CREATE NAMESPACE app");
+    test_db_run(f->db, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY)");
+    test_db_run(f->db, "CREATE SHARED TABLE app.empty (id BIGINT PRIMARY KEY)");
+    test_db_run(f->db, "INSERT INTO app.t VALUES (1), (2), (3)");
+    test_db_run(f->db, "FLUSH TABLE app.t");
+    test_db_expect(f->db, NULL,
+                   "SELECT job_type, namespace_id, table_name, status, actor, max_retries, "
+                   "split_part(result, ',', 1) FROM system.jobs",
+                   "[[\"flush\",\"app\",\"t\",\"completed\",\"root\",0,\"3 rows\"]]");
+    test_db_run(f->db, "INSERT INTO app.t VALUES (4), (5)");
+    test_db_run(f->db, "FLUSH ALL");
+    test_db_run(f->db, "STORAGE FLUSH ALL IN app"); /* nothing is left */
+    test_db_run(f->db, "STORAGE COMPACT ALL");
+    test_db_run(f->db, "STORAGE COMPACT ALL"); /* one segment is left */
+    test_db_expect(f->db, NULL,
+                   "SELECT job_type, table_name, status, split_part(result, ',', 1) "
+                   "FROM system.jobs ORDER BY substr(job_id, 4)",
+                   "[[\"flush\",\"t\",\"completed\",\"3 rows\"],"
+                   "[\"flush\",\"t\",\"completed\",\"2 rows\"],"
+                   "[\"compact\",\"t\",\"completed\",\"5 rows\"]]");
+    test_db_expect(f->db, NULL, "SELECT id FROM app.t ORDER BY id",
+                   "[[\"1\"],[\"2\"],[\"3\"],[\"4\"],[\"5\"]]");
+    test_db_expect_error(f->db, "ann", "FLUSH TABLE app.t", "PERMISSION_DENIED", "flush");
+    test_db_expect_error(f->db, NULL, "FLUSH TABLE app.none", "TABLE_NOT_FOUND", "app.none");
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_db, close_db)
@@ -181,6 +210,7 @@ int main(void)
         TEST(a_backup_is_a_job),
         TEST(refusals),
         TEST(show_jobs_shows_them),
+        TEST(flushes_and_compactions_are_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

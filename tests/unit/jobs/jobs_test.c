@@ -201,6 +201,39 @@ static void waiting_can_end_before_the_job(void **state)
     kal_arena_release(&arena);
 }
 
+/* Goal: who queues up comes after the one that runs, but not after one that may be long in trying.
+ */
+static void queueing_up_waits_for_the_key(void **state)
+{
+    fixture *f = *state;
+    kal_job_spec spec = {.type = KAL_JOB_FLUSH, .table_id = 7};
+    kal_arena arena;
+    kal_bytes result;
+    kal_error err = KAL_ERROR_INIT;
+
+    kal_arena_init(&arena, NULL);
+    uint64_t first = submit(f, KAL_JOB_FLUSH, 7);
+    assert_int_equal(kal_jobs_run(f->jobs, &spec, true, &NEVER, &arena, &result, &err),
+                     KAL_TIMEOUT);
+    assert_int_equal(kal_jobs_get_counts(f->jobs).completed, 0);
+    atomic_store(&f->gate, true);
+    assert_int_equal(kal_jobs_run(f->jobs, &spec, true, &ALWAYS, &arena, &result, &err), KAL_OK);
+    assert_int_equal(kal_jobs_get_counts(f->jobs).completed, 2);
+    expect(f, first, KAL_OK, "start 1 of table 7");
+
+    atomic_store(&f->failures, 1000000);
+    spec = (kal_job_spec){.type = KAL_JOB_COMPACT, .table_id = 7, .keep_trying = true};
+    uint64_t number = 0;
+    ok(kal_jobs_submit(f->jobs, &spec, &number, &err), &err);
+    while (kal_jobs_get_counts(f->jobs).retried < 4)
+        usleep(1000);
+    assert_int_equal(kal_jobs_run(f->jobs, &spec, true, &ALWAYS, &arena, &result, &err),
+                     KAL_EXISTS);
+    assert_non_null(strstr(err.message, "is retrying already"));
+    ok(kal_jobs_cancel(f->jobs, KAL_JOB_COMPACT, number, &err), &err);
+    kal_arena_release(&arena);
+}
+
 static void one_of_a_table_runs_at_a_time(void **state)
 {
     fixture *f = *state;
@@ -363,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(results_are_found),
         TEST(waiting_can_end_before_the_job),
+        TEST(queueing_up_waits_for_the_key),
         TEST(one_of_a_table_runs_at_a_time),
         TEST(running_and_waiting_jobs_are_cancelled),
         TEST(what_may_pass_is_tried_again),
