@@ -33,6 +33,23 @@ typedef struct kal_engine_column {
     kal_bytes inner_name; /* of a result: by which an outer SELECT in DuckDB knows it */
 } kal_engine_column;
 
+/* A column of a table in a Parquet file. */
+typedef struct kal_engine_file_column {
+    kal_bytes name;           /* as it was written; len 0: the file does not have it */
+    kal_type type;            /* in the file */
+    const kal_value *initial; /* what it reads as when it is not there; NULL = NULL */
+} kal_engine_file_column;
+
+/* Some rows of a table, as a file that DuckDB may read itself (kal_engine_options.files_dir). */
+typedef struct kal_engine_file {
+    const char *path;
+    const kal_engine_file_column *columns; /* one per column of the table, hidden ones left out */
+    kal_bytes seq_name;   /* of the column that is the hidden _seq */
+    uint32_t version;     /* files of one version have the same columns */
+    const uint64_t *dead; /* bit i of word i / 64: row i is no row any more; NULL: all are rows */
+    uint64_t row_count;
+} kal_engine_file;
+
 /* A table as the engine needs it. Everything borrowed, valid while the statement runs. */
 typedef struct kal_engine_table {
     uint64_t id;      /* identity of this definition; a changed or re-created table has another */
@@ -42,6 +59,8 @@ typedef struct kal_engine_table {
     size_t column_count;
     size_t hidden_count; /* the last so many columns are selectable but not part of * (_seq, ...) */
     double row_estimate;
+    const kal_engine_file *files; /* of these rows; the cursor of open() may then leave them out */
+    size_t file_count;
 } kal_engine_table;
 
 typedef struct kal_engine_cursor kal_engine_cursor; /* defined by the caller */
@@ -82,9 +101,11 @@ typedef struct kal_engine_ops {
     bool (*is_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     void (*set_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     /* Starts reading the table's columns[] (indexes into its columns, in the order wanted;
-     * column_count may be 0: only the number of rows matters). */
+     * column_count may be 0: only the number of rows matters). without_files: rows that lie in its
+     * files are read otherwise. */
     kal_status (*open)(void *statement, uint64_t table_id, const uint32_t *columns,
-                       size_t column_count, kal_engine_cursor **cursor_out, kal_error *err);
+                       size_t column_count, bool without_files, kal_engine_cursor **cursor_out,
+                       kal_error *err);
     /* Up to rows_max rows, row after row, column_count values each; KAL_OK with 0 rows at the end.
      * Bytes in values live until the next call. */
     kal_status (*next)(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
@@ -102,6 +123,8 @@ typedef struct kal_engine_options {
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
     unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */
+    const char *files_dir;     /* NULL, or where files of tables are: a second instance, for the
+                                  statements that need them, may read it and nothing else */
     const kal_clock *clock;    /* borrowed */
 } kal_engine_options;
 

@@ -24,9 +24,16 @@ typedef struct kal_scan_table {
     kal_engine_table table; /* borrowed from the statement */
     const uint32_t *shown;  /* NULL, or the numbers in the statement's table of table.columns */
     bool shows_hidden;      /* the statement names hidden columns that may be this table's */
+    bool by_files;          /* read by files.c where the statement runs */
     kal_bytes written;      /* how the text names it: schema.table or table */
     bool has_alias;
 } kal_scan_table;
+
+/* The dead rows of one file of the statement; borrowed from it. */
+typedef struct kal_dead_set {
+    const uint64_t *bits;
+    uint64_t row_count;
+} kal_dead_set;
 
 /* A handle of DuckDB's for one of our types, made once. */
 typedef struct kal_slot_type {
@@ -36,6 +43,8 @@ typedef struct kal_slot_type {
 
 /* Direct-mapped: every type without parameters has a place, the others share the rest. */
 #define KAL_SLOT_TYPES 256
+
+typedef struct kal_rewrite kal_rewrite;
 
 typedef struct kal_slot {
     kal_engine *engine;
@@ -48,6 +57,7 @@ typedef struct kal_slot {
     void *statement;
     const kal_scan_table *tables; /* arena of the query; kal_scan(i) is tables[i] */
     size_t table_count;
+    KAL_VEC(kal_dead_set) dead; /* of all files that have dead rows */
 
     pthread_mutex_t lock;
     kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */
@@ -65,6 +75,8 @@ struct kal_engine {
     const kal_engine_ops *ops; /* borrowed */
     const kal_clock *clock;    /* borrowed */
     char *library_path;        /* owned */
+    char *files_dir;           /* owned; NULL: this instance reads no file */
+    kal_engine *files_engine;  /* owned; NULL, or for statements that read files */
     size_t memory_limit_bytes;
     unsigned threads;
     unsigned slot_count;
@@ -117,6 +129,17 @@ KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
                                                         duckdb_connection connection,
                                                         kal_error *err);
 
+/* ---- files.c ---- */
+
+/* Whether DuckDB may read the table's files itself. */
+bool kal_files_may_read(const kal_engine_table *table);
+/* Whether a table of the statement is read so. */
+bool kal_files_wanted(const kal_rewrite *rewrite);
+/* Makes the slot's connection ready for the statement in it. */
+KAL_MUST_CHECK kal_status kal_files_prepare(kal_slot *slot, kal_error *err);
+KAL_MUST_CHECK kal_status kal_files_register(kal_engine *engine, duckdb_connection connection,
+                                             kal_error *err);
+
 /* ---- types_map.c ---- */
 
 /* DuckDB's handle of a type, which the slot keeps; borrowed until the next call. */
@@ -140,13 +163,14 @@ typedef struct kal_edit {
     size_t end;
     kal_bytes text;
     kal_bytes view; /* the view it puts in place; len 0: it is something else */
+    size_t scan;    /* 1 + the number of the table whose kal_scan() it is; 0: it is none */
 } kal_edit;
 
-typedef struct kal_rewrite {
+struct kal_rewrite {
     KAL_VEC(kal_edit) edits; /* arena; sorted by start */
     kal_scan_table *tables;  /* arena; one per reference of the plan */
     size_t table_count;
-} kal_rewrite;
+};
 
 /* One text that DuckDB is to run, without views. */
 typedef struct kal_query_text {
@@ -167,6 +191,9 @@ KAL_MUST_CHECK kal_status kal_rewrite_types(kal_bytes text, kal_plan *plan, kal_
                                             kal_rewrite *out, kal_error *err);
 /* By place, as kal_rewrite_apply() needs them. */
 void kal_rewrite_sort(kal_rewrite *rewrite);
+/* Tables of which DuckDB may read the files are read so from now on. */
+KAL_MUST_CHECK kal_status kal_rewrite_to_files(kal_rewrite *rewrite, kal_arena *arena,
+                                               kal_error *err);
 void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out);
 /* DuckDB names a column without a name by its text: puts back what the user wrote for tables and
  * count(*). False: there is nothing to put back, and out is untouched. */

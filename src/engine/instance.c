@@ -14,6 +14,30 @@
 
 enum { MEMORY_LIMIT_MIN = 64 * 1024 * 1024, WAIT_NS = 20 * 1000 * 1000 };
 
+static char *copy_text(const char *text)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        kal_die("out of memory: engine");
+    return copy;
+}
+
+/* The instance that reads files; they share the memory. */
+static kal_engine *open_files_engine(kal_engine *engine, const kal_engine_options *options,
+                                     const kal_engine_ops *ops)
+{
+    kal_engine_options of_files = *options;
+    kal_engine *files = NULL;
+
+    engine->memory_limit_bytes /= 2;
+    of_files.memory_limit_bytes = engine->memory_limit_bytes;
+    of_files.files_dir = NULL;
+    if (kal_engine_open(&of_files, ops, &files, NULL) != KAL_OK)
+        kal_die("out of memory: engine");
+    files->files_dir = copy_text(options->files_dir);
+    return files;
+}
+
 kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_ops *ops,
                            kal_engine **engine_out, kal_error *err)
 {
@@ -24,13 +48,13 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
         kal_die("out of memory: engine");
     engine->ops = ops;
     engine->clock = options->clock;
-    engine->library_path = strdup(options->library_path);
-    if (engine->library_path == NULL)
-        kal_die("out of memory: engine");
+    engine->library_path = copy_text(options->library_path);
     engine->memory_limit_bytes = options->memory_limit_bytes < MEMORY_LIMIT_MIN
                                      ? MEMORY_LIMIT_MIN
                                      : options->memory_limit_bytes;
     engine->threads = options->threads == 0 ? 1 : options->threads;
+    if (options->files_dir != NULL)
+        engine->files_engine = open_files_engine(engine, options, ops);
     engine->slot_count = options->concurrent_max == 0 ? 1 : options->concurrent_max;
     if (engine->slot_count > KAL_ENGINE_SLOTS_MAX)
         engine->slot_count = KAL_ENGINE_SLOTS_MAX;
@@ -72,12 +96,37 @@ static kal_status connect_slot(kal_engine *engine, kal_slot *slot, kal_error *er
     return prepare_serialize(slot, err);
 }
 
+/* Files never change under their names. */
+static kal_status allow_files(kal_engine *engine, duckdb_connection connection, kal_error *err)
+{
+    kal_buf sql; /* owned */
+
+    kal_buf_init(&sql, NULL);
+    kal_buf_append_cstr(&sql, "SET allowed_directories = ['");
+    for (const char *c = engine->files_dir; *c != '\0'; c++) {
+        if (*c == '\'')
+            kal_buf_append_byte(&sql, '\'');
+        kal_buf_append_byte(&sql, (uint8_t)*c);
+    }
+    kal_buf_append_cstr(&sql, "/']");
+    kal_buf_append_byte(&sql, '\0');
+    kal_status status = kal_duckdb_run(&engine->api, connection, (const char *)sql.ptr, err);
+    kal_buf_release(&sql);
+    return status == KAL_OK ? kal_duckdb_run(&engine->api, connection,
+                                             "SET parquet_metadata_cache = true", err)
+                            : status;
+}
+
 static kal_status lock_down(kal_engine *engine, kal_error *err)
 {
     duckdb_connection connection = engine->slots[0].connection;
     KAL_TRY(kal_scan_register(engine, connection, err));
     KAL_TRY(kal_functions_register(engine, connection, err));
     KAL_TRY(kal_casts_register(engine, connection, err));
+    if (engine->files_dir != NULL) {
+        KAL_TRY(kal_files_register(engine, connection, err));
+        KAL_TRY(allow_files(engine, connection, err));
+    }
     KAL_TRY(kal_duckdb_run(&engine->api, connection, "SET enable_external_access = false", err));
     return kal_duckdb_run(&engine->api, connection, "SET lock_configuration = true", err);
 }
@@ -89,6 +138,7 @@ static void close_database(kal_engine *engine)
         if (slot->connection == NULL)
             continue;
         kal_slot_types_release(slot);
+        kal_vec_release(&slot->dead);
         engine->api.destroy_prepare(&slot->serialize);
         engine->api.disconnect(&slot->connection);
         pthread_mutex_destroy(&slot->lock);
@@ -120,8 +170,10 @@ static kal_status open_once(kal_engine *engine, kal_error *err)
 
 void kal_engine_stop(kal_engine *engine)
 {
-    if (engine != NULL)
-        atomic_store(&engine->stopping, true);
+    if (engine == NULL)
+        return;
+    atomic_store(&engine->stopping, true);
+    kal_engine_stop(engine->files_engine);
 }
 
 void kal_engine_close(kal_engine *engine)
@@ -129,6 +181,7 @@ void kal_engine_close(kal_engine *engine)
     if (engine == NULL)
         return;
     KAL_ASSERT(engine->busy_count == 0);
+    kal_engine_close(engine->files_engine);
     kal_watchdog_stop(engine);
     if (engine->opened)
         close_database(engine);
@@ -136,6 +189,7 @@ void kal_engine_close(kal_engine *engine)
     pthread_cond_destroy(&engine->slot_free);
     pthread_mutex_destroy(&engine->lock);
     free(engine->library_path);
+    free(engine->files_dir);
     free(engine);
 }
 

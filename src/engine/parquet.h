@@ -162,4 +162,8 @@ KAL_MUST_CHECK kal_status kal_parquet_scan_next(kal_parquet_scan *scan, size_t r
                                                 size_t *rows_out, kal_error *err);
 void kal_parquet_scan_close(kal_parquet_scan *scan); /* NULL is allowed; early too */
 
+/* That the file is there and its bytes are those that were written: for whoever reads it otherwise.
+ * KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_parquet_check(kal_parquet *parquet, const char *path, kal_error *err);
+
 #endif

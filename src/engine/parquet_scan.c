@@ -315,3 +315,15 @@ void kal_parquet_scan_close(kal_parquet_scan *scan)
     kal_arena_release(&scan->bytes);
     free(scan);
 }
+
+kal_status kal_parquet_check(kal_parquet *parquet, const char *path, kal_error *err)
+{
+    kal_parquet_session session = {0};
+
+    KAL_TRY(kal_parquet_session_begin(parquet, path, &session, err));
+    kal_status status = open_file(&session, err);
+    if (status == KAL_OK)
+        status = kal_parquet_verify(&session, err);
+    kal_parquet_session_end(&session);
+    return status;
+}

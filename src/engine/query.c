@@ -289,9 +289,12 @@ static kal_status run_planned(query_run *q, kal_error *err)
     kal_buf_init(&q->text, NULL);
     kal_rewrite_apply(&q->planned->rewrite, q->planned->expanded.query.text, &q->text);
     kal_buf_append_byte(&q->text, '\0');
-    kal_watch_begin(q->slot, q->query);
-    kal_status status = execute(q, q->planned->expanded.query.plan, err);
-    kal_watch_end(q->slot);
+    kal_status status = kal_files_prepare(q->slot, err);
+    if (status == KAL_OK) {
+        kal_watch_begin(q->slot, q->query);
+        status = execute(q, q->planned->expanded.query.plan, err);
+        kal_watch_end(q->slot);
+    }
     api->destroy_result(&q->result);
     api->destroy_pending(&q->pending);
     api->destroy_prepare(&q->prepared);
@@ -299,6 +302,19 @@ static kal_status run_planned(query_run *q, kal_error *err)
         end_stream(q);
     kal_buf_release(&q->text);
     return status;
+}
+
+/* A statement over tables with files goes on where they can be read. */
+static kal_status go_to_files(query_run *q, planned_text *planned, kal_arena *arena, kal_error *err)
+{
+    kal_engine *files = q->slot->engine->files_engine;
+
+    KAL_TRY(kal_rewrite_to_files(&planned->rewrite, arena, err));
+    if (!kal_files_wanted(&planned->rewrite))
+        return KAL_OK;
+    kal_slot_release(q->slot);
+    q->slot = NULL;
+    return kal_slot_acquire(files, q->query, &q->slot, err);
 }
 
 kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engine_query_args *query,
@@ -312,13 +328,16 @@ kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engin
     kal_arena_init(&arena, query->budget);
     kal_status status =
         plan_text(q.slot, statement, query->sql, query->is_admin, &arena, &planned, err);
+    if (status == KAL_OK && engine->files_engine != NULL)
+        status = go_to_files(&q, &planned, &arena, err);
     if (status == KAL_OK) {
         q.slot->statement = statement;
         q.slot->tables = planned.rewrite.tables;
         q.slot->table_count = planned.rewrite.table_count;
         status = run_planned(&q, err);
     }
-    kal_slot_release(q.slot);
+    if (q.slot != NULL)
+        kal_slot_release(q.slot);
     kal_arena_release(&arena);
     return status;
 }

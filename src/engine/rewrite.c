@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 #define SCAN       "kal_scan("
-#define COUNT_STAR "count_star()" /* DuckDB's own name of count(*) */
+#define FILES      "query(getvariable('kal_t" /* files.c */
+#define COUNT_STAR "count_star()"             /* DuckDB's own name of count(*) */
 
 typedef struct rewriting {
     kal_engine *engine;
@@ -88,8 +89,8 @@ static kal_status edit_tables(rewriting *r, kal_error *err)
 {
     for (size_t i = 0; i < r->plan->tables.len; i++) {
         const kal_plan_table *t = &r->plan->tables.items[i];
+        kal_edit edit = {.start = t->start, .end = t->end, .scan = i + 1};
         kal_buf text; /* owned */
-        kal_bytes copy;
         r->out->tables[i].written = kal_bytes_of(r->text.ptr + t->start, t->end - t->start);
         r->out->tables[i].has_alias = t->alias.len > 0;
         kal_buf_init(&text, NULL);
@@ -98,11 +99,33 @@ static kal_status edit_tables(rewriting *r, kal_error *err)
             kal_buf_append_cstr(&text, " AS ");
             kal_lex_quote(&text, t->name);
         }
-        bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &copy);
+        bool kept = kal_arena_try_copy(r->arena, kal_buf_bytes(&text), &edit.text) &&
+                    kal_vec_try_push_in(r->arena, &r->out->edits, edit);
         kal_buf_release(&text);
         if (!kept)
             return kal_engine_too_large(err);
-        KAL_TRY(add_edit(r, t->start, t->end, copy, err));
+    }
+    return KAL_OK;
+}
+
+kal_status kal_rewrite_to_files(kal_rewrite *rewrite, kal_arena *arena, kal_error *err)
+{
+    for (size_t i = 0; i < rewrite->edits.len; i++) {
+        kal_edit *edit = &rewrite->edits.items[i];
+        if (edit->scan == 0 || !kal_files_may_read(&rewrite->tables[edit->scan - 1].table))
+            continue;
+        rewrite->tables[edit->scan - 1].by_files = true;
+        size_t closing = 0; /* of kal_scan(i) */
+        while (edit->text.ptr[closing] != ')')
+            closing++;
+        kal_buf text; /* owned */
+        kal_buf_init(&text, NULL);
+        kal_buf_printf(&text, FILES "%zu'))", edit->scan - 1);
+        kal_buf_append(&text, edit->text.ptr + closing + 1, edit->text.len - closing - 1);
+        bool kept = kal_arena_try_copy(arena, kal_buf_bytes(&text), &edit->text);
+        kal_buf_release(&text);
+        if (!kept)
+            return kal_engine_too_large(err);
     }
     return KAL_OK;
 }
@@ -269,13 +292,20 @@ void kal_rewrite_apply(const kal_rewrite *rewrite, kal_bytes text, kal_buf *out)
     kal_buf_append(out, text.ptr + at, text.len - at);
 }
 
-/* Behind `SCAN number )` at the start of text, or NULL. */
+static bool begins_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+/* Behind `SCAN number )` or `FILES number '))` at the start of text, or NULL. */
 static const char *read_scan(const char *text, size_t count, size_t *index_out)
 {
+    bool files = begins_with(text, FILES);
+    const char *closing = files ? "'))" : ")";
     char *end = NULL;
-    unsigned long index = strtoul(text + strlen(SCAN), &end, 10);
+    unsigned long index = strtoul(text + strlen(files ? FILES : SCAN), &end, 10);
     *index_out = index;
-    return *end == ')' && index < count ? end + 1 : NULL;
+    return begins_with(end, closing) && index < count ? end + strlen(closing) : NULL;
 }
 
 /* Behind " AS name" at the start of text; text when that is not there. */
@@ -293,12 +323,17 @@ static const char *skip_alias(const char *text)
     return *at == '"' ? at + 1 : at;
 }
 
-/* The first of the two texts that we put something else for; NULL when there is none. */
+/* The first of the texts that we put something else for; NULL when there is none. */
 static const char *find_foreign(const char *name)
 {
-    const char *scan = strstr(name, SCAN);
-    const char *star = strstr(name, COUNT_STAR);
-    return scan == NULL || (star != NULL && star < scan) ? star : scan;
+    static const char *const FOREIGN[] = {SCAN, FILES, COUNT_STAR};
+    const char *first = NULL;
+    for (size_t i = 0; i < KAL_ARRAY_LEN(FOREIGN); i++) {
+        const char *found = strstr(name, FOREIGN[i]);
+        if (found != NULL && (first == NULL || found < first))
+            first = found;
+    }
+    return first;
 }
 
 bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char *name, kal_buf *out)
@@ -316,8 +351,9 @@ bool kal_rewrite_restore(const kal_scan_table *tables, size_t count, const char 
             kal_buf_append_bytes(out, tables[i].written);
             name = tables[i].has_alias ? name : skip_alias(name);
         } else {
-            kal_buf_append_cstr(out, SCAN);
-            name = found + strlen(SCAN);
+            const char *foreign = begins_with(found, FILES) ? FILES : SCAN;
+            kal_buf_append_cstr(out, foreign);
+            name = found + strlen(foreign);
         }
         found = find_foreign(name);
     }

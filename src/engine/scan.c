@@ -98,8 +98,8 @@ static kal_status open_cursor(const kal_duckdb *api, duckdb_init_info info, cons
         uint32_t column = (uint32_t)api->init_get_column_index(info, i);
         columns[i] = t->shown == NULL ? column : t->shown[column];
     }
-    kal_status status =
-        ops->open(bound->slot->statement, t->table.id, columns, count, &state->cursor, err);
+    kal_status status = ops->open(bound->slot->statement, t->table.id, columns, count, t->by_files,
+                                  &state->cursor, err);
     free(columns);
     state->column_count = count;
     state->rows_max = count == 0 ? CHUNK_ROWS : VALUES_MAX / count;

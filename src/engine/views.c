@@ -161,7 +161,7 @@ static kal_status edit_view(expansion *x, const body *b, const kal_plan_table *t
         kal_lex_quote(&text, t->name);
     }
     KAL_TRY(copy_text(x, &text, &copy, err));
-    return add_edit(x, edits, (kal_edit){t->start, t->end, copy, t->name}, err);
+    return add_edit(x, edits, (kal_edit){t->start, t->end, copy, t->name, 0}, err);
 }
 
 /* schema.view.column: a sub-select has no schema. */

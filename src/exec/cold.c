@@ -5,6 +5,8 @@
 #include "exec/storages.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -28,6 +30,7 @@ struct kal_cold {
     kal_parquet *parquet;         /* owned */
     kal_segment_backend *backend; /* owned */
     char scratch_dir[PATH_BYTES];
+    char files_dir[PATH_BYTES]; /* symbolic links to segments of SHARED tables */
     kal_catalog_worker *worker; /* owned; the scheduler's */
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
@@ -56,7 +59,7 @@ kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_s
 }
 
 /* What a crash left there is of nobody any more. */
-static void empty_scratch(const char *path)
+static void empty_directory(const char *path)
 {
     DIR *dir = opendir(path); /* owned */
     if (dir == NULL)
@@ -68,6 +71,21 @@ static void empty_scratch(const char *path)
     closedir(dir);
 }
 
+static kal_status make_empty(const kal_cold *cold, const char *name, char path[PATH_BYTES],
+                             kal_error *err)
+{
+    const kal_exec_options *o = &cold->exec->options;
+    char *data = realpath(o->data_dir, NULL); /* owned */
+    int len = data == NULL ? -1 : snprintf(path, PATH_BYTES, "%s/%s", data, name);
+
+    free(data);
+    if (len < 0 || len >= PATH_BYTES)
+        return kal_error_set(err, KAL_INVALID, "cannot resolve the data directory's path");
+    KAL_TRY(kal_files_make_dir(o->files, path, err));
+    empty_directory(path);
+    return KAL_OK;
+}
+
 static kal_status open_parts(kal_cold *cold, kal_error *err)
 {
     const kal_exec_options *o = &cold->exec->options;
@@ -77,11 +95,8 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
         .clock = o->clock,
     };
 
-    int len = snprintf(cold->scratch_dir, PATH_BYTES, "%s/tmp", o->data_dir);
-    if (len < 0 || len >= PATH_BYTES)
-        return kal_error_set(err, KAL_INVALID, "the path of the data directory is too long");
-    KAL_TRY(kal_files_make_dir(o->files, cold->scratch_dir, err));
-    empty_scratch(cold->scratch_dir);
+    KAL_TRY(make_empty(cold, "tmp", cold->scratch_dir, err));
+    KAL_TRY(make_empty(cold, "shared", cold->files_dir, err));
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
     cold->backend = kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir,
                                                      kal_cold_open_store, cold);
@@ -114,6 +129,27 @@ kal_segment_backend *kal_cold_backend(kal_cold *cold)
 const char *kal_cold_scratch_dir(kal_cold *cold)
 {
     return cold->scratch_dir;
+}
+
+const char *kal_cold_files_dir(const kal_cold *cold)
+{
+    return cold->files_dir;
+}
+
+/* Links stay until the server starts again: a number is never used twice. */
+kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info, kal_arena *arena,
+                         const char **path_out, kal_error *err)
+{
+    const kal_segment_place place = {info->storage_id, info->object};
+    const kal_segment_written expected = {info->row_count, info->size_bytes};
+    char target[PATH_MAX];
+    char *link = kal_arena_printf(arena, "%s/%08x.parquet", cold->files_dir, info->segment_id);
+
+    KAL_TRY(cold->backend->ops->local_file(cold->backend, &place, &expected, target, err));
+    if (symlink(target, link) != 0 && errno != EEXIST)
+        return kal_error_set(err, KAL_IO, "cannot make '%s': %s", link, strerror(errno));
+    *path_out = link;
+    return KAL_OK;
 }
 
 void kal_cold_close(kal_cold *cold)

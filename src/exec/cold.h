@@ -31,6 +31,13 @@ kal_job_spec kal_cold_job(const kal_table *table, kal_job_type type, bool forced
 KAL_MUST_CHECK kal_status kal_cold_has_work(kal_exec *exec, const kal_table *table,
                                             kal_job_type type, bool *out, kal_error *err);
 
+/* The directory of what kal_cold_file() makes. */
+const char *kal_cold_files_dir(const kal_cold *cold);
+/* The segment of a SHARED table as a file in that directory, found to be whole; in the arena.
+ * KAL_UNSUPPORTED: it is no file of this machine. KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info,
+                                        kal_arena *arena, const char **path_out, kal_error *err);
+
 /* A kal_segment_open_store; context is the kal_cold. */
 kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,
                                kal_error *err);

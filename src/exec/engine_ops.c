@@ -56,7 +56,7 @@ static kal_status ops_resolve(void *statement, kal_bytes schema, kal_bytes name,
         .hidden_count = hidden,
         .row_estimate = ROW_ESTIMATE,
     };
-    return KAL_OK;
+    return kal_run_engine_files(run, table, table_out, err);
 }
 
 static kal_status ops_view(void *statement, kal_bytes schema, kal_bytes name, kal_bytes *sql_out,
@@ -164,7 +164,8 @@ static const uint64_t *wanted_bits(kal_engine_cursor *cursor)
 }
 
 static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *columns,
-                           size_t column_count, kal_engine_cursor **cursor_out, kal_error *err)
+                           size_t column_count, bool without_files, kal_engine_cursor **cursor_out,
+                           kal_error *err)
 {
     kal_run *run = statement;
     kal_table *table = find_table(run, table_id);
@@ -187,7 +188,8 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     if (table->def->table_type == KAL_TABLE_SYSTEM) {
         status = kal_run_system_rows(run, table, &cursor->system, err);
     } else {
-        kal_scan_range all = {.no_keys = true, .wanted = wanted_bits(cursor)};
+        kal_scan_range all = {
+            .hot_only = without_files, .no_keys = true, .wanted = wanted_bits(cursor)};
         status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
     }
     if (status != KAL_OK) {

@@ -113,6 +113,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
     KAL_TRY(kal_auth_open(exec->catalog, o->files, o->data_dir, o->clock, o->root_password,
                           &exec->auth, err));
+    engine.files_dir = kal_cold_files_dir(exec->cold);
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
     KAL_TRY(kal_pool_open(exec->catalog, o->query_threads, &exec->engine_pool, err));
     /* One more than a user may have at a time. */

@@ -128,6 +128,7 @@ typedef struct kal_run {
     bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
+    KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */
     pthread_mutex_t *system_lock; /* the engine's threads share `system` */
     const char *peer;
 } kal_run;
@@ -175,6 +176,9 @@ KAL_MUST_CHECK kal_status kal_run_engine(kal_run *run, kal_bytes sql, const kal_
 KAL_MUST_CHECK kal_status kal_run_qualify(kal_run *run, kal_bytes sql, const kal_engine_name *view,
                                           kal_engine_qualified *out, kal_error *err);
 const kal_engine_ops *kal_exec_engine_ops(void);
+/* The table's segments as files that DuckDB may read itself, where that is possible: into `out`. */
+KAL_MUST_CHECK kal_status kal_run_engine_files(kal_run *run, kal_table *table,
+                                               kal_engine_table *out, kal_error *err);
 
 /* Decodes the columns set in bits (hidden ones included) of a row into values[]. */
 void kal_row_values(const kal_table *table, const kal_row *row, const uint64_t *bits,

@@ -299,6 +299,8 @@ static void statement_close(statement_run *s)
         kal_view_close(&s->view);
     for (size_t i = 0; i < s->run.tables.len; i++)
         kal_table_release(s->run.tables.items[i]);
+    for (size_t i = 0; i < s->run.dead.len; i++)
+        kal_dead_rows_release(s->run.dead.items[i]);
     pthread_mutex_destroy(&s->system_lock);
     kal_arena_release(&s->arena);
 }

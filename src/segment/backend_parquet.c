@@ -110,6 +110,17 @@ static kal_status find_file(const parquet_backend *b, const kal_segment_place *p
     return status;
 }
 
+static kal_status parquet_local_file(kal_segment_backend *backend, const kal_segment_place *place,
+                                     const kal_segment_written *expected, char *path_out,
+                                     kal_error *err)
+{
+    const parquet_backend *b = (const parquet_backend *)backend;
+
+    KAL_TRY(find_file(b, place, path_out, err));
+    KAL_TRY(check_file(place, expected, path_out, err));
+    return kal_parquet_check(b->parquet, path_out, err);
+}
+
 static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_place *place,
                                const kal_segment_written *expected,
                                const kal_parquet_scan_args *args, kal_segment_reader **reader_out,
@@ -178,6 +189,7 @@ static const kal_segment_backend_ops PARQUET_OPS = {
     .open = parquet_open,
     .next = parquet_next,
     .reader_close = parquet_reader_close,
+    .local_file = parquet_local_file,
     .remove = parquet_remove,
 };
 

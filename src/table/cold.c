@@ -53,6 +53,17 @@ kal_status kal_view_manifest_of(kal_view *view, const kal_table *table, bool cac
     return KAL_OK;
 }
 
+kal_status kal_view_segments(kal_view *view, const kal_table *table,
+                             kal_segment *const **segments_out, size_t *count_out, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+
+    KAL_TRY(kal_view_manifest_of(view, table, false, &manifest, err));
+    *segments_out = manifest == NULL ? NULL : manifest->segments;
+    *count_out = manifest == NULL ? 0 : manifest->segment_count;
+    return KAL_OK;
+}
+
 void kal_view_forget_manifests(kal_view *view)
 {
     kal_view_manifest *first = atomic_load(&view->manifests);

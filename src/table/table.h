@@ -105,6 +105,7 @@ typedef struct kal_scan_range {
                          there are segments to be read */
     bool in_order;    /* KAL_COLD from opening when there are segments to be read: their rows come
                          after all others */
+    bool hot_only;    /* without the rows of segments: they are read otherwise */
     bool no_keys;     /* key_out will be NULL */
     const uint64_t *wanted; /* bits of the table's columns that are needed; NULL: all; borrowed */
 } kal_scan_range;
@@ -120,6 +121,12 @@ void kal_scan_close(kal_scan *scan); /* NULL is allowed */
  * (SET NOT NULL), never for what a statement shows. The view has no overlay. */
 KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
                                                   kal_scan **scan_out, kal_error *err);
+
+/* The segments that hold rows of the table, as the view's manifest has them; borrowed from the view.
+ * *count_out 0: none. */
+KAL_MUST_CHECK kal_status kal_view_segments(kal_view *view, const kal_table *table,
+                                            kal_segment *const **segments_out, size_t *count_out,
+                                            kal_error *err);
 
 /* A rough number of rows the view's user has in the table, for planning; counts at most `limit`. */
 KAL_MUST_CHECK kal_status kal_view_count(kal_view *view, kal_table *table, uint64_t limit,

@@ -254,7 +254,8 @@ static kal_status open_scan(kal_scan *scan, const kal_scan_range *range, kal_err
     if (kal_bytes_compare(lower, upper) >= 0)
         return KAL_OK; /* an empty range, such as k > 5 AND k < 3 */
     KAL_TRY(kal_view_manifest_of(scan->view, scan->table, range->cached_only, &manifest, err));
-    KAL_TRY(open_cold(scan, manifest, range, false, err));
+    if (!range->hot_only)
+        KAL_TRY(open_cold(scan, manifest, range, false, err));
     KAL_TRY(open_runs(scan, manifest, lower, upper, err));
     position_overlay(scan, lower, upper);
     return KAL_OK;
