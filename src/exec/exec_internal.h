@@ -129,7 +129,7 @@ typedef struct kal_run {
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */
-    pthread_mutex_t *system_lock; /* the engine's threads share `system` */
+    pthread_mutex_t *system_lock;  /* the engine's threads share `system` */
     const char *peer;
 } kal_run;
 
