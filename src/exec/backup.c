@@ -86,9 +86,10 @@ kal_status kal_run_backup(kal_run *run, kal_error *err)
                                .actor = kal_cstr(run->principal->user_id),
                                .parameters = kal_buf_bytes(&parameters),
                                .never_retry = true};
-    kal_status status = kal_buf_failed(&parameters)
-                            ? kal_error_set(err, KAL_LIMIT, "the statement's memory is used up")
-                            : kal_jobs_run(run->exec->jobs, &spec, false, &poll, run->arena, &result, err);
+    kal_status status =
+        kal_buf_failed(&parameters)
+            ? kal_error_set(err, KAL_LIMIT, "the statement's memory is used up")
+            : kal_jobs_run(run->exec->jobs, &spec, false, &poll, run->arena, &result, err);
     kal_buf_release(&parameters);
     if (status != KAL_OK)
         return failed(run, status, err);
