@@ -167,9 +167,8 @@ void kal_job_queue_hold(kal_job_entry *entry)
     entry->holders++;
 }
 
-void kal_job_queue_release(kal_job_queue *q, kal_job_entry *entry)
+void kal_job_queue_release(kal_job_entry *entry)
 {
-    (void)q;
     KAL_ASSERT(entry->holders > 0);
     if (--entry->holders == 0 && kal_job_is_finished(entry->job.status))
         free_entry(entry);
@@ -183,11 +182,6 @@ kal_job_entry *kal_job_queue_find(kal_job_queue *q, uint64_t number)
             return entry;
     }
     return NULL;
-}
-
-kal_job_entry *kal_job_queue_find_key(kal_job_queue *q, kal_bytes key)
-{
-    return kal_map_find(&q->keys, key);
 }
 
 size_t kal_job_queue_finished_count(const kal_job_queue *q)
@@ -363,7 +357,7 @@ kal_status kal_job_queue_recover(kal_job_queue *q, const kal_job_ability *abilit
 
 /* ---- submitting ---- */
 
-void kal_job_spec_key(const kal_job_spec *spec, kal_buf *out)
+static void append_key(const kal_job_spec *spec, kal_buf *out)
 {
     if (spec->key.len > 0) {
         kal_buf_append_bytes(out, spec->key);
@@ -491,7 +485,7 @@ kal_status kal_job_queue_submit(kal_job_queue *q, const kal_job_spec *spec,
     *entry_out = NULL;
     KAL_TRY(check_spec(spec, err));
     kal_buf_init(&key, NULL);
-    kal_job_spec_key(spec, &key);
+    append_key(spec, &key);
     kal_status status = submit(q, spec, kal_buf_bytes(&key), entry_out, err);
     kal_buf_release(&key);
     return status;

@@ -109,10 +109,9 @@ KAL_MUST_CHECK kal_status kal_job_queue_cancel(kal_job_queue *queue, kal_job_ent
 
 /* Among the unfinished ones; NULL. Borrowed until the lock is given back. */
 kal_job_entry *kal_job_queue_find(kal_job_queue *queue, uint64_t number);
-kal_job_entry *kal_job_queue_find_key(kal_job_queue *queue, kal_bytes key);
 /* Keeps the entry after its job is finished. */
 void kal_job_queue_hold(kal_job_entry *entry);
-void kal_job_queue_release(kal_job_queue *queue, kal_job_entry *entry);
+void kal_job_queue_release(kal_job_entry *entry);
 
 /* From the store, finished or not; snapshot NULL: now. KAL_NOT_FOUND leaves err alone. */
 KAL_MUST_CHECK kal_status kal_job_queue_get(kal_job_queue *queue, const kal_kv_snapshot *snapshot,
@@ -128,8 +127,5 @@ KAL_MUST_CHECK kal_status kal_job_queue_scan(kal_job_queue *queue, const kal_kv_
 KAL_MUST_CHECK kal_status kal_job_queue_clean(kal_job_queue *queue, size_t *removed_out,
                                               kal_error *err);
 size_t kal_job_queue_finished_count(const kal_job_queue *queue);
-
-/* The key a spec has when it says none. */
-void kal_job_spec_key(const kal_job_spec *spec, kal_buf *out);
 
 #endif

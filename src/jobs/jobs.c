@@ -102,7 +102,8 @@ void kal_jobs_close(kal_jobs *jobs)
     free(jobs);
 }
 
-void kal_jobs_wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms)
+/* Waits for the condition, at most so long; jobs->lock is held. */
+static void wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms)
 {
     struct timespec until;
 
@@ -218,7 +219,7 @@ static void end_run(kal_jobs *jobs, kal_job_entry *entry, const kal_job_end *end
         kal_log_error("jobs", "the end of a job could not be recorded: %s", err.message);
     log_end(&entry->job, end->error);
     count_end(jobs, entry->job.status);
-    kal_job_queue_release(jobs->queue, entry);
+    kal_job_queue_release(entry);
     pthread_cond_broadcast(&jobs->ended);
     pthread_cond_signal(&jobs->work); /* another one of the table, or this one again */
     pthread_mutex_unlock(&jobs->lock);
@@ -290,7 +291,7 @@ static void job_thread(void *context)
     while (!kal_jobs_stopping(jobs)) {
         kal_job_entry *entry = take_next(jobs, &wait_ms);
         if (entry == NULL) {
-            kal_jobs_wait_for(jobs, &jobs->work, wait_ms);
+            wait_for(jobs, &jobs->work, wait_ms);
             continue;
         }
         pthread_mutex_unlock(&jobs->lock);
@@ -302,10 +303,19 @@ static void job_thread(void *context)
         kal_catalog_worker_close(worker);
 }
 
+/* Finished jobs that are too old or too many. */
 static kal_status clean(kal_jobs *jobs, void *context, kal_error *err)
 {
+    size_t removed = 1;
+
     (void)context;
-    return kal_jobs_clean(jobs, err);
+    while (removed > 0 && !kal_jobs_stopping(jobs)) {
+        pthread_mutex_lock(&jobs->lock);
+        kal_status status = kal_job_queue_clean(jobs->queue, &removed, err);
+        pthread_mutex_unlock(&jobs->lock);
+        KAL_TRY(status);
+    }
+    return KAL_OK;
 }
 
 kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err)
@@ -322,35 +332,13 @@ kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err)
     kal_status status = kal_job_queue_recover(jobs->queue, abilities, err);
     pthread_mutex_unlock(&jobs->lock);
     KAL_TRY(status);
-    if (jobs->sched != NULL)
-        KAL_TRY(kal_jobs_every(jobs, "job_cleanup", CLEAN_INTERVAL_MS, clean, NULL, err));
-    if (wanted == 0)
-        return KAL_OK;
+    KAL_TRY(kal_jobs_every(jobs, "job_cleanup", CLEAN_INTERVAL_MS, clean, NULL, err));
     jobs->threads = calloc(wanted, sizeof *jobs->threads);
     if (jobs->threads == NULL)
         kal_die("out of memory: jobs");
     for (; jobs->thread_count < wanted; jobs->thread_count++)
         KAL_TRY(kal_thread_start(&jobs->threads[jobs->thread_count], "job", KAL_JOB_STACK_BYTES,
                                  job_thread, jobs, err));
-    return KAL_OK;
-}
-
-kal_status kal_jobs_run_next(kal_jobs *jobs, kal_error *err)
-{
-    kal_job_entry *entry = NULL;
-    int64_t due_us = 0;
-
-    pthread_mutex_lock(&jobs->lock);
-    kal_status status = kal_job_queue_take(jobs->queue, &entry, &due_us, err);
-    pthread_mutex_unlock(&jobs->lock);
-    if (status != KAL_OK)
-        return status;
-    atomic_fetch_add(&jobs->started, 1);
-    kal_catalog_worker *worker =
-        jobs->catalog == NULL ? NULL : kal_catalog_worker_open(jobs->catalog); /* owned */
-    run_entry(jobs, entry, worker);
-    if (worker != NULL)
-        kal_catalog_worker_close(worker);
     return KAL_OK;
 }
 
@@ -387,7 +375,7 @@ kal_status kal_jobs_submit(kal_jobs *jobs, const kal_job_spec *spec, uint64_t *n
 /* Asks poll while nobody has the lock. */
 static kal_status ask(kal_jobs *jobs, const kal_job_poll *poll, kal_error *err)
 {
-    kal_jobs_wait_for(jobs, &jobs->ended, WAIT_MS);
+    wait_for(jobs, &jobs->ended, WAIT_MS);
     pthread_mutex_unlock(&jobs->lock);
     kal_status status = poll->go_on(poll->context, err);
     pthread_mutex_lock(&jobs->lock);
@@ -453,7 +441,7 @@ kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, bool queue_up,
     if (status == KAL_OK) {
         kal_job_queue_hold(entry);
         status = wait_with(jobs, entry, poll, arena, result_out, err);
-        kal_job_queue_release(jobs->queue, entry);
+        kal_job_queue_release(entry);
     }
     pthread_mutex_unlock(&jobs->lock);
     return status;
@@ -489,7 +477,7 @@ kal_status kal_jobs_wait(kal_jobs *jobs, uint64_t number, const kal_job_poll *po
     } else {
         kal_job_queue_hold(entry);
         status = wait_with(jobs, entry, poll, arena, result_out, err);
-        kal_job_queue_release(jobs->queue, entry);
+        kal_job_queue_release(entry);
     }
     pthread_mutex_unlock(&jobs->lock);
     return status;
@@ -579,19 +567,6 @@ kal_status kal_jobs_every(kal_jobs *jobs, const char *name, uint64_t interval_ms
     }
     kal_vec_push(&jobs->schedulers, s);
     kal_task_wake_at(s->task, kal_clock_mono_ns(jobs->clock) + s->interval_ns);
-    return KAL_OK;
-}
-
-kal_status kal_jobs_clean(kal_jobs *jobs, kal_error *err)
-{
-    size_t removed = 1;
-
-    while (removed > 0 && !kal_jobs_stopping(jobs)) {
-        pthread_mutex_lock(&jobs->lock);
-        kal_status status = kal_job_queue_clean(jobs->queue, &removed, err);
-        pthread_mutex_unlock(&jobs->lock);
-        KAL_TRY(status);
-    }
     return KAL_OK;
 }
 

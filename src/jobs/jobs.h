@@ -35,13 +35,13 @@
 typedef struct kal_jobs kal_jobs; /* opaque: kal_jobs_close */
 
 typedef struct kal_jobs_options {
-    unsigned threads; /* 0: kal_jobs_run_next() runs them (tests) */
+    unsigned threads; /* jobs at a time, at least 1 */
     uint32_t node_id; /* shown in system.jobs */
     kal_job_queue_options queue;
 } kal_jobs_options;
 
-/* Reads the queue, and gives the catalog the rows of system.jobs. All is borrowed; catalog and
- * sched may be NULL in tests (no worker, no rows, no schedulers). As kal_job_queue_open(). */
+/* Reads the queue, and gives the catalog the rows of system.jobs. All is borrowed; catalog
+ * may be NULL in tests (no worker, no rows). As kal_job_queue_open(). */
 KAL_MUST_CHECK kal_status kal_jobs_open(kal_kv *kv, kal_catalog *catalog, kal_sched *sched,
                                         const kal_clock *clock, const kal_jobs_options *options,
                                         kal_jobs **jobs_out, kal_error *err);
@@ -128,7 +128,7 @@ KAL_MUST_CHECK kal_status kal_jobs_every(kal_jobs *jobs, const char *name, uint6
 /* True once kal_jobs_stop() was called: what a long tick asks. */
 bool kal_jobs_stopping(const kal_jobs *jobs);
 
-/* ---- numbers, tests ---- */
+/* ---- numbers ---- */
 
 typedef struct kal_jobs_counts { /* since opening */
     uint64_t started;
@@ -140,10 +140,5 @@ typedef struct kal_jobs_counts { /* since opening */
 kal_jobs_counts kal_jobs_get_counts(const kal_jobs *jobs);
 /* Shows them in system.stats, until close. */
 void kal_jobs_add_metrics(kal_jobs *jobs, kal_metrics *metrics);
-
-/* Runs the next job on the calling thread; KAL_END: none may start now. */
-KAL_MUST_CHECK kal_status kal_jobs_run_next(kal_jobs *jobs, kal_error *err);
-/* Removes finished jobs that are too old or too many, as happens once a minute. */
-KAL_MUST_CHECK kal_status kal_jobs_clean(kal_jobs *jobs, kal_error *err);
 
 #endif

@@ -27,7 +27,7 @@ typedef struct kal_job_scheduler {
 
 struct kal_jobs {
     kal_catalog *catalog;   /* borrowed; NULL: none */
-    kal_sched *sched;       /* borrowed; NULL: none */
+    kal_sched *sched;       /* borrowed */
     const kal_clock *clock; /* borrowed */
     kal_jobs_options options;
     kal_metrics *metrics; /* borrowed; NULL: not shown */
@@ -47,8 +47,6 @@ struct kal_jobs {
     _Atomic uint64_t retried;
 };
 
-/* Waits for the condition, at most so long; jobs->lock is held. */
-void kal_jobs_wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms);
 /* Rows of system.jobs (job_rows.c). */
 KAL_MUST_CHECK kal_status kal_jobs_rows(void *jobs, const kal_kv_snapshot *snapshot,
                                         kal_system_sink *sink, kal_error *err);

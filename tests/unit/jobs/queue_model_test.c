@@ -371,7 +371,7 @@ static void step_end(run *r)
             check_delay(r, m);
         r->completed += after == KAL_JOB_COMPLETED;
     }
-    kal_job_queue_release(r->queue, entry);
+    kal_job_queue_release(entry);
     if (status == KAL_OK) {
         durable(r);
         return;
