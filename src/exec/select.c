@@ -598,7 +598,13 @@ kal_status kal_run_select(kal_run *run, kal_error *err)
     kal_binder binder = {0};
     select_plan plan = {0};
     kal_status status = KAL_UNSUPPORTED;
+    bool counted = false;
 
+    if (run->path == KAL_PATH_AUTO) {
+        KAL_TRY(kal_run_count(run, &counted, err));
+        if (counted)
+            return KAL_OK;
+    }
     if (run->path != KAL_PATH_ENGINE) {
         status = plan_select(run, &binder, &plan, err);
         if (status != KAL_OK && !(status == KAL_UNSUPPORTED && binder.for_engine))

@@ -384,3 +384,23 @@ kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool 
     kal_view_close(&view);
     return status;
 }
+
+kal_status kal_table_wants_compaction(kal_tables *tables, const kal_table *table, bool forced,
+                                      bool *wanted_out, kal_error *err)
+{
+    const kal_flush_args args = {.tables = tables};
+    compaction *c = calloc(1, sizeof *c); /* owned */
+
+    *wanted_out = false;
+    if (c == NULL)
+        kal_die("out of memory: compaction");
+    c->args = &args;
+    kal_arena_init(&c->arena, NULL);
+    kal_status status =
+        kal_manifests_newest(tables->manifests, table->def->table_id, &c->manifest, err);
+    if (status == KAL_OK)
+        status = choose_inputs(c, forced, err);
+    *wanted_out = status == KAL_OK && c->input_count > 0;
+    release(c);
+    return status;
+}

@@ -93,6 +93,16 @@ KAL_MUST_CHECK kal_status kal_view_get(kal_view *view, kal_table *table, kal_byt
                                        bool cached_only, kal_arena *arena, kal_row *row_out,
                                        kal_error *err);
 
+/* Many rows by their keys, each at most once read however many lie in one segment. */
+typedef struct kal_view_wanted {
+    kal_bytes key; /* ordered primary key; borrowed */
+    bool found;
+    kal_row row; /* when found; in the arena */
+} kal_view_wanted;
+KAL_MUST_CHECK kal_status kal_view_get_many(kal_view *view, kal_table *table,
+                                            kal_view_wanted *wanted, size_t count, kal_arena *arena,
+                                            kal_error *err);
+
 typedef struct kal_scan kal_scan; /* opaque: kal_scan_close */
 
 /* Rows with lower <= key < upper in key order. Bounds are prefixes of ordered primary keys; empty

@@ -204,6 +204,10 @@ void kal_tables_leave_era(kal_tables *tables, uint64_t era);
 KAL_MUST_CHECK kal_status kal_cold_get(kal_view *view, kal_table *table,
                                        const kal_manifest *manifest, kal_bytes cold_key,
                                        kal_arena *arena, kal_row *row_out, kal_error *err);
+/* As kal_view_get_many(), for keys that are not hot. */
+KAL_MUST_CHECK kal_status kal_cold_get_many(kal_view *view, kal_table *table,
+                                            const kal_manifest *manifest, kal_view_wanted **wanted,
+                                            size_t count, kal_arena *arena, kal_error *err);
 /* A row that lies in a segment, encoded as the table's version has it. */
 KAL_MUST_CHECK kal_status kal_cold_encode(const kal_table *table, const kal_row *row, kal_buf *out,
                                           kal_error *err);
