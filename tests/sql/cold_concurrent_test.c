@@ -187,9 +187,10 @@ static void flush(void *context)
     for (unsigned i = 0; !atomic_load(&m->shared->stop); i++) {
         const char *sql = i % 5 == 4 ? "STORAGE COMPACT TABLE app.t" : "FLUSH TABLE app.t";
         test_reply reply = test_db_query(m->shared->db, &(test_query){.sql = sql});
-        if (reply.code != NULL)
+        /* The server's own task may be at it. */
+        if (reply.code != NULL && strcmp(reply.code, "RATE_LIMIT_EXCEEDED") != 0)
             report(m, "root", sql, &reply);
-        atomic_fetch_add(&m->shared->flushes, 1);
+        atomic_fetch_add(&m->shared->flushes, reply.code == NULL);
         test_reply_release(&reply);
     }
 }

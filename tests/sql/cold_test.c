@@ -934,13 +934,19 @@ static void read_everything(world *w)
 
 /* ---- runs ---- */
 
+/* The server's own task is at it. */
+static bool is_busy(const test_reply *reply)
+{
+    return strcmp(reply->code, "RATE_LIMIT_EXCEEDED") == 0;
+}
+
 static void flush_cold(world *w)
 {
     static const char *const WAYS[] = {"FLUSH TABLE cold.t", "FLUSH TABLE cold.t",
                                        "FLUSH ALL IN cold", "STORAGE COMPACT TABLE cold.t"};
     const char *sql = WAYS[below(w, KAL_ARRAY_LEN(WAYS))];
     test_reply reply = test_db_query(w->db, &(test_query){.sql = sql});
-    if (reply.code != NULL)
+    if (reply.code != NULL && !is_busy(&reply))
         fail_msg("seed %llu: %s: %s", (unsigned long long)w->seed, sql, reply.message);
     if (getenv("KAL_TEST_TRACE") != NULL)
         fprintf(stderr, "%s: %.*s\n", sql, KAL_FMT(reply.text));
@@ -1033,7 +1039,7 @@ static void flush_all_the_time(void *context)
         const char *sql = WAYS[i % 8 == 7];
         test_reply reply = test_db_query(f->db, &(test_query){.sql = sql});
         /* Between DROP and CREATE there is no table. */
-        if (reply.code != NULL && strcmp(reply.code, "TABLE_NOT_FOUND") != 0) {
+        if (reply.code != NULL && !is_busy(&reply) && strcmp(reply.code, "TABLE_NOT_FOUND") != 0) {
             fprintf(stderr, "%s: %.*s\n", sql, KAL_FMT(reply.text));
             atomic_fetch_add(&f->wrong, 1);
         }
@@ -1051,7 +1057,8 @@ static void test_inside_statements(void **state)
         world w;
         pthread_t thread;
         open_world(&w, first + i);
-        flusher f = {.db = w.db};
+        static flusher f; /* a failing test leaves its thread behind */
+        f = (flusher){.db = w.db};
         assert_int_equal(kal_thread_start(&thread, "flusher", 0, flush_all_the_time, &f, NULL),
                          KAL_OK);
         for (int s = 0; s < STATEMENTS; s++)
