@@ -1,11 +1,12 @@
 // lib.mjs: what the benchmarks share: servers in temporary directories, CPU time, load, results.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 export const here = dirname(fileURLToPath(import.meta.url));
 export const root = dirname(here);
@@ -55,7 +56,8 @@ export class Hello extends Process {
 
 export class KalamDB extends Process {
     async start(...options) {
-        this.dir = mkdtempSync(join(tmpdir(), "kalamdb-bench-"));
+        this.dir ??= mkdtempSync(join(tmpdir(), "kalamdb-bench-"));
+        this.options = options;
         this.port = await freePort();
         this.url = `http://127.0.0.1:${this.port}`;
         this.child = spawn(join(build, "kalamdb-server"),
@@ -65,14 +67,24 @@ export class KalamDB extends Process {
             try { await fetch(`${this.url}/health`); break; } catch { if (i > 200) throw new Error("the server does not start"); }
             await sleep(50);
         }
-        const reply = await fetch(`${this.url}/v1/api/auth/login`, { method: "POST",
-            headers: { "content-type": "application/json" }, body: JSON.stringify({ user: "root", password: PASSWORD }) });
-        this.token = (await reply.json()).access_token;
+        this.token = await this.login("root", PASSWORD);
         return this;
     }
-    async sql(sql, params) {
+    // Ends the server, does something with its data, and starts it again.
+    async restart(between = () => {}) {
+        this.child.kill("SIGTERM");
+        await once(this.child, "exit");
+        between();
+        return this.start(...this.options);
+    }
+    async login(user, password) {
+        const reply = await fetch(`${this.url}/v1/api/auth/login`, { method: "POST",
+            headers: { "content-type": "application/json" }, body: JSON.stringify({ user, password }) });
+        return (await reply.json()).access_token;
+    }
+    async sql(sql, params, token = this.token) {
         const reply = await fetch(`${this.url}/v1/api/sql`, { method: "POST",
-            headers: { "content-type": "application/json", authorization: `Bearer ${this.token}` },
+            headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
             body: JSON.stringify({ sql, params }) });
         const body = await reply.json();
         if (body.status !== "success") throw new Error(`${sql.slice(0, 100)}: ${JSON.stringify(body.error)}`);
@@ -138,13 +150,12 @@ export class Postgres extends Process {
 }
 
 // One run of wrk; the script's done() prints what it saw as JSON.
-export function wrk(server, script, connections, seconds, path = "/v1/api/sql") {
+export async function wrk(server, script, connections, seconds, path = "/v1/api/sql") {
     const before = server.cpu();
-    const out = spawnSync("wrk", ["-t", "1", "-c", String(connections), "-d", `${seconds}s`, "-s", join(here, script),
-        server.url + path], { encoding: "utf8", env: { ...process.env, BENCH_TOKEN: server.token ?? "" } });
-    if (out.status !== 0) throw new Error(out.stderr + out.stdout);
+    const { stdout } = await promisify(execFile)("wrk", ["-t", "1", "-c", String(connections), "-d", `${seconds}s`,
+        "-s", join(here, script), server.url + path], { env: { ...process.env, BENCH_TOKEN: server.token ?? "" } });
     const cpu = server.cpu() - before;
-    const seen = JSON.parse(/^\{.*\}$/m.exec(out.stdout)[0]);
+    const seen = JSON.parse(/^\{.*\}$/m.exec(stdout)[0]);
     if (seen.failed > 0) throw new Error(`${seen.failed} requests failed`);
     return { ops: seen.requests, seconds, cpu_us: (cpu * 1e6) / seen.requests, per_second: seen.requests / seconds,
         latency_ms: seen.latency_ms, p99_ms: seen.p99_ms };
@@ -177,6 +188,6 @@ export function writeResult(name, result) {
 }
 
 export function duckdb(sql) {
-    return execFileSync(join(build, "bench", "bench_duckdb"), ["2", sql, "SELECT 1"], { input: "", encoding: "utf8" });
+    return execFileSync(join(build, "bench", "bench_duckdb"), ["2", sql], { input: "", encoding: "utf8" });
 }
 export const flights = join(root, "build", "deps", "vega-datasets", "data", "flights-3m.parquet");

@@ -5,26 +5,26 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "./lib.mjs";
 
-// A DuckDB process that runs the query once a line.
-export async function duckdbPeer(create, query) {
-    const child = spawn(join(build, "bench", "bench_duckdb"), ["2", create, query], { stdio: ["pipe", "pipe", "inherit"] });
+// A DuckDB process; run() asks it the query, or another one.
+export async function duckdbPeer(create, query, threads = 2) {
+    const child = spawn(join(build, "bench", "bench_duckdb"), [String(threads), create], { stdio: ["pipe", "pipe", "inherit"] });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     await lines.next(); // ready
     return {
-        run: async () => {
-            child.stdin.write("\n");
-            const [wall, cpu] = (await lines.next()).value.split(" ").map(Number);
-            return { ops: 1, seconds: wall / 1e6, cpu_us: cpu, latency_ms: wall / 1000 };
+        run: async (sql = query) => {
+            child.stdin.write(sql.replace(/\s+/g, " ") + "\n");
+            const [, wall, cpu, value] = /^(\d+) (\d+) (.*)$/.exec((await lines.next()).value);
+            return { ops: 1, seconds: wall / 1e6, cpu_us: Number(cpu), latency_ms: wall / 1000, value };
         },
         end: async () => { child.stdin.end(); await once(child, "exit"); },
     };
 }
 
 // The same of a statement over HTTP.
-export async function overHttp(kalam, sql, params) {
+export async function overHttp(kalam, sql, params, token) {
     const cpu = kalam.cpu();
     const start = process.hrtime.bigint();
-    await kalam.sql(sql, params);
+    await kalam.sql(sql, params, token);
     return { latency_ms: Number(process.hrtime.bigint() - start) / 1e6, cpu_us: (kalam.cpu() - cpu) * 1e6 };
 }
 
@@ -33,4 +33,13 @@ export async function several(count, run) {
     for (let i = 0; i < count; i++) all.push(await run());
     const mean = (key) => all.reduce((sum, one) => sum + one[key], 0) / count;
     return { ops: count, cpu_us: mean("cpu_us"), latency_ms: mean("latency_ms") };
+}
+
+// As often as fits into `seconds`, but at least three times.
+export async function lasting(seconds, run) {
+    const all = [];
+    const start = performance.now();
+    while (all.length < 3 || performance.now() - start < seconds * 1000) all.push(await run());
+    const mean = (key) => all.reduce((sum, one) => sum + one[key], 0) / all.length;
+    return { ops: all.length, cpu_us: mean("cpu_us"), latency_ms: mean("latency_ms") };
 }

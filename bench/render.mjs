@@ -3,17 +3,18 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { here, root } from "./lib.mjs";
 
-const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", vector: "Nearest vectors" };
+const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", cold: "Rows in segments", vector: "Nearest vectors" };
 const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET)/;
 
 const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));
 
-// KalamDB's figure of the same load as a peer's: the text behind the comma names it.
+// KalamDB's figure of the same load as a peer's: the text behind the comma names it, or its part from a number on.
 function ratio(name, figures) {
     if (!PEERS.test(name)) return "";
     const load = /, (\d.*)$/.exec(name)?.[1];
-    const ours = Object.entries(figures).find(([other]) => other.startsWith("KalamDB") && (!load || other.endsWith(load)));
-    return ours ? number(ours[1].cpu_us / figures[name].cpu_us) : "";
+    const ours = figures[name.replace(/^[^,]*/, "KalamDB")]
+        ?? Object.entries(figures).find(([other]) => other.startsWith("KalamDB") && (!load || other.endsWith(load)))?.[1];
+    return ours ? number(ours.cpu_us / figures[name].cpu_us) : "";
 }
 
 function section(name) {

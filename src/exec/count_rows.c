@@ -1,6 +1,6 @@
 /*
- * count_rows.c: SELECT count(*) FROM t, which needs no row: hot ones are counted by their keys, those
- * of segments are known from the manifest.
+ * count_rows.c: SELECT count(*) FROM t, which needs no row: hot ones are counted by their keys,
+ * those of segments are known from the manifest.
  */
 #include "base/assert.h"
 #include "exec/exec_internal.h"

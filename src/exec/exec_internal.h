@@ -167,8 +167,8 @@ KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *wha
 /* ---- reading ---- */
 
 KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
-/* SELECT count(*) FROM t without reading rows; *done_out false: it is another SELECT, or that cannot
- * be said without reading. */
+/* SELECT count(*) FROM t without reading rows; *done_out false: it is another SELECT, or that
+ * cannot be said without reading. */
 KAL_MUST_CHECK kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err);
 
 /* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.

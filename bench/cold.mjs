@@ -1,0 +1,221 @@
+// cold: rows in segments, against plain DuckDB on the same Parquet files; flushing them; many users in one table.
+//
+// BENCH_COLD_ROWS: rows of the large tables (10,000,000); everything else follows. BENCH_SECONDS: of one measurement.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { KalamDB, build, interleaved, machine, median, root, sleep, writeResult, wrk } from "./lib.mjs";
+import { duckdbPeer, lasting, overHttp } from "./peer.mjs";
+
+const ROWS = Number(process.env.BENCH_COLD_ROWS ?? 10000000);
+const SECONDS = Number(process.env.BENCH_SECONDS ?? 2);
+const SEGMENTS = 10, USERS = 100, HOT_ROWS = ROWS / 1000, JOINED_ROWS = ROWS / 10, SMALL_ROWS = ROWS / 50;
+const MANY_USERS = ROWS / 1000, ROWS_OF_EACH = 100;
+const BATCH = 100000, THREADS = 1; // of DuckDB: as many as the server's own has
+const PASSWORD = "password of a user";
+
+const where = machine();
+const figures = {}, inside = {};
+const kalam = await new KalamDB().start("--flush-interval-ms", "86400000"); // FLUSH only when it is asked
+const note = (what, value) => { inside[what] = value; console.log(`${what}: ${value}`); };
+
+// ---- rows ----
+
+const COLUMNS = "id BIGINT PRIMARY KEY, a BIGINT NOT NULL, b DOUBLE NOT NULL, c INT NOT NULL, g INT NOT NULL, j BIGINT NOT NULL, s TEXT NOT NULL";
+// Without a pattern that a compressor would find: i * i modulo primes.
+const row = `i, i * i % 1000003 * 7919 % 1000003, (i * i % 998244353) / 8192.0, i * i % 999979 * (i % 99991) % 1000, i * (i % 9973) % 100,
+    i * i % 999983 * 31 % ${JOINED_ROWS}, 'k' || i * i % 4999`;
+
+async function insert(table, values, first, count, token) {
+    for (let from = first; from < first + count; from += BATCH) {
+        const to = Math.min(from + BATCH, first + count) - 1;
+        await kalam.sql(`INSERT INTO bench.${table} SELECT ${values} FROM generate_series(${from}, ${to}) AS r(i)`, undefined, token);
+    }
+}
+
+async function newUser(name) {
+    await kalam.sql(`CREATE USER '${name}' WITH PASSWORD '${PASSWORD}' ROLE user`);
+    return kalam.login(name, PASSWORD);
+}
+
+async function count(table, token) {
+    return Number((await kalam.sql(`SELECT count(*) FROM bench.${table}`, undefined, token)).results[0].rows[0][0]);
+}
+
+async function segments(table) {
+    const { rows } = (await kalam.sql("SELECT path, size_bytes FROM system.segments WHERE table_name = $1", [table])).results[0];
+    return rows.map(([path, size]) => ({ file: join(kalam.dir, "data", "storage", path), size: Number(size) }));
+}
+
+const view = async (name, table) =>
+    `CREATE VIEW ${name} AS SELECT * FROM read_parquet([${(await segments(table)).map(({ file }) => `'${file}'`)}], hive_partitioning = false);`;
+
+// ---- what a flush takes ----
+
+const memory = (key) => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(readFileSync(`/proc/${kalam.child.pid}/status`, "utf8"))[1]) / 1024;
+const bytesRead = () => Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${kalam.child.pid}/io`, "utf8"))[1]);
+
+async function flush(table) {
+    writeFileSync(`/proc/${kalam.child.pid}/clear_refs`, "5"); // the peak starts anew
+    const before = memory("VmRSS"), cpu = kalam.cpu(), start = performance.now();
+    const { message } = (await kalam.sql(`FLUSH TABLE bench.${table}`)).results[0];
+    const seconds = (performance.now() - start) / 1000;
+    const rows = Number(/(\d+) rows/.exec(message)[1]);
+    return { rows, seconds, cpu: kalam.cpu() - cpu, before, peak: memory("VmHWM") };
+}
+
+function noteFlush(what, f) {
+    note(`flush of ${what}, rows/s (goal: at least 500,000)`, f.rows / f.seconds);
+    note(`flush of ${what}, CPU µs per row`, (f.cpu * 1e6) / f.rows);
+    note(`flush of ${what}, resident MB before`, f.before);
+    note(`flush of ${what}, peak resident MB (goal: at most 300)`, f.peak);
+}
+
+// ---- against DuckDB ----
+
+// queries: name -> [ours, DuckDB's]; functions give a new text each time.
+async function compare(prefix, queries, peer, token) {
+    const text = (query) => (typeof query === "function" ? query() : query);
+    for (const [name, [ours, theirs]] of Object.entries(queries)) {
+        const one = await interleaved(3, {
+            KalamDB: () => lasting(SECONDS / 3, () => overHttp(kalam, text(ours), undefined, token)),
+            DuckDB: () => lasting(SECONDS / 3, () => peer.run(text(theirs))),
+        });
+        for (const [who, figure] of Object.entries(one)) figures[`${who}, ${prefix}${name}`] = figure;
+        console.log(`${prefix}${name}: CPU ${(one.KalamDB.cpu_us / one.DuckDB.cpu_us).toFixed(2)}, time ${(one.KalamDB.latency_ms / one.DuckDB.latency_ms).toFixed(2)} of DuckDB's; ${one.KalamDB.cpu_us.toFixed(0)} µs`);
+    }
+}
+
+const both = (make, ours, theirs) => [() => make(...ours), () => make(...theirs)];
+const someId = () => Math.floor(Math.random() * ROWS / SEGMENTS) * SEGMENTS + 1; // never one that dies below
+
+const four = (t, where = "") => `SELECT sum(a), avg(b), min(c), max(g) FROM ${t} ${where}`;
+const grouped = (t, where) => `SELECT g, count(*), sum(a), avg(b) FROM ${t} WHERE ${where} GROUP BY g ORDER BY g`;
+
+async function sharedTable() {
+    await kalam.sql(`CREATE SHARED TABLE bench.large (${COLUMNS})`);
+    await kalam.sql("CREATE SHARED TABLE bench.joined (id BIGINT PRIMARY KEY, kind INT NOT NULL)");
+    await insert("large", row, 0, ROWS);
+    await insert("joined", "i, i * i % 10", 0, JOINED_ROWS);
+    await kalam.restart();
+    noteFlush(`${ROWS.toLocaleString("en")} rows of a SHARED table, server just started`, await flush("large"));
+    await flush("joined");
+    await insert("large", row, ROWS, HOT_ROWS);
+    assert.equal(await count("large"), ROWS + HOT_ROWS);
+    note("segments of the SHARED table", (await segments("large")).length);
+    note("bytes per row in the SHARED table's segments", (await segments("large")).reduce((sum, s) => sum + s.size, 0) / ROWS);
+
+    const peer = await duckdbPeer("SET parquet_metadata_cache = true;" + await view("large", "large") + await view("joined", "joined"), "", THREADS);
+    const tables = [["bench.large", "bench.joined"], ["large", "joined"]];
+    const queries = {
+        "four aggregates": both((t) => four(t), ...tables),
+        "one sum": both((t) => `SELECT sum(a) FROM ${t}`, ...tables),
+        "GROUP BY of 1 % of the rows": both((t) => grouped(t, "c < 10"), ...tables),
+        "ORDER BY b LIMIT 50": both((t) => `SELECT id, b, s FROM ${t} ORDER BY b LIMIT 50`, ...tables),
+        "join": both((t, j) => `SELECT kind, count(*), sum(a) FROM ${t} t JOIN ${j} j ON j.id = t.j GROUP BY kind ORDER BY kind`, ...tables),
+        "count(*)": both((t) => `SELECT count(*) FROM ${t}`, ...tables),
+        "a row by its key": both((t) => `SELECT a, b, s FROM ${t} WHERE id = ${someId()}`, ...tables),
+    };
+    await compare("SHARED: ", queries, peer);
+    for (let from = 0; from < ROWS + HOT_ROWS; from += BATCH)
+        await kalam.sql(`DELETE FROM bench.large WHERE id % 100 = 7 AND id BETWEEN ${from} AND ${from + BATCH - 1}`);
+    assert.equal(await count("large"), (ROWS + HOT_ROWS) * 99 / 100);
+    await compare("SHARED, 1 % dead: ", queries, peer);
+    await peer.end();
+}
+
+async function userTable() {
+    const own = ROWS / USERS;
+    let token;
+    await kalam.sql(`CREATE USER TABLE bench.own (${COLUMNS})`);
+    for (let user = 0; user < USERS; user++) {
+        const one = await newUser(`user${user}`);
+        await insert("own", row, user * own, own, one);
+        if (user === USERS / 2) token = one;
+    }
+    noteFlush(`${ROWS.toLocaleString("en")} rows of a USER table, server that loaded them`, await flush("own"));
+    assert.equal(await count("own", token), own);
+    const first = USERS / 2 * own;
+    const peer = await duckdbPeer("SET parquet_metadata_cache = true;" + await view("own", "own"), "", THREADS);
+    const mine = `_user_no = ${(await peer.run(`SELECT _user_no FROM own WHERE id = ${first}`)).value}`;
+    assert.equal((await peer.run(`SELECT count(*) FROM own WHERE ${mine}`)).value, String(own));
+    const key = () => `id = ${first + Math.floor(Math.random() * own)}`;
+    await compare("one USER of 100: ", {
+        "four aggregates": [four("bench.own"), four("own", `WHERE ${mine}`)],
+        "GROUP BY": [grouped("bench.own", "c >= 0"), grouped("own", `c >= 0 AND ${mine}`)],
+        "a row by its key": [() => `SELECT a, b, s FROM bench.own WHERE ${key()}`, () => `SELECT a, b, s FROM own WHERE ${key()} AND ${mine}`],
+    }, peer, token);
+    await peer.end();
+}
+
+// Ten thousand rows in each of twenty segments.
+async function smallSegments() {
+    await kalam.sql(`CREATE SHARED TABLE bench.small (${COLUMNS})`);
+    for (let i = 0; i < 20; i++) {
+        await insert("small", row, i * SMALL_ROWS / 20, SMALL_ROWS / 20);
+        await flush("small");
+    }
+    assert.equal((await segments("small")).length, 20);
+    const peer = await duckdbPeer("SET parquet_metadata_cache = true;" + await view("small", "small"), "", THREADS);
+    await compare(`SHARED, ${SMALL_ROWS.toLocaleString("en")} rows in 20 segments: `, {
+        "four aggregates (goal: at most 15,000 µs)": both((t) => four(t), ["bench.small"], ["small"]),
+    }, peer);
+    await peer.end();
+}
+
+// Rows a second over HTTP, one in a request, while nothing else happens and while others of the table are flushed.
+async function insertsDuringFlush() {
+    await kalam.sql("CREATE SHARED TABLE bench.log (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), kind INT, body TEXT)");
+    const rates = { quiet: [], flushing: [] }, shares = [];
+    for (let round = 0; round < 3; round++) {
+        await insert("log", "i, i % 10, 'a text of forty characters, more or less'", round * ROWS / 5, ROWS / 5);
+        rates.quiet.push((await wrk(kalam, "insert.lua", 16, SECONDS)).per_second);
+        let seconds = SECONDS;
+        const start = performance.now();
+        const flushed = flush("log").then(() => { seconds = (performance.now() - start) / 1000; });
+        await sleep(100);
+        rates.flushing.push((await wrk(kalam, "insert.lua", 16, SECONDS)).per_second);
+        await flushed;
+        shares.push(Math.min(1, seconds / SECONDS));
+    }
+    note("durable inserts of one row per second, 16 connections", median(rates.quiet));
+    note("the same during a flush", median(rates.flushing));
+    note("inserts lost, % (goal: less than 20)", 100 * (1 - median(rates.flushing) / median(rates.quiet)));
+    note("the flush ran for this share of the time, at least", Math.min(...shares));
+}
+
+async function manyUsers() {
+    const make = `INSERT INTO bench.many SELECT ${row} FROM generate_series(1, ${ROWS_OF_EACH}) AS r(i)`;
+    await kalam.sql(`CREATE USER TABLE bench.many (${COLUMNS})`);
+    const token = await newUser("one_of_many");
+    await kalam.sql(make, undefined, token);
+    await kalam.restart(() => execFileSync(join(build, "bench", "bench_many_users"), [join(kalam.dir, "data"),
+        join(root, "build", "deps", "duckdb", "libduckdb.so"), "1000000", String(MANY_USERS - 1), make]));
+    const { rows } = await flush("many");
+    assert.equal(rows, MANY_USERS * ROWS_OF_EACH);
+    const files = await segments("many");
+    note(`files of ${MANY_USERS.toLocaleString("en")} users with ${ROWS_OF_EACH} rows each (goal: fewer than 20)`, files.length);
+    note("bytes of these files", files.reduce((sum, f) => sum + f.size, 0));
+    for (const which of ["first", "second"]) {
+        const before = bytesRead();
+        const { row_count } = (await kalam.sql("SELECT * FROM bench.many", undefined, token)).results[0];
+        assert.equal(row_count, ROWS_OF_EACH);
+        note(`bytes that one user's ${which} SELECT * reads`, bytesRead() - before);
+    }
+    figures[`KalamDB, SELECT * of one user of ${MANY_USERS.toLocaleString("en")}`] =
+        await lasting(SECONDS, () => overHttp(kalam, "SELECT * FROM bench.many", undefined, token));
+}
+
+try {
+    await kalam.sql("CREATE NAMESPACE bench");
+    for (const part of [sharedTable, userTable, smallSegments, insertsDuringFlush, manyUsers]) {
+        console.log(`-- ${part.name}`);
+        await part();
+    }
+    writeResult("cold", { what: `Rows in segments: a SHARED and a USER table of ${ROWS.toLocaleString("en")} rows in ${SEGMENTS} segments each; the SHARED one has ${HOT_ROWS.toLocaleString("en")} more in the hot store`,
+        note: "KalamDB: durable rows as of one moment, over HTTP; DuckDB: the same Parquet files, in the process, metadata kept, as many threads (one); it reads neither hot rows nor which rows are dead",
+        machine: where, figures, inside });
+} finally {
+    await kalam.end();
+}
