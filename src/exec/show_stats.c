@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "catalog/system_tables.h"
 #include "exec/ddl.h"
+#include "segment/manifest.h"
 #include "types/text.h"
 
 #include <inttypes.h>
@@ -19,8 +20,9 @@ typedef struct table_stats {
     kal_table *table;
     bool is_partition; /* the size below is the caller's own partition's */
     kal_table_size size;
-    kal_bytes location; /* of the rows that leave the hot store */
-    kal_status status;  /* of writing rows: after a failure the rest is ignored */
+    const kal_segment *newest; /* borrowed from the view; NULL: nothing was flushed */
+    kal_bytes location;        /* of the rows that leave the hot store */
+    kal_status status;         /* of writing rows: after a failure the rest is ignored */
     kal_error *err;
 } table_stats;
 
@@ -33,6 +35,8 @@ static kal_status read_size(table_stats *s, kal_error *err)
 {
     kal_run *run = s->run;
     bool sees_all = run->principal->role >= KAL_ROLE_DBA;
+    kal_segment *const *segments = NULL;
+    size_t segment_count = 0;
     kal_system_rows rows;
 
     if (s->table->def->table_type == KAL_TABLE_SYSTEM) {
@@ -41,6 +45,8 @@ static kal_status read_size(table_stats *s, kal_error *err)
         return KAL_OK;
     }
     s->is_partition = s->table->def->table_type != KAL_TABLE_SHARED && !sees_all;
+    KAL_TRY(kal_view_segments(run->view, s->table, &segments, &segment_count, err));
+    s->newest = segment_count == 0 ? NULL : segments[0];
     return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, check_time, run,
                          &s->size, err);
 }
@@ -73,7 +79,16 @@ static void add_time(table_stats *s, const char *statistic, int64_t us)
     kal_buf_release(&text);
 }
 
-/* The original's ten. No row has left the hot store in this version: all are buffered. */
+/* Of the newest segment. How many rows are in it is nobody's business who sees his own only. */
+static void add_last_flush_rows(table_stats *s)
+{
+    if (s->is_partition && s->newest != NULL)
+        add(s, "last_flush_rows", (kal_bytes){0});
+    else
+        add_count(s, "last_flush_rows", s->newest == NULL ? 0 : s->newest->info.row_count);
+}
+
+/* The original's ten. */
 static void add_original(table_stats *s)
 {
     const kal_table_definition *def = s->table->def;
@@ -85,10 +100,13 @@ static void add_original(table_stats *s)
     add_count(s, "schema_version", def->schema_version);
     add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION), s->location);
     add_time(s, "created_at", def->created_at_us);
-    add_count(s, "buffered_rows", is_stored ? s->size.stored_count : 0);
-    add_count(s, "last_flush_rows", 0);
+    add_count(s, "buffered_rows", is_stored ? s->size.hot_count : 0);
+    add_last_flush_rows(s);
     add_count(s, "storage_bytes", s->size.bytes);
-    add(s, "last_flush_timestamp", KAL_STR("never"));
+    if (s->newest == NULL)
+        add(s, "last_flush_timestamp", KAL_STR("never"));
+    else
+        add_time(s, "last_flush_timestamp", s->newest->info.created_at_us);
 }
 
 /* Those of its newer versions, and what the numbers are of. */
@@ -96,7 +114,7 @@ static void add_newer(table_stats *s)
 {
     bool is_stream = s->table->def->table_type == KAL_TABLE_STREAM;
     add_count(s, "logical_rows", s->size.row_count);
-    add_count(s, "flushed_segments", 0);
+    add_count(s, "flushed_segments", s->size.segment_count);
     add_count(s, "active_streams", is_stream ? s->size.partition_count : 0);
     add(s, "scope", s->is_partition ? KAL_STR("own partition") : KAL_STR("table"));
     add(s, "row_count_is", s->size.is_estimate ? KAL_STR("estimate") : KAL_STR("exact"));
