@@ -126,6 +126,11 @@ typedef struct kal_run {
     bool inline_only;    /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
     bool may_use_engine; /* on a thread of the engine's pool */
     bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
+    const kal_table
+        *ranged; /* NULL, or the only table of a SELECT for DuckDB, of which no other rows
+                    matter than those between the bounds (of ordered primary keys) */
+    kal_bytes range_lower;
+    kal_bytes range_upper;       /* empty: none */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */

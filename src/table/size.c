@@ -199,9 +199,9 @@ static kal_status count_segment(size_walk *walk, const kal_view *view, kal_segme
     } else {
         KAL_TRY(count_indexed(walk, view, segment, &count, err));
     }
-    walk->size.segment_count++;
     walk->size.row_count += count;
     walk->size.stored_count += count;
+    walk->size.cold_count += count;
     walk->size.bytes += scaled(count, info->size_bytes, info->row_count);
     return KAL_OK;
 }
@@ -225,7 +225,6 @@ kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
     KAL_TRY(count_space(&walk, view, active, all_users, err));
     if (manifest != NULL && manifest->head.frozen_hot_id != 0)
         KAL_TRY(count_space(&walk, view, manifest->head.frozen_hot_id, all_users, err));
-    walk.size.hot_count = walk.size.stored_count;
     for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++)
         KAL_TRY(count_segment(&walk, view, manifest->segments[i], all_users, err));
     if (walk.size.partition_count == 0 && walk.size.row_count > 0)

@@ -149,8 +149,7 @@ typedef struct kal_table_size {
     uint64_t bytes;        /* of the rows and their keys, before compression; of a STREAM table also
                               of rows that are too old and not removed yet */
     uint64_t stored_count; /* of the rows whose bytes these are */
-    uint64_t hot_count;    /* of those that are not in segments */
-    uint64_t segment_count;   /* that may have rows of these */
+    uint64_t cold_count;   /* of these, rows of segments */
     uint64_t partition_count; /* users with a row_count; 1 for SHARED tables with rows */
     bool is_estimate;         /* all of the above: there were more rows than are counted */
 } kal_table_size;

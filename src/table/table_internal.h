@@ -5,6 +5,7 @@
 #define KAL_TABLE_TABLE_INTERNAL_H
 
 #include "base/list.h"
+#include "base/map.h"
 #include "base/ordered_map.h"
 #include "base/vec.h"
 #include "table/table.h"
@@ -183,6 +184,8 @@ struct kal_tables {
     bool closing;
 
     /* the lane's own, touched by its step only */
+    kal_map partition_counts; /* be32 table_id, be64 user_no -> uint64_t (owned): rows of users in
+                                 tables that limit them, where known */
     kal_shard_head heads[KAL_SHARD_COUNT];
     bool head_known[KAL_SHARD_COUNT];
     bool unsynced;
@@ -190,6 +193,8 @@ struct kal_tables {
 };
 
 kal_step kal_lane_step(void *tables);
+/* Forgets all partition_counts. */
+void kal_lane_forget_counts(kal_tables *tables);
 
 /* ---- cold rows ---- */
 

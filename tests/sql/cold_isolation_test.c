@@ -126,7 +126,7 @@ static void test_stats(void **state)
     check_stat(db, "ann", "flushed_segments", "\"1\"");
     check_stat(db, "root", "flushed_segments", "\"1\"");
     check_stat(db, "root", "last_flush_rows", "\"11\"");
-    check_stat(db, "ann", "last_flush_rows", "null");
+    check_stat(db, "ann", "last_flush_rows", "\"0\"");
     check_stat(db, "root", "logical_rows", "\"13\"");
     test_db_run(db, "FLUSH TABLE app.t");
     check_stat(db, "ann", "buffered_rows", "\"0\"");
