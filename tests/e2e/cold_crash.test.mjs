@@ -117,7 +117,7 @@ async function flush(state) {
             await clients.root.sql(random() < 0.5 ? "FLUSH TABLE app.own" : "FLUSH ALL IN app");
             await sleep(below(50));
         } catch (error) {
-            if (!state.over && error.code !== "BUSY" && !/being flushed/.test(error.message)) throw error;
+            if (!state.over && !/being flushed|retrying already/.test(error.message)) throw error;
         }
     }
 }
@@ -136,7 +136,7 @@ async function change(state) {
             await clients.root.sql(`DROP TABLE ${table}`);
             await sleep(below(50));
         } catch (error) {
-            if (!state.over && !/being flushed/.test(error.message)) throw error;
+            if (!state.over && !/being flushed|retrying already/.test(error.message)) throw error;
         }
     }
 }
