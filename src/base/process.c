@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -106,6 +107,13 @@ uint64_t kal_process_cpu_ns(void)
     int failed = getrusage(RUSAGE_SELF, &usage);
     KAL_ASSERT(failed == 0);
     return nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
+}
+
+uint64_t kal_thread_cpu_ns(void)
+{
+    struct timespec used;
+    KAL_ASSERT(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0);
+    return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
 }
 
 /* ---- the disk ---- */

@@ -28,6 +28,8 @@ typedef struct kal_process_info {
 KAL_MUST_CHECK kal_status kal_process_read(kal_process_info *info_out, kal_error *err);
 /* Time of the processors that this process used, user and system. */
 uint64_t kal_process_cpu_ns(void);
+/* The same of the calling thread alone. */
+uint64_t kal_thread_cpu_ns(void);
 
 typedef struct kal_disk_info {
     uint64_t used_bytes;      /* that the files below the directory occupy, as du says */

@@ -7,6 +7,7 @@
  */
 #include "catalog/storages.h"
 #include "catalog/catalog_internal.h"
+#include "catalog/segments.h"
 #include "storage/path_template.h"
 
 enum { USERS_SHOWN_MAX = 3 };
@@ -366,6 +367,62 @@ kal_status kal_catalog_alter_storage(kal_catalog_change *change, kal_bytes id,
     return put_storage(change, &s, err);
 }
 
+/* ---- dropping ---- */
+
+typedef struct segment_search {
+    kal_catalog *catalog;
+    kal_bytes storage_id;
+    uint64_t found;
+} segment_search;
+
+static kal_status count_segments(void *context, uint32_t table_id, const kal_manifest_head *head,
+                                 kal_error *err)
+{
+    segment_search *search = context;
+    kal_segment_info *infos = NULL;
+    size_t count = 0;
+    kal_arena arena; /* owned */
+
+    (void)head;
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        kal_catalog_segments(search->catalog, NULL, table_id, &arena, &infos, &count, err);
+    for (size_t i = 0; i < count; i++)
+        search->found += kal_bytes_equal(infos[i].storage_id, search->storage_id);
+    kal_arena_release(&arena);
+    return status;
+}
+
+static kal_status count_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
+{
+    segment_search *search = context;
+    (void)err;
+    search->found += kal_bytes_equal(doomed->storage_id, search->storage_id);
+    return KAL_OK;
+}
+
+/* A table may have gone to another storage since its segments were written. */
+static kal_status check_empty_of_segments(kal_catalog *c, kal_bytes id, kal_error *err)
+{
+    segment_search search = {c, id, 0};
+
+    KAL_TRY(kal_catalog_scan_manifests(c, NULL, count_segments, &search, err));
+    if (search.found > 0) {
+        kal_error_set(err, KAL_INVALID, "storage '%.*s' cannot be dropped: %llu segments lie in it",
+                      KAL_FMT(id), (unsigned long long)search.found);
+        kal_error_hint(err, "STORAGE COMPACT TABLE writes them anew, where the table's storage is "
+                            "now");
+        return KAL_INVALID;
+    }
+    KAL_TRY(kal_catalog_scan_doomed(c, count_doomed, &search, err));
+    if (search.found == 0)
+        return KAL_OK;
+    return kal_error_set(err, KAL_INVALID,
+                         "storage '%.*s' cannot be dropped yet: %llu segments are being removed "
+                         "from it",
+                         KAL_FMT(id), (unsigned long long)search.found);
+}
+
 kal_status kal_catalog_drop_storage(kal_catalog_change *change, kal_bytes id, bool if_exists,
                                     bool *existed_out, kal_error *err)
 {
@@ -382,6 +439,7 @@ kal_status kal_catalog_drop_storage(kal_catalog_change *change, kal_bytes id, bo
     if (kal_bytes_equal(id, KAL_STR(KAL_STORAGE_LOCAL)))
         return kal_error_set(err, KAL_DENIED, "storage '%s' cannot be dropped", KAL_STORAGE_LOCAL);
     KAL_TRY(check_unused(change, id, err));
+    KAL_TRY(check_empty_of_segments(c, id, err));
     storage_key(c, id, &key);
     return kal_entity_delete(&c->storages, change->batch, &key, err);
 }

@@ -8,7 +8,7 @@
 #include "types/type_forms.h"
 
 /* No table has more columns. */
-enum { COLUMNS_MAX = 16 };
+enum { COLUMNS_MAX = 32 };
 
 struct kal_system_sink {
     kal_catalog *catalog;
@@ -504,8 +504,8 @@ static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err
         return each_table(m, column_rows, false, err);
     case KAL_SYSTEM_DESCRIBE:
         return each_table(m, describe_rows, false, err);
-    case KAL_SYSTEM_JOBS:         /* there are no jobs yet, */
-    case KAL_SYSTEM_LIVE_QUERIES: /* and no live queries */
+    case KAL_SYSTEM_LIVE_QUERIES: /* there are none yet */
+    case KAL_SYSTEM_JOBS:
     case KAL_SYSTEM_STATS:
     case KAL_SYSTEM_SETTINGS:
     case KAL_SYSTEM_SEGMENTS:

@@ -30,7 +30,7 @@
 #define KAL_JOBS_COLUMNS(X)                                                                        \
     X(JOBS, JOB_ID, "job_id", TEXT, R)                                                             \
     X(JOBS, JOB_TYPE, "job_type", TEXT, R)                                                         \
-    X(JOBS, NAMESPACE_ID, "namespace_id", TEXT, R)                                                 \
+    X(JOBS, NAMESPACE_ID, "namespace_id", TEXT, N)                                                 \
     X(JOBS, TABLE_NAME, "table_name", TEXT, N)                                                     \
     X(JOBS, STATUS, "status", TEXT, R)                                                             \
     X(JOBS, PARAMETERS, "parameters", JSON, N)                                                     \
@@ -42,7 +42,15 @@
     X(JOBS, STARTED_AT, "started_at", TIMESTAMP, N)                                                \
     X(JOBS, COMPLETED_AT, "completed_at", TIMESTAMP, N)                                            \
     X(JOBS, NODE_ID, "node_id", TEXT, R)                                                           \
-    X(JOBS, ERROR_MESSAGE, "error_message", TEXT, N)
+    X(JOBS, ERROR_MESSAGE, "error_message", TEXT, N)                                               \
+    X(JOBS, PROGRESS, "progress", TEXT, N)                                                         \
+    X(JOBS, RETRY_COUNT, "retry_count", INT, R)                                                    \
+    X(JOBS, MAX_RETRIES, "max_retries", INT, R)                                                    \
+    X(JOBS, START_COUNT, "start_count", INT, R)                                                    \
+    X(JOBS, IDEMPOTENCY_KEY, "idempotency_key", TEXT, R)                                           \
+    X(JOBS, ACTOR, "actor", TEXT, N)                                                               \
+    X(JOBS, UPDATED_AT, "updated_at", TIMESTAMP, R)                                                \
+    X(JOBS, DUE_AT, "due_at", TIMESTAMP, N) /* of the next retry */
 
 #define KAL_NAMESPACES_COLUMNS(X)                                                                  \
     X(NAMESPACES, NAMESPACE_ID, "namespace_id", TEXT, R)                                           \

@@ -162,6 +162,8 @@
     X(destroy_scalar_function_set)                                                                 \
     X(create_list_type)                                                                            \
     X(list_vector_get_size)                                                                        \
+    X(list_vector_reserve)                                                                         \
+    X(list_vector_set_size)                                                                        \
     X(result_error_type)                                                                           \
     X(bind_parameter_index)                                                                        \
     X(param_type)                                                                                  \

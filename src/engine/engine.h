@@ -44,8 +44,8 @@ typedef struct kal_engine_file_column {
 typedef struct kal_engine_file {
     const char *path;
     const kal_engine_file_column *columns; /* one per column of the table, hidden ones left out */
-    kal_bytes seq_name;   /* of the column that is the hidden _seq */
-    uint32_t version;     /* files of one version have the same columns */
+    kal_bytes seq_name;                    /* of the column that is the hidden _seq */
+    uint32_t version;                      /* files of one version have the same columns */
     const uint64_t *dead; /* bit i of word i / 64: row i is no row any more; NULL: all are rows */
     uint64_t row_count;
 } kal_engine_file;

@@ -1,9 +1,9 @@
 /*
  * files.c: tables whose rows lie partly in Parquet files, as DuckDB reads them best: by itself.
  *
- * In the text that runs, such a table is query(getvariable('kal_t0')) instead of kal_scan(0), and the
- * variable of the connection holds a SELECT over exactly the files that the statement's view has, and
- * over kal_scan(0), which then gives the other rows:
+ * In the text that runs, such a table is query(getvariable('kal_t0')) instead of kal_scan(0), and
+ * the variable of the connection holds a SELECT over exactly the files that the statement's view
+ * has, and over kal_scan(0), which then gives the other rows:
  *
  *     SELECT a, b FROM (
  *         SELECT 1::TINYINT AS k, a, b FROM read_parquet([files without dead rows])
@@ -13,8 +13,8 @@
  *
  * Files of one schema version stand in one list. The column k is what count(*) reads.
  *
- * Only an instance of its own does this: it may read the directory of such files and nothing else, so
- * a hole in the allow-list would not show a private row, either.
+ * Only an instance of its own does this: it may read the directory of such files and nothing else,
+ * so a hole in the allow-list would not show a private row, either.
  *
  * Source: design section 9; reference duckdb-scan-prototype.md sections 3 and 5.
  */
@@ -200,8 +200,11 @@ static void append_file_arm(body *b, size_t first)
     }
     kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
     if (file->dead != NULL)
-        kal_buf_printf(b->out, " WHERE kal_live(%zu, file_index::BIGINT, file_row_number::BIGINT)",
-                       dead_base); /* check: type-names (DuckDB) */
+        kal_buf_printf(
+            b->out,
+            " WHERE kal_live(%zu, "
+            "file_index::BIGINT, file_row_number::BIGINT)", /* check: type-names (DuckDB) */
+            dead_base);
 }
 
 static void append_names(body *b)

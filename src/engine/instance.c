@@ -112,9 +112,9 @@ static kal_status allow_files(kal_engine *engine, duckdb_connection connection, 
     kal_buf_append_byte(&sql, '\0');
     kal_status status = kal_duckdb_run(&engine->api, connection, (const char *)sql.ptr, err);
     kal_buf_release(&sql);
-    return status == KAL_OK ? kal_duckdb_run(&engine->api, connection,
-                                             "SET parquet_metadata_cache = true", err)
-                            : status;
+    return status == KAL_OK
+               ? kal_duckdb_run(&engine->api, connection, "SET parquet_metadata_cache = true", err)
+               : status;
 }
 
 static kal_status lock_down(kal_engine *engine, kal_error *err)

@@ -80,19 +80,25 @@ static duckdb_string_t string_of(kal_bytes bytes, kal_arena *arena)
     return string;
 }
 
+/* Lists, whose numbers are one after the other in the child. */
 static void store_embeddings(const kal_duckdb *api, duckdb_vector vector, size_t start,
                              uint32_t dim, kal_parquet_cells cells)
 {
-    float *numbers = api->vector_get_data(api->array_vector_get_child(vector));
+    uint64_t count = start == 0 ? 0 : api->list_vector_get_size(vector);
+
+    api->list_vector_reserve(vector, count + cells.rows * dim); /* may move the numbers */
+    duckdb_list_entry *lists = api->vector_get_data(vector);
+    float *numbers = api->vector_get_data(api->list_vector_get_child(vector));
     for (size_t r = 0; r < cells.rows; r++) {
         const kal_value *v = VALUE(cells, r);
-        if (v->is_null) { /* DuckDB looks at the numbers of a NULL too */
-            memset(numbers + (start + r) * dim, 0, dim * sizeof(float));
+        lists[start + r] = (duckdb_list_entry){.offset = count, .length = v->is_null ? 0 : dim};
+        if (v->is_null)
             continue;
-        }
         KAL_ASSERT(v->bytes.len == dim * sizeof(float));
-        memcpy(numbers + (start + r) * dim, v->bytes.ptr, v->bytes.len);
+        memcpy(numbers + count, v->bytes.ptr, v->bytes.len);
+        count += dim;
     }
+    api->list_vector_set_size(vector, count);
 }
 
 bool kal_parquet_store(const kal_duckdb *api, duckdb_vector vector, size_t start,

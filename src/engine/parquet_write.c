@@ -34,6 +34,18 @@ struct kal_parquet_writing {
 
 /* ---- kal_rows(): the rows of the session's write ---- */
 
+/* Embeddings as lists: of a NULL array DuckDB writes as many entries as it has numbers, for which
+ * other readers see as many rows. */
+static duckdb_logical_type written_type(const kal_duckdb *api, kal_type type)
+{
+    if (type.tag != KAL_TYPE_EMBEDDING)
+        return kal_duckdb_type(api, type);
+    duckdb_logical_type number = api->create_logical_type(DUCKDB_TYPE_FLOAT); /* owned */
+    duckdb_logical_type list = api->create_list_type(number);
+    api->destroy_logical_type(&number);
+    return list;
+}
+
 static void bind_rows(duckdb_bind_info info)
 {
     const kal_duckdb *api = kal_duckdb_loaded();
@@ -48,8 +60,8 @@ static void bind_rows(duckdb_bind_info info)
     }
     const kal_parquet_write_args *args = session->writing->args;
     for (size_t i = 0; i < args->column_count; i++) {
-        kal_buf name;                                                           /* owned */
-        duckdb_logical_type type = kal_duckdb_type(api, args->columns[i].type); /* owned */
+        kal_buf name;                                                        /* owned */
+        duckdb_logical_type type = written_type(api, args->columns[i].type); /* owned */
         kal_buf_init(&name, NULL);
         kal_parquet_file_name(args->columns[i].name, &name);
         kal_buf_append_byte(&name, '\0');

@@ -1,6 +1,5 @@
 #include "exec/cold.h"
 #include "base/assert.h"
-#include "base/log.h"
 #include "catalog/storages.h"
 #include "engine/parquet.h"
 #include "exec/storages.h"
@@ -13,9 +12,18 @@
 #include <unistd.h>
 
 enum { ATTEMPTS_MAX = 5, PATH_BYTES = 4096 };
+#define PAUSE_NS         (UINT64_C(600) * 1000000000)
+#define FORCED_PARAMETER "forced"
 
 /* Who changes the catalog when nobody asked for it. */
 static const kal_principal SERVER = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
+
+/* A job of the scheduler's that failed or was cancelled: it makes no other one before that. */
+typedef struct move_pause {
+    uint32_t table_id;
+    kal_job_type type;
+    uint64_t until_ns;
+} move_pause;
 
 struct kal_cold {
     kal_exec *exec;               /* borrowed */
@@ -23,14 +31,12 @@ struct kal_cold {
     kal_segment_backend *backend; /* owned */
     char scratch_dir[PATH_BYTES];
     char files_dir[PATH_BYTES]; /* symbolic links to segments of SHARED tables */
-    kal_task *task;             /* owned; NULL: not started */
-    kal_catalog_worker *worker; /* owned; the task's */
-    _Atomic bool stopping;
+    kal_catalog_worker *worker; /* owned; the scheduler's */
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
     _Atomic uint64_t compactions;
-    pthread_mutex_t lock;     /* the next */
-    KAL_VEC(uint32_t) moving; /* tables that are being flushed or compacted */
+    pthread_mutex_t lock; /* the next */
+    KAL_VEC(move_pause) pauses;
 };
 
 /* ---- opening ---- */
@@ -150,116 +156,126 @@ void kal_cold_close(kal_cold *cold)
 {
     if (cold == NULL)
         return;
-    KAL_ASSERT(cold->task == NULL);
+    KAL_ASSERT(cold->worker == NULL);
     kal_segment_backend_close(cold->backend);
     kal_parquet_close(cold->parquet);
-    kal_vec_release(&cold->moving);
+    kal_vec_release(&cold->pauses);
     pthread_mutex_destroy(&cold->lock);
     free(cold);
 }
 
-/* ---- flushing ---- */
+/* ---- the jobs ---- */
 
-/* False: the table is being flushed or compacted already. */
-static bool begin_moving(kal_cold *cold, uint32_t table_id)
+typedef struct asked {
+    kal_job_run *job;
+} asked;
+
+static kal_status check_job(const void *context, kal_error *err)
 {
-    bool free_now = true;
-    pthread_mutex_lock(&cold->lock);
-    for (size_t i = 0; i < cold->moving.len; i++)
-        free_now = free_now && cold->moving.items[i] != table_id;
-    if (free_now)
-        kal_vec_push(&cold->moving, table_id);
-    pthread_mutex_unlock(&cold->lock);
-    return free_now;
+    const asked *a = context;
+    return kal_job_check(a->job, err);
 }
 
-static void end_moving(kal_cold *cold, uint32_t table_id)
+static bool is_forced(const kal_job_run *job)
 {
+    const kal_json *forced = kal_json_find(job->parameters, FORCED_PARAMETER);
+    return forced != NULL && forced->kind == KAL_JSON_BOOL && forced->boolean;
+}
+
+/* By the table's newest definition. */
+static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_result *sum,
+                               kal_error *err)
+{
+    const asked a = {job};
+    const kal_flush_args args = {
+        .tables = cold->exec->tables, .actor = &SERVER, .check = check_job, .check_context = &a};
+    kal_flush_result result = {0};
+    kal_table *table = NULL;
+
+    KAL_TRY(kal_catalog_get_table_by_id(job->worker, job->job->table_id, &table, err));
+    kal_table_retain(table);
+    kal_status status = job->job->type == KAL_JOB_FLUSH
+                            ? kal_table_flush(&args, table, &result, err)
+                            : kal_table_compact(&args, table, is_forced(job), &result, err);
+    kal_table_release(table);
+    sum->row_count += result.row_count;
+    sum->segment_count += result.segment_count;
+    sum->size_bytes += result.size_bytes;
+    return status;
+}
+
+static void count(kal_cold *cold, kal_job_type type, const kal_flush_result *result)
+{
+    if (type == KAL_JOB_FLUSH)
+        atomic_fetch_add(&cold->flushed_rows, result->row_count);
+    if (result->segment_count > 0)
+        atomic_fetch_add(type == KAL_JOB_FLUSH ? &cold->flushes : &cold->compactions, 1);
+}
+
+static void begin_pause(kal_cold *cold, const kal_job *job)
+{
+    const move_pause p = {job->table_id, job->type,
+                          kal_clock_mono_ns(cold->exec->options.clock) + PAUSE_NS};
     pthread_mutex_lock(&cold->lock);
-    for (size_t i = 0; i < cold->moving.len; i++) {
-        if (cold->moving.items[i] == table_id) {
-            cold->moving.items[i] = cold->moving.items[--cold->moving.len];
-            break;
-        }
-    }
+    kal_vec_push(&cold->pauses, p);
     pthread_mutex_unlock(&cold->lock);
 }
 
-static kal_flush_args flush_args(kal_cold *cold, const kal_cold_actor *actor)
+/* Not what will be tried again by itself, nor what a stop of the server ended. */
+static bool ends_for_good(const kal_job_run *job, kal_status status)
 {
-    return (kal_flush_args){
-        .tables = cold->exec->tables,
-        .actor = actor->principal,
-        .check = actor->check,
-        .check_context = actor->check_context,
+    return status != KAL_OK && status != KAL_IO && status != KAL_BUSY && status != KAL_CONFLICT &&
+           status != KAL_STALE && !kal_jobs_stopping(job->jobs);
+}
+
+static kal_status run_move(kal_job_run *job, void *context, kal_error *err)
+{
+    kal_cold *cold = context;
+    kal_flush_result result = {0};
+    kal_status status = KAL_STALE;
+
+    for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++)
+        status = move_current(cold, job, &result, err);
+    count(cold, job->job->type, &result);
+    if (status == KAL_NOT_FOUND) /* dropped: nothing is left to be moved */
+        status = KAL_OK;
+    if (ends_for_good(job, status))
+        begin_pause(cold, job->job);
+    kal_job_result(job, "%llu rows, %llu segments, %llu bytes",
+                   (unsigned long long)result.row_count, (unsigned long long)result.segment_count,
+                   (unsigned long long)result.size_bytes);
+    return status;
+}
+
+kal_job_spec kal_cold_job(const kal_table *table, kal_job_type type, bool forced)
+{
+    return (kal_job_spec){
+        .type = type,
+        .table_id = table->def->table_id,
+        .namespace_id = table->def->namespace_id,
+        .table_name = table->def->table_name,
+        .parameters = forced ? KAL_STR("{\"" FORCED_PARAMETER "\":true}") : (kal_bytes){0},
     };
 }
 
-static void add(kal_flush_result *sum, const kal_flush_result *more)
+kal_status kal_cold_has_work(kal_exec *exec, const kal_table *table, kal_job_type type, bool *out,
+                             kal_error *err)
 {
-    sum->row_count += more->row_count;
-    sum->segment_count += more->segment_count;
-    sum->size_bytes += more->size_bytes;
+    kal_hot_state hot;
+
+    *out = false;
+    if (!kal_storage_is_used_by(table->def))
+        return KAL_OK;
+    if (type == KAL_JOB_COMPACT)
+        return kal_table_wants_compaction(exec->tables, table, true, out, err);
+    KAL_TRY(kal_tables_hot_state(exec->tables, table, 1, &hot, err));
+    *out = hot.row_count > 0 || hot.has_frozen;
+    return KAL_OK;
 }
 
-typedef enum move_kind { MOVE_FLUSH, MOVE_COMPACT, MOVE_COMPACT_FORCED } move_kind;
-
-static kal_status move_current(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
-                               move_kind kind, kal_flush_result *sum, kal_error *err)
-{
-    const kal_flush_args args = flush_args(cold, actor);
-    kal_flush_result result;
-    kal_table *table = NULL;
-
-    KAL_TRY(kal_catalog_get_table_by_id(actor->worker, table_id, &table, err));
-    kal_table_retain(table);
-    kal_status status =
-        kind == MOVE_FLUSH
-            ? kal_table_flush(&args, table, &result, err)
-            : kal_table_compact(&args, table, kind == MOVE_COMPACT_FORCED, &result, err);
-    kal_table_release(table);
-    add(sum, &result);
-    return status;
-}
-
-static kal_status move(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
-                       move_kind kind, kal_flush_result *result_out, kal_error *err)
-{
-    kal_status status = KAL_STALE;
-
-    *result_out = (kal_flush_result){0};
-    if (!begin_moving(cold, table_id))
-        return kal_error_set(err, KAL_BUSY, "the table is being flushed or compacted already");
-    for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++)
-        status = move_current(cold, actor, table_id, kind, result_out, err);
-    end_moving(cold, table_id);
-    return status;
-}
-
-kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
-                          kal_flush_result *result_out, kal_error *err)
-{
-    kal_status status = move(cold, actor, table_id, MOVE_FLUSH, result_out, err);
-    if (result_out->segment_count > 0)
-        atomic_fetch_add(&cold->flushes, 1);
-    atomic_fetch_add(&cold->flushed_rows, result_out->row_count);
-    return status;
-}
-
-kal_status kal_cold_compact(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id,
-                            bool forced, kal_flush_result *result_out, kal_error *err)
-{
-    kal_status status =
-        move(cold, actor, table_id, forced ? MOVE_COMPACT_FORCED : MOVE_COMPACT, result_out, err);
-    if (result_out->segment_count > 0)
-        atomic_fetch_add(&cold->compactions, 1);
-    return status;
-}
-
-/* ---- the task ---- */
+/* ---- the scheduler ---- */
 
 typedef struct due_tables {
-    kal_cold *cold;
     KAL_VEC(uint32_t) ids;
 } due_tables;
 
@@ -272,25 +288,34 @@ static kal_status note_table(void *context, kal_bytes ns, kal_bytes name, uint32
     return KAL_OK;
 }
 
-static kal_status go_on(const void *context, kal_error *err)
+/* Forgets what is over. */
+static bool is_paused(kal_cold *cold, uint32_t table_id, kal_job_type type)
 {
-    const kal_cold *cold = context;
-    if (atomic_load(&cold->stopping))
-        return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
-    return KAL_OK;
+    uint64_t now = kal_clock_mono_ns(cold->exec->options.clock);
+    bool found = false;
+
+    pthread_mutex_lock(&cold->lock);
+    for (size_t i = cold->pauses.len; i-- > 0;) {
+        const move_pause *p = &cold->pauses.items[i];
+        if (p->until_ns <= now)
+            cold->pauses.items[i] = cold->pauses.items[--cold->pauses.len];
+        else
+            found = found || (p->table_id == table_id && p->type == type);
+    }
+    pthread_mutex_unlock(&cold->lock);
+    return found;
 }
 
 /* By rows: so many lie hot. By time: the oldest of them may have lain hot for so long, as the last
  * flush or the start of the server is the time ago. */
-static kal_status is_due(kal_cold *cold, kal_table *table, bool *due_out, kal_error *err)
+static kal_status wants_flush(kal_cold *cold, const kal_table *table, bool *due_out, kal_error *err)
 {
     const kal_flush_policy *policy = &table->def->options.flush_policy;
     kal_hot_state hot;
     uint64_t limit = policy->row_limit > 0 ? policy->row_limit : 1;
 
     *due_out = false;
-    if (!kal_storage_is_used_by(table->def) ||
-        (policy->row_limit == 0 && policy->interval_seconds == 0))
+    if (policy->row_limit == 0 && policy->interval_seconds == 0)
         return KAL_OK;
     KAL_TRY(kal_tables_hot_state(cold->exec->tables, table, limit, &hot, err));
     int64_t age_us = kal_clock_wall_us(cold->exec->options.clock) - hot.moved_at_us;
@@ -301,57 +326,72 @@ static kal_status is_due(kal_cold *cold, kal_table *table, bool *due_out, kal_er
     return KAL_OK;
 }
 
-static void move_if_due(kal_cold *cold, const kal_cold_actor *actor, uint32_t table_id)
+static kal_status submit_if_due(kal_cold *cold, const kal_table *table, kal_job_type type,
+                                kal_error *err)
 {
-    kal_error err = KAL_ERROR_INIT;
-    kal_flush_result result;
-    kal_table *table = NULL;
+    kal_job_spec spec = kal_cold_job(table, type, false);
     bool due = false;
 
-    if (kal_catalog_get_table_by_id(actor->worker, table_id, &table, &err) != KAL_OK)
-        return; /* dropped meanwhile */
-    kal_table_retain(table);
-    kal_status status = is_due(cold, table, &due, &err);
-    if (status == KAL_OK && due)
-        status = kal_cold_flush(cold, actor, table_id, &result, &err);
-    if (status == KAL_OK && kal_storage_is_used_by(table->def))
-        status = kal_cold_compact(cold, actor, table_id, false, &result, &err);
-    if (status != KAL_OK && status != KAL_BUSY && status != KAL_CANCELLED &&
-        status != KAL_NOT_FOUND)
-        kal_log_error("flush", "table %.*s.%.*s: %s", KAL_FMT(table->def->namespace_id),
-                      KAL_FMT(table->def->table_name), err.message);
-    kal_table_release(table);
+    KAL_TRY(type == KAL_JOB_FLUSH
+                ? wants_flush(cold, table, &due, err)
+                : kal_table_wants_compaction(cold->exec->tables, table, false, &due, err));
+    if (!due || is_paused(cold, spec.table_id, type))
+        return KAL_OK;
+    spec.keep_trying = true;
+    kal_status status = kal_jobs_submit(cold->exec->jobs, &spec, NULL, err);
+    return status == KAL_EXISTS ? KAL_OK : status;
 }
 
-static void sweep(kal_cold *cold, const kal_cold_actor *actor)
+static kal_status look_at(kal_cold *cold, uint32_t table_id, kal_error *err)
 {
-    const kal_flush_args args = flush_args(cold, actor);
-    kal_error err = KAL_ERROR_INIT;
+    kal_table *table = NULL;
+
+    kal_status status = kal_catalog_get_table_by_id(cold->worker, table_id, &table, err);
+    if (status == KAL_NOT_FOUND) /* dropped meanwhile */
+        return KAL_OK;
+    KAL_TRY(status);
+    if (!kal_storage_is_used_by(table->def))
+        return KAL_OK;
+    kal_table_retain(table);
+    status = submit_if_due(cold, table, KAL_JOB_FLUSH, err);
+    if (status == KAL_OK)
+        status = submit_if_due(cold, table, KAL_JOB_COMPACT, err);
+    kal_table_release(table);
+    return status;
+}
+
+static kal_status look_at_all(kal_cold *cold, const due_tables *due, kal_error *err)
+{
+    for (size_t i = 0; i < due->ids.len; i++) {
+        if (kal_jobs_stopping(cold->exec->jobs))
+            return KAL_OK;
+        KAL_TRY(look_at(cold, due->ids.items[i], err));
+    }
+    return KAL_OK;
+}
+
+static kal_status sweep(kal_cold *cold, kal_error *err)
+{
+    const kal_flush_args args = {.tables = cold->exec->tables, .actor = &SERVER};
     uint64_t removed = 0;
 
-    kal_status status = kal_tables_sweep(&args, &removed, &err);
-    if (status != KAL_OK && status != KAL_BUSY)
-        kal_log_error("flush", "removing segments: %s", err.message);
+    kal_status status = kal_tables_sweep(&args, &removed, err);
+    return status == KAL_BUSY ? KAL_OK : status;
 }
 
-static kal_step run_step(void *context)
+static kal_status tick(kal_jobs *jobs, void *context, kal_error *err)
 {
     kal_cold *cold = context;
-    const kal_cold_actor actor = {&SERVER, cold->worker, go_on, cold};
-    due_tables due = {.cold = cold};
-    kal_error err = KAL_ERROR_INIT;
+    due_tables due = {0};
 
-    if (kal_catalog_scan_tables(cold->exec->catalog, (kal_bytes){0}, note_table, &due, &err) !=
-        KAL_OK)
-        kal_log_error("flush", "cannot list the tables: %s", err.message);
-    for (size_t i = 0; i < due.ids.len && !atomic_load(&cold->stopping); i++)
-        move_if_due(cold, &actor, due.ids.items[i]);
+    kal_status status =
+        kal_catalog_scan_tables(cold->exec->catalog, (kal_bytes){0}, note_table, &due, err);
+    if (status == KAL_OK)
+        status = look_at_all(cold, &due, err);
     kal_vec_release(&due.ids);
-    if (!atomic_load(&cold->stopping))
-        sweep(cold, &actor);
-    kal_task_wake_at(cold->task, kal_clock_mono_ns(cold->exec->options.clock) +
-                                     cold->exec->options.flush_interval_ms * UINT64_C(1000000));
-    return KAL_STEP_IDLE;
+    if (status == KAL_OK && !kal_jobs_stopping(jobs))
+        status = sweep(cold, err);
+    return status;
 }
 
 static uint64_t flushed_rows(void *context)
@@ -374,25 +414,19 @@ kal_status kal_cold_start(kal_cold *cold, kal_error *err)
     kal_exec *exec = cold->exec;
 
     cold->worker = kal_catalog_worker_open(exec->catalog);
-    KAL_TRY(kal_sched_spawn(exec->sched, "flush", run_step, cold, &cold->task, err));
     kal_metrics_add(kal_exec_metrics(exec), "rows_flushed", flushed_rows, cold);
     kal_metrics_add(kal_exec_metrics(exec), "flushes", flushes, cold);
     kal_metrics_add(kal_exec_metrics(exec), "segment_compactions", segment_compactions, cold);
-    kal_task_wake_at(cold->task, kal_clock_mono_ns(exec->options.clock) +
-                                     exec->options.flush_interval_ms * UINT64_C(1000000));
-    return KAL_OK;
+    kal_jobs_register(exec->jobs, KAL_JOB_FLUSH, run_move, cold, 0);
+    kal_jobs_register(exec->jobs, KAL_JOB_COMPACT, run_move, cold, 0);
+    return kal_jobs_every(exec->jobs, "flush", exec->options.flush_interval_ms, tick, cold, err);
 }
 
 void kal_cold_stop(kal_cold *cold)
 {
-    if (cold == NULL)
+    if (cold == NULL || cold->worker == NULL)
         return;
-    atomic_store(&cold->stopping, true);
-    if (cold->task != NULL) {
-        kal_task_stop(cold->task);
-        kal_metrics_remove(kal_exec_metrics(cold->exec), cold);
-    }
-    cold->task = NULL;
+    kal_metrics_remove(kal_exec_metrics(cold->exec), cold);
     kal_catalog_worker_close(cold->worker);
     cold->worker = NULL;
 }

@@ -1,8 +1,11 @@
 /*
  * cold.h: cold storage of an open database: where segments lie, and when rows move there.
  *
- * Every flush_interval_ms a task looks at the tables whose flush policy says so, flushes those that
- * are due, and removes doomed segments. FLUSH does the same at once.
+ * Moving rows is done by jobs, flush and compact, of one table at a time. Every flush_interval_ms a
+ * scheduler looks at the tables, submits jobs where flush policy or segments want them, and removes
+ * doomed segments. Its jobs are tried again for as long as a failure may pass; after another
+ * failure, and after KILL JOB, it leaves the table alone for ten minutes. FLUSH and STORAGE COMPACT
+ * submit such jobs, too, and wait.
  */
 #ifndef KAL_EXEC_COLD_H
 #define KAL_EXEC_COLD_H
@@ -15,29 +18,18 @@ KAL_MUST_CHECK kal_status kal_cold_open(kal_exec *exec, kal_cold **cold_out, kal
 /* For kal_tables_open(); borrowed. */
 kal_segment_backend *kal_cold_backend(kal_cold *cold);
 const char *kal_cold_scratch_dir(kal_cold *cold);
-/* The task; after the tables are opened. */
+/* Jobs and scheduler; after the tables, before the jobs are started. */
 KAL_MUST_CHECK kal_status kal_cold_start(kal_cold *cold, kal_error *err);
-void kal_cold_stop(kal_cold *cold);  /* before the tables are closed; NULL is allowed */
-void kal_cold_close(kal_cold *cold); /* after; NULL is allowed */
+void kal_cold_stop(kal_cold *cold);  /* after the jobs have stopped; NULL is allowed */
+void kal_cold_close(kal_cold *cold); /* after the tables; NULL is allowed */
 
-typedef struct kal_cold_actor {
-    const kal_principal *principal;
-    kal_catalog_worker *worker;
-    kal_view_check check;
-    const void *check_context;
-} kal_cold_actor;
-
-/* Moves the table's hot rows to segments. KAL_BUSY: it is being done already; else as
- * kal_table_flush(), but KAL_STALE. */
-KAL_MUST_CHECK kal_status kal_cold_flush(kal_cold *cold, const kal_cold_actor *actor,
-                                         uint32_t table_id, kal_flush_result *result_out,
-                                         kal_error *err);
-
-/* Merges the table's segments: by itself where it is worth it, forced wherever that is possible. As
- * kal_cold_flush(). */
-KAL_MUST_CHECK kal_status kal_cold_compact(kal_cold *cold, const kal_cold_actor *actor,
-                                           uint32_t table_id, bool forced,
-                                           kal_flush_result *result_out, kal_error *err);
+/* A job that moves the table's hot rows to segments (FLUSH), or merges segments (COMPACT): where it
+ * is worth it, or forced wherever that is possible. Its result begins with the number of rows, in
+ * digits. Borrows from the table. */
+kal_job_spec kal_cold_job(const kal_table *table, kal_job_type type, bool forced);
+/* Whether such a job (forced) would do anything. */
+KAL_MUST_CHECK kal_status kal_cold_has_work(kal_exec *exec, const kal_table *table,
+                                            kal_job_type type, bool *out, kal_error *err);
 
 /* The directory of what kal_cold_file() makes. */
 const char *kal_cold_files_dir(const kal_cold *cold);

@@ -95,13 +95,20 @@ kal_status kal_run_engine_files(kal_run *run, kal_table *table, kal_engine_table
     kal_engine_file *files = kal_arena_try_array(run->arena, count, sizeof *files);
     if (files == NULL)
         return out_of_memory(err);
+    bool ranged = run->ranged == table;
+    kal_bytes lower = ranged ? run->range_lower : (kal_bytes){0};
+    kal_bytes upper = ranged ? run->range_upper : (kal_bytes){0};
+    size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        kal_status status = add_file(run, table, segments[i], files, i, err);
+        if (!kal_segment_may_hold(segments[i], true, 0, lower, upper))
+            continue;
+        kal_status status = add_file(run, table, segments[i], files, used, err);
         if (status == KAL_UNSUPPORTED)
             return KAL_OK;
         KAL_TRY(status);
+        used++;
     }
     out->files = files;
-    out->file_count = count;
+    out->file_count = used;
     return KAL_OK;
 }

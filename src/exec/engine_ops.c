@@ -190,6 +190,10 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     } else {
         kal_scan_range all = {
             .hot_only = without_files, .no_keys = true, .wanted = wanted_bits(cursor)};
+        if (run->ranged == table) {
+            all.lower = run->range_lower;
+            all.upper = run->range_upper;
+        }
         status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
     }
     if (status != KAL_OK) {

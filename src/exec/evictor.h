@@ -8,6 +8,10 @@
  * (table/stream.c). A table with enable_compaction then gives back the space in data files, when
  * enough was removed.
  *
+ * A pass leaves no trace in system.jobs: there are thousands a day. It takes TICK_BATCHES from a
+ * table; where more is to be removed, the rest is a job (stream_eviction), which can be seen and
+ * cancelled and goes on after a crash.
+ *
  * Threads: any.
  */
 #ifndef KAL_EXEC_EVICTOR_H
@@ -15,10 +19,12 @@
 
 #include "exec/exec_internal.h"
 
+/* Needs exec->jobs, which are not started yet. *evictor_out is to be closed also after a failure.
+ */
 KAL_MUST_CHECK kal_status kal_evictor_open(kal_exec *exec, kal_evictor **evictor_out,
                                            kal_error *err);
-void kal_evictor_close(kal_evictor *evictor); /* NULL is allowed */
-/* A whole pass, now: for tests. */
+void kal_evictor_close(kal_evictor *evictor); /* NULL is allowed; after kal_jobs_stop() */
+/* A whole pass, now, without jobs: for tests. */
 KAL_MUST_CHECK kal_status kal_evictor_pass(kal_evictor *evictor, kal_error *err);
 
 typedef struct kal_evictor_counts {

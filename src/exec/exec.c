@@ -6,6 +6,7 @@
 #include "catalog/system_tables.h"
 #include "exec/cold.h"
 #include "exec/evictor.h"
+#include "exec/jobs.h"
 #include "exec/stats.h"
 #include "types/type_forms.h"
 
@@ -16,6 +17,10 @@
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
     DEFAULT_EVICTION_INTERVAL_MS = 10000,
+    DEFAULT_JOB_THREADS = 2,
+    DEFAULT_JOB_RETENTION_HOURS = 720,
+    DEFAULT_JOB_RECORDS_MAX = 10000,
+    DEFAULT_JOB_RETRIES_MAX = 3,
     DEFAULT_FLUSH_INTERVAL_MS = 5000,
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
@@ -56,6 +61,14 @@ static void set_defaults(kal_exec_options *o)
         o->timeout_ms = DEFAULT_TIMEOUT_MS;
     if (o->eviction_interval_ms == 0)
         o->eviction_interval_ms = DEFAULT_EVICTION_INTERVAL_MS;
+    if (o->job_threads == 0)
+        o->job_threads = DEFAULT_JOB_THREADS;
+    if (o->job_retention_hours == 0)
+        o->job_retention_hours = DEFAULT_JOB_RETENTION_HOURS;
+    if (o->job_records_max == 0)
+        o->job_records_max = DEFAULT_JOB_RECORDS_MAX;
+    if (o->job_retries_max == 0)
+        o->job_retries_max = DEFAULT_JOB_RETRIES_MAX;
     if (o->flush_interval_ms == 0)
         o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }
@@ -94,6 +107,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     tables.segments = kal_cold_backend(exec->cold);
     tables.scratch_dir = kal_cold_scratch_dir(exec->cold);
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
+    KAL_TRY(kal_exec_open_jobs(exec, err));
     kal_catalog_set_provider(exec->catalog, KAL_SYSTEM_SEGMENTS, kal_cold_segment_rows, exec);
     KAL_TRY(kal_cold_start(exec->cold, err));
     KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
@@ -103,8 +117,9 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
     KAL_TRY(kal_pool_open(exec->catalog, o->query_threads, &exec->engine_pool, err));
     /* One more than a user may have at a time. */
-    return kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
-                         err);
+    KAL_TRY(kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
+                          err));
+    return kal_jobs_start(exec->jobs, err);
 }
 
 kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, kal_error *err)
@@ -157,8 +172,10 @@ void kal_exec_close(kal_exec *exec)
     exec->closing = true;
     pthread_mutex_unlock(&exec->lock);
     wait_for_requests(exec);
+    kal_jobs_stop(exec->jobs);
     kal_pool_close(exec->pool);
     kal_pool_close(exec->engine_pool);
+    kal_jobs_close(exec->jobs);
     kal_cold_stop(exec->cold);
     kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);

@@ -38,6 +38,10 @@ typedef struct kal_exec_options {
     size_t schema_cache_tables;    /* definitions in memory; 0 = 10,000 */
     size_t type_cache_size;        /* types with parameters whose forms are kept; 0 = 1024 */
     uint64_t eviction_interval_ms; /* between passes over STREAM tables; 0 = 10,000 */
+    unsigned job_threads;          /* jobs at a time; 0 = 2 */
+    uint64_t job_retention_hours;  /* of finished jobs in system.jobs; 0 = 720 */
+    size_t job_records_max;        /* finished ones kept; 0 = 10,000 */
+    unsigned job_retries_max;      /* after failures that may pass; 0 = 3 */
     uint64_t flush_interval_ms;    /* between looks at which tables are due; 0 = 5,000 */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */

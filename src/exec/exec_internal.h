@@ -14,6 +14,7 @@
 #include "base/vec.h"
 #include "engine/engine.h"
 #include "exec/exec.h"
+#include "jobs/jobs.h"
 #include "sql/binder.h"
 #include "sql/parser.h"
 #include "table/table.h"
@@ -39,6 +40,7 @@ struct kal_exec {
     kal_pool *pool;        /* statements; they leave it when they come to need DuckDB */
     kal_pool *engine_pool; /* as many threads as DuckDB runs statements at a time */
     kal_stats *stats;
+    kal_jobs *jobs;
     kal_evictor *evictor;
     kal_cold *cold;
     pthread_mutex_t lock;                         /* protects the next four */
@@ -47,7 +49,7 @@ struct kal_exec {
     bool closing;                                 /* nothing new is taken */
     KAL_VEC(kal_catalog_worker *) inline_workers; /* of threads that call kal_exec_submit() */
     _Atomic bool stop;                            /* running queries end */
-    _Atomic bool backup_runs;                     /* one is being made or checked */
+    _Atomic bool backup_check_runs;               /* SHOW BACKUP */
 };
 
 /* The calling thread's worker. */
@@ -124,10 +126,15 @@ typedef struct kal_run {
     bool inline_only;    /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
     bool may_use_engine; /* on a thread of the engine's pool */
     bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
+    const kal_table
+        *ranged; /* NULL, or the only table of a SELECT for DuckDB, of which no other rows
+                    matter than those between the bounds (of ordered primary keys) */
+    kal_bytes range_lower;
+    kal_bytes range_upper;       /* empty: none */
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */
-    pthread_mutex_t *system_lock; /* the engine's threads share `system` */
+    pthread_mutex_t *system_lock;  /* the engine's threads share `system` */
     const char *peer;
 } kal_run;
 
@@ -165,6 +172,9 @@ KAL_MUST_CHECK kal_status kal_may_manage(const kal_principal *p, const char *wha
 /* ---- reading ---- */
 
 KAL_MUST_CHECK kal_status kal_run_select(kal_run *run, kal_error *err);
+/* SELECT count(*) FROM t without reading rows; *done_out false: it is another SELECT, or that
+ * cannot be said without reading. */
+KAL_MUST_CHECK kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err);
 
 /* A row source for INSERT ... SELECT and DML that DuckDB evaluates: runs `sql` through the engine.
  * KAL_BUSY, with run->wants_engine, on a thread that may not; nothing must have changed by then. */
@@ -246,6 +256,8 @@ KAL_MUST_CHECK kal_status kal_run_flush(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_manifest(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_backup(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_backup(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_jobs(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_kill_job(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_schema_diff(kal_run *run, kal_error *err);
 

@@ -1,14 +1,14 @@
 /*
  * flush.c: FLUSH and STORAGE COMPACT, of one table or of all, for service, dba and system.
  *
- * A flush takes as long as the rows take to be written, so the statement's time limit is not its;
- * the client that leaves and the server that stops end it between two segments or inside one.
+ * Each table's is a job that the statement waits for, however long it takes; one that moves rows of
+ * the table already is waited for first. A client that leaves does not end the job.
  */
-#include "base/assert.h"
+#include "base/json_writer.h"
 #include "catalog/storages.h"
 #include "exec/cold.h"
 
-static kal_status check_stop(const void *run, kal_error *err)
+static kal_status go_on(void *run, kal_error *err)
 {
     return kal_run_check_stop(run, err);
 }
@@ -20,14 +20,9 @@ static kal_status may_flush(const kal_run *run, kal_error *err)
     return kal_error_set(err, KAL_DENIED, "only service, dba and system may flush tables");
 }
 
-static kal_status move_rows(kal_run *run, uint32_t table_id, kal_flush_result *result,
-                            kal_error *err)
+static kal_job_type job_type(const kal_run *run)
 {
-    const kal_cold_actor actor = {run->principal, run->worker, check_stop, run};
-    kal_cold *cold = run->exec->cold;
-    return run->statement->kind == KAL_STMT_FLUSH
-               ? kal_cold_flush(cold, &actor, table_id, result, err)
-               : kal_cold_compact(cold, &actor, table_id, true, result, err);
+    return run->statement->kind == KAL_STMT_FLUSH ? KAL_JOB_FLUSH : KAL_JOB_COMPACT;
 }
 
 static const char *done(const kal_run *run)
@@ -35,18 +30,39 @@ static const char *done(const kal_run *run)
     return run->statement->kind == KAL_STMT_FLUSH ? "Flushed" : "Compacted";
 }
 
+/* "12 rows, ...": 12. */
+static uint64_t rows_of(kal_bytes result)
+{
+    int64_t rows = 0;
+    size_t len = 0;
+    while (len < result.len && result.ptr[len] >= '0' && result.ptr[len] <= '9')
+        len++;
+    return kal_parse_i64(kal_bytes_of(result.ptr, len), &rows) ? (uint64_t)rows : 0;
+}
+
+static kal_status run_job(kal_run *run, const kal_table *table, kal_bytes *result_out,
+                          kal_error *err)
+{
+    const kal_job_poll poll = {go_on, run};
+    kal_job_spec spec = kal_cold_job(table, job_type(run), true);
+
+    spec.never_retry = true; /* the statement says how it failed */
+    spec.actor = kal_cstr(run->principal->user_id);
+    return kal_jobs_run(run->exec->jobs, &spec, true, &poll, run->arena, result_out, err);
+}
+
 /* ---- one table ---- */
 
 static kal_status move_one(kal_run *run, kal_error *err)
 {
     const kal_sql_object *name = &run->statement->flush.table;
-    kal_flush_result result;
     kal_table *table = NULL;
+    kal_bytes result;
 
     KAL_TRY(kal_run_table(run, name, &table, err));
     const kal_table_definition *def = table->def;
     kal_status status = kal_storage_is_used_by(def)
-                            ? move_rows(run, def->table_id, &result, err)
+                            ? run_job(run, table, &result, err)
                             : kal_error_set(err, KAL_INVALID, "%s '%.*s.%.*s' has no segments",
                                             def->table_type == KAL_TABLE_VIEW ? "view" : "table",
                                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
@@ -54,11 +70,8 @@ static kal_status move_one(kal_run *run, kal_error *err)
         kal_error_at(err, name->name.position);
         return status;
     }
-    kal_result_message(
-        run->result, result.row_count, "%s table '%.*s.%.*s': %llu rows, %llu segments, %llu bytes",
-        done(run), KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
-        (unsigned long long)result.row_count, (unsigned long long)result.segment_count,
-        (unsigned long long)result.size_bytes);
+    kal_result_message(run->result, rows_of(result), "%s table '%.*s.%.*s': %.*s", done(run),
+                       KAL_FMT(def->namespace_id), KAL_FMT(def->table_name), KAL_FMT(result));
     return KAL_OK;
 }
 
@@ -79,16 +92,29 @@ static kal_status note_table(void *context, kal_bytes ns, kal_bytes name, uint32
     return KAL_OK;
 }
 
-/* KAL_NOT_FOUND: it was dropped, or has no rows of its own. */
-static kal_status move_of_all(kal_run *run, uint32_t table_id, kal_flush_result *result,
+/* Tables that have nothing to be moved get no job. */
+static kal_status move_of_all(kal_run *run, uint32_t table_id, uint64_t *rows, uint64_t *tables,
                               kal_error *err)
 {
     kal_table *table = NULL;
+    kal_bytes result;
+    bool has_work = false;
 
-    KAL_TRY(kal_catalog_get_table_by_id(run->worker, table_id, &table, err));
-    if (!kal_storage_is_used_by(table->def))
-        return KAL_NOT_FOUND;
-    return move_rows(run, table_id, result, err);
+    kal_status status = kal_catalog_get_table_by_id(run->worker, table_id, &table, err);
+    if (status == KAL_NOT_FOUND) /* dropped meanwhile */
+        return KAL_OK;
+    KAL_TRY(status);
+    kal_table_retain(table);
+    status = kal_cold_has_work(run->exec, table, job_type(run), &has_work, err);
+    if (status == KAL_OK && has_work) {
+        status = run_job(run, table, &result, err);
+        if (status == KAL_OK) {
+            *rows += rows_of(result);
+            ++*tables;
+        }
+    }
+    kal_table_release(table);
+    return status;
 }
 
 static kal_status move_everything(kal_run *run, kal_error *err)
@@ -104,15 +130,8 @@ static kal_status move_everything(kal_run *run, kal_error *err)
         return status;
     }
     KAL_TRY(kal_catalog_scan_tables(run->exec->catalog, ns, note_table, &all, err));
-    for (size_t i = 0; i < all.ids.len; i++) {
-        kal_flush_result result = {0};
-        kal_status status = move_of_all(run, all.ids.items[i], &result, err);
-        if (status == KAL_NOT_FOUND || status == KAL_BUSY)
-            continue; /* gone, or on its way already */
-        KAL_TRY(status);
-        rows += result.row_count;
-        tables += result.segment_count > 0;
-    }
+    for (size_t i = 0; i < all.ids.len; i++)
+        KAL_TRY(move_of_all(run, all.ids.items[i], &rows, &tables, err));
     kal_result_message(run->result, rows, "%s %llu tables: %llu rows", done(run),
                        (unsigned long long)tables, (unsigned long long)rows);
     return KAL_OK;

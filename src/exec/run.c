@@ -336,6 +336,10 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_backup(run, err);
     case KAL_STMT_SHOW_BACKUP:
         return kal_run_show_backup(run, err);
+    case KAL_STMT_SHOW_JOBS:
+        return kal_run_show_jobs(run, err);
+    case KAL_STMT_KILL_JOB:
+        return kal_run_kill_job(run, err);
     case KAL_STMT_DESCRIBE_TABLE:
         return kal_run_describe(run, err);
     case KAL_STMT_SHOW_SCHEMA_DIFF:

@@ -575,14 +575,51 @@ static kal_status sink_row(void *context, const kal_value *values, kal_error *er
     return kal_result_row(e->run->result, values, e->column_count, err);
 }
 
+/* What WHERE says of the key, where our own parser and binder understand all of it: rows outside
+ * need not be handed to DuckDB, nor segments opened. */
+static bool find_range(kal_run *run, kal_key_range *range)
+{
+    const kal_sql_select *s = &run->statement->select;
+    kal_error ignored = KAL_ERROR_INIT; /* DuckDB finds it too */
+    kal_table *table = NULL;
+    kal_expr *where = NULL;
+
+    if (!s->is_simple || !s->has_from || s->where == NULL ||
+        kal_run_table(run, &s->table, &table, &ignored) != KAL_OK ||
+        table->def->key_column_count == 0)
+        return false;
+    kal_binder b = kal_run_binder(run, table, s->alias.text);
+    b.items = &s->items;
+    if (kal_bind_where(&b, s->where, &where, &ignored) != KAL_OK ||
+        kal_key_range_init(range, table, where, run->budget, &ignored) != KAL_OK)
+        return false;
+    if (range->is_point) { /* everything from the key to just after it */
+        kal_buf_append_bytes(&range->upper, kal_buf_bytes(&range->lower));
+        kal_buf_append_byte(&range->upper, 0);
+    }
+    if (range->is_empty || kal_buf_failed(&range->upper)) {
+        kal_key_range_release(range);
+        return false;
+    }
+    run->ranged = table;
+    run->range_lower = kal_buf_bytes(&range->lower);
+    run->range_upper = kal_buf_bytes(&range->upper);
+    return true;
+}
+
 static kal_status run_by_engine(kal_run *run, kal_error *err)
 {
     engine_result e = {.run = run};
     kal_engine_sink sink = {&e, sink_begin, sink_row};
+    kal_key_range range = {0}; /* owned if has_range */
+    bool has_range = run->may_use_engine && find_range(run, &range);
 
     if (run->may_use_engine)
         find_flags(run, &e);
     kal_status status = kal_run_engine(run, run->statement->select.text, &sink, err);
+    run->ranged = NULL;
+    if (has_range)
+        kal_key_range_release(&range);
     if (status == KAL_OK && e.begun)
         kal_result_end(run->result);
     else if (e.begun)
@@ -598,7 +635,13 @@ kal_status kal_run_select(kal_run *run, kal_error *err)
     kal_binder binder = {0};
     select_plan plan = {0};
     kal_status status = KAL_UNSUPPORTED;
+    bool counted = false;
 
+    if (run->path == KAL_PATH_AUTO) {
+        KAL_TRY(kal_run_count(run, &counted, err));
+        if (counted)
+            return KAL_OK;
+    }
     if (run->path != KAL_PATH_ENGINE) {
         status = plan_select(run, &binder, &plan, err);
         if (status != KAL_OK && !(status == KAL_UNSUPPORTED && binder.for_engine))

@@ -1,6 +1,6 @@
 /*
- * show.c: SHOW NAMESPACES and SHOW TABLES: chosen columns of the system tables, which everybody who
- * is logged in may see in this form.
+ * show.c: SHOW NAMESPACES, SHOW TABLES and SHOW JOBS: chosen columns of the system tables; the
+ * first two may be seen in this form by everybody who is logged in.
  */
 #include "catalog/system_tables.h"
 #include "exec/exec_internal.h"
@@ -49,6 +49,17 @@ kal_status kal_run_show_namespaces(kal_run *run, kal_error *err)
                                        KAL_NAMESPACES_CREATED_AT};
     return show_columns(run, KAL_SYSTEM_NAMESPACES, COLUMNS, KAL_ARRAY_LEN(COLUMNS), 0,
                         (kal_bytes){0}, err);
+}
+
+kal_status kal_run_show_jobs(kal_run *run, kal_error *err)
+{
+    static const uint32_t COLUMNS[] = {
+        KAL_JOBS_JOB_ID,       KAL_JOBS_JOB_TYPE, KAL_JOBS_NAMESPACE_ID, KAL_JOBS_TABLE_NAME,
+        KAL_JOBS_STATUS,       KAL_JOBS_PROGRESS, KAL_JOBS_CREATED_AT,   KAL_JOBS_STARTED_AT,
+        KAL_JOBS_COMPLETED_AT, KAL_JOBS_RESULT,   KAL_JOBS_ERROR_MESSAGE};
+    KAL_TRY(kal_may_manage(run->principal, "jobs", err));
+    return show_columns(run, KAL_SYSTEM_JOBS, COLUMNS, KAL_ARRAY_LEN(COLUMNS), 0, (kal_bytes){0},
+                        err);
 }
 
 kal_status kal_run_show_tables(kal_run *run, kal_error *err)

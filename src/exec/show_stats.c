@@ -19,14 +19,35 @@ typedef struct table_stats {
     kal_table *table;
     bool is_partition; /* the size below is the caller's own partition's */
     kal_table_size size;
-    kal_bytes location; /* of the rows that leave the hot store */
-    kal_status status;  /* of writing rows: after a failure the rest is ignored */
+    kal_bytes location;             /* of the rows that leave the hot store */
+    size_t segment_count;           /* that may hold rows of the scope */
+    const kal_segment_info *newest; /* of these; NULL: none */
+    kal_status status;              /* of writing rows: after a failure the rest is ignored */
     kal_error *err;
 } table_stats;
 
 static kal_status check_time(void *context, kal_error *err)
 {
     return kal_run_check_time(context, err);
+}
+
+/* Those that may hold rows that are the caller's to see. */
+static kal_status read_segments(table_stats *s, kal_error *err)
+{
+    kal_segment *const *segments = NULL;
+    bool shared = s->table->def->table_type == KAL_TABLE_SHARED;
+    uint64_t user_no = shared ? 0 : s->run->view->user_no;
+    size_t count = 0;
+
+    KAL_TRY(kal_view_segments(s->run->view, s->table, &segments, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        if (!kal_segment_may_hold(segments[i], !s->is_partition, user_no, (kal_bytes){0},
+                                  (kal_bytes){0}))
+            continue;
+        if (s->segment_count++ == 0)
+            s->newest = &segments[i]->info;
+    }
+    return KAL_OK;
 }
 
 static kal_status read_size(table_stats *s, kal_error *err)
@@ -41,6 +62,7 @@ static kal_status read_size(table_stats *s, kal_error *err)
         return KAL_OK;
     }
     s->is_partition = s->table->def->table_type != KAL_TABLE_SHARED && !sees_all;
+    KAL_TRY(read_segments(s, err));
     return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, check_time, run,
                          &s->size, err);
 }
@@ -73,7 +95,7 @@ static void add_time(table_stats *s, const char *statistic, int64_t us)
     kal_buf_release(&text);
 }
 
-/* The original's ten. No row has left the hot store in this version: all are buffered. */
+/* The original's ten. */
 static void add_original(table_stats *s)
 {
     const kal_table_definition *def = s->table->def;
@@ -85,10 +107,15 @@ static void add_original(table_stats *s)
     add_count(s, "schema_version", def->schema_version);
     add(s, kal_system_column_name(KAL_SYSTEM_TABLES, KAL_TABLES_STORAGE_LOCATION), s->location);
     add_time(s, "created_at", def->created_at_us);
-    add_count(s, "buffered_rows", is_stored ? s->size.stored_count : 0);
-    add_count(s, "last_flush_rows", 0);
+    add_count(s, "buffered_rows", is_stored ? s->size.stored_count - s->size.cold_count : 0);
+    /* How many rows others had is none of a user's business. */
+    add_count(s, "last_flush_rows",
+              s->newest == NULL || s->is_partition ? 0 : s->newest->row_count);
     add_count(s, "storage_bytes", s->size.bytes);
-    add(s, "last_flush_timestamp", KAL_STR("never"));
+    if (s->newest == NULL)
+        add(s, "last_flush_timestamp", KAL_STR("never"));
+    else
+        add_time(s, "last_flush_timestamp", s->newest->created_at_us);
 }
 
 /* Those of its newer versions, and what the numbers are of. */
@@ -96,7 +123,7 @@ static void add_newer(table_stats *s)
 {
     bool is_stream = s->table->def->table_type == KAL_TABLE_STREAM;
     add_count(s, "logical_rows", s->size.row_count);
-    add_count(s, "flushed_segments", 0);
+    add_count(s, "flushed_segments", s->segment_count);
     add_count(s, "active_streams", is_stream ? s->size.partition_count : 0);
     add(s, "scope", s->is_partition ? KAL_STR("own partition") : KAL_STR("table"));
     add(s, "row_count_is", s->size.is_estimate ? KAL_STR("estimate") : KAL_STR("exact"));

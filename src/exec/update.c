@@ -240,11 +240,17 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
     return status == KAL_END ? KAL_OK : status;
 }
 
+/* A row that DuckDB found. */
+typedef struct engine_found {
+    kal_bytes key;
+    kal_value *given; /* what DuckDB computed for SET, in its order */
+} engine_found;
+
 typedef struct engine_source {
     kal_run *run;
     change_plan *plan;
-    kal_view *view;
-    found_rows *found;
+    size_t given_count;         /* values after the key */
+    KAL_VEC(engine_found) rows; /* arena */
 } engine_source;
 
 static kal_status engine_begin(void *context, const kal_engine_column *columns, size_t column_count,
@@ -262,37 +268,72 @@ static kal_status engine_row(void *context, const kal_value *given, kal_error *e
     const kal_table *table = s->plan->dml.table;
     const kal_table_definition *def = table->def;
     kal_value *values = kal_arena_try_array(run->arena, kal_row_value_count(table), sizeof *values);
-    kal_bytes key;
-    kal_row row;
+    engine_found found = {0};
 
     if (values == NULL)
         return out_of_memory(err);
     for (uint32_t k = 0; k < def->key_column_count; k++)
         values[def->key_columns[k]] = given[k];
-    KAL_TRY(kal_table_keyed_by_arrival(table) ? kal_dml_arrival_key(run, &given[0], &key, err)
-                                              : kal_dml_key(run, table, values, &key, err));
-    if (s->plan->is_delete)
-        return keep_found(run, s->plan, s->found, key, NULL, NULL, err);
-    kal_status status =
-        kal_view_get(s->view, s->plan->dml.table, key, false, run->arena, &row, err);
-    if (status == KAL_NOT_FOUND)
-        return kal_error_set(err, KAL_INTERNAL, "a row that was found has no key");
-    KAL_TRY(status);
-    kal_row_values(table, &row, kal_column_bits(table, run->arena, true), values);
-    kal_dml_sets sets = s->plan->sets; /* with DuckDB's values in place of expressions */
-    sets.items = kal_arena_try_array(run->arena, sets.count + 1, sizeof *sets.items);
-    if (sets.items == NULL)
+    KAL_TRY(kal_table_keyed_by_arrival(table) ? kal_dml_arrival_key(run, &given[0], &found.key, err)
+                                              : kal_dml_key(run, table, values, &found.key, err));
+    if (!copy_values(run->arena, given + def->key_column_count, s->given_count, &found.given) ||
+        !kal_vec_try_push_in(run->arena, &s->rows, found))
         return out_of_memory(err);
-    size_t next = def->key_column_count;
+    return KAL_OK;
+}
+
+/* The row with DuckDB's values in place of expressions. */
+static kal_status apply_given(kal_run *run, change_plan *plan, const engine_found *from,
+                              const kal_row *row, found_rows *found, kal_error *err)
+{
+    const kal_table *table = plan->dml.table;
+    kal_value *values = kal_arena_try_array(run->arena, kal_row_value_count(table), sizeof *values);
+    kal_dml_sets sets = plan->sets;
+    size_t next = 0;
+
+    sets.items = kal_arena_try_array(run->arena, sets.count + 1, sizeof *sets.items);
+    if (values == NULL || sets.items == NULL)
+        return out_of_memory(err);
+    if (plan->is_delete)
+        return keep_found(run, plan, found, from->key, row, NULL, err);
+    kal_row_values(table, row, kal_column_bits(table, run->arena, true), values);
     for (size_t i = 0; i < sets.count; i++) {
-        sets.items[i] = s->plan->sets.items[i];
+        sets.items[i] = plan->sets.items[i];
         if (sets.items[i].source == NULL)
             continue;
         sets.items[i].expr = NULL;
-        sets.items[i].value = given[next++];
+        sets.items[i].value = from->given[next++];
     }
-    KAL_TRY(kal_dml_apply_sets(&sets, table, s->plan->session, values, run->arena, values, err));
-    return keep_found(run, s->plan, s->found, key, &row, values, err);
+    KAL_TRY(kal_dml_apply_sets(&sets, table, plan->session, values, run->arena, values, err));
+    return keep_found(run, plan, found, from->key, row, values, err);
+}
+
+/* The rows that DuckDB found are read together: those of segments one by one would be dear. */
+static kal_status read_found(engine_source *s, kal_view *view, found_rows *found, kal_error *err)
+{
+    kal_run *run = s->run;
+    kal_view_wanted *wanted = kal_arena_try_array(run->arena, s->rows.len + 1, sizeof *wanted);
+
+    if (wanted == NULL)
+        return out_of_memory(err);
+    for (size_t i = 0; i < s->rows.len; i++)
+        wanted[i] = (kal_view_wanted){.key = s->rows.items[i].key};
+    KAL_TRY(kal_view_get_many(view, s->plan->dml.table, wanted, s->rows.len, run->arena, err));
+    for (size_t i = 0; i < s->rows.len; i++) {
+        if (!wanted[i].found)
+            return kal_error_set(err, KAL_INTERNAL, "a row that was found has no key");
+        KAL_TRY(apply_given(run, s->plan, &s->rows.items[i], &wanted[i].row, found, err));
+    }
+    return KAL_OK;
+}
+
+/* How many values of SET DuckDB computes. */
+static size_t count_given(const change_plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->sets.count; i++)
+        count += plan->sets.items[i].source != NULL;
+    return count;
 }
 
 static void engine_text(kal_run *run, const change_plan *plan, kal_buf *sql)
@@ -331,7 +372,7 @@ static void engine_text(kal_run *run, const change_plan *plan, kal_buf *sql)
 static kal_status find_by_engine(kal_run *run, change_plan *plan, kal_view *view, found_rows *found,
                                  kal_error *err)
 {
-    engine_source source = {run, plan, view, found};
+    engine_source source = {.run = run, .plan = plan, .given_count = count_given(plan)};
     kal_engine_sink sink = {&source, engine_begin, engine_row};
     kal_buf sql; /* owned */
 
@@ -342,7 +383,7 @@ static kal_status find_by_engine(kal_run *run, change_plan *plan, kal_view *view
     kal_buf_release(&sql);
     if (status != KAL_OK && err->position >= 0)
         err->position = -1; /* of our text, not the client's */
-    return status;
+    return status == KAL_OK ? read_found(&source, view, found, err) : status;
 }
 
 /* Changes that keep the key replace the row; others delete the old row and insert a new one, after

@@ -52,11 +52,10 @@ typedef struct option_field {
 
 static const option_field FIELDS[] = {
     {"storage_id", U | S, FORM_STORAGE, 0, 0, NULL, NULL},
-    {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, COLD},
+    {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, NULL},
     {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL, COLD},
     {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, COLD},
-    {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL,
-     "row quotas are not enforced in this version; leave it at 0 (unlimited)"},
+    {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL, NULL},
     {"enable_rls", U, FORM_BOOL, AT(enable_rls), 1, NULL,
      "the isolation of USER tables is structural and cannot be switched off"},
     {"use_user_storage", U, FORM_BOOL, AT(use_user_storage), 0, NULL, COLD},
@@ -404,10 +403,17 @@ static bool field_equal(const kal_table_options *a, const kal_table_options *b,
            a->flush_policy.interval_seconds == b->flush_policy.interval_seconds;
 }
 
+/* Segments are compressed; rows of STREAM tables do not go there. */
+static bool is_built(const kal_table_options *o, const option_field *f)
+{
+    bool is_compression = f->offset == AT(compression) && is_number(f);
+    return f->not_built == NULL || (is_compression && o->table_type != KAL_TABLE_STREAM);
+}
+
 static kal_status check_built(const kal_table_options *o, const option_field *f, kal_error *err)
 {
     kal_table_options defaults = kal_table_options_default(o->table_type);
-    if (f->not_built == NULL || field_equal(o, &defaults, f))
+    if (is_built(o, f) || field_equal(o, &defaults, f))
         return KAL_OK;
     return kal_error_set(err, KAL_UNSUPPORTED, "option %s: %s", f->name, f->not_built);
 }

@@ -40,8 +40,8 @@ typedef struct kal_segment_backend_ops {
     kal_status (*next)(kal_segment_reader *reader, size_t rows_max, kal_value *values,
                        uint64_t *row_numbers_out, size_t *rows_out, kal_error *err);
     void (*reader_close)(kal_segment_reader *reader); /* NULL is allowed */
-    /* NULL, or: where the segment is as a file (PATH_MAX bytes), found to be whole. KAL_UNSUPPORTED: it
-     * is no file of this machine. */
+    /* NULL, or: where the segment is as a file (PATH_MAX bytes), found to be whole.
+     * KAL_UNSUPPORTED: it is no file of this machine. */
     kal_status (*local_file)(kal_segment_backend *backend, const kal_segment_place *place,
                              const kal_segment_written *expected, char *path_out, kal_error *err);
     /* Removing what is not there is KAL_OK. */

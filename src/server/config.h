@@ -49,6 +49,14 @@
     X(eviction_interval_ms, "stream.eviction_interval_ms", "--eviction-interval-ms",               \
       "KALAMDB_EVICTION_INTERVAL_MS", 100, 86400000, 10000,                                        \
       "between removals of rows that STREAM tables give up")                                       \
+    X(job_threads, "jobs.threads", "--job-threads", "KALAMDB_JOB_THREADS", 1, 64, 2,               \
+      "jobs that run at a time")                                                                   \
+    X(job_retries_max, "jobs.retries_max", "--job-retries-max", "KALAMDB_JOB_RETRIES_MAX", 1, 100, \
+      3, "new starts of a job after failures that may pass")                                       \
+    X(job_retention_hours, "jobs.retention_hours", "--job-retention-hours",                        \
+      "KALAMDB_JOB_RETENTION_HOURS", 1, 876000, 720, "how long finished jobs are shown")           \
+    X(job_records_max, "jobs.records_max", "--job-records-max", "KALAMDB_JOB_RECORDS_MAX", 10,     \
+      100000, 10000, "finished jobs that are shown at most")                                       \
     X(flush_interval_ms, "flush.interval_ms", "--flush-interval-ms", "KALAMDB_FLUSH_INTERVAL_MS",  \
       100, 86400000, 5000, "between looks at which tables are to be flushed")                      \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \

@@ -329,6 +329,8 @@ typedef struct kal_sql_assignments {
     X(SELECT, "SELECT")                                                                            \
     X(BACKUP, "BACKUP DATABASE")                                                                   \
     X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
+    X(SHOW_JOBS, "SHOW JOBS")                                                                      \
+    X(KILL_JOB, "KILL JOB")                                                                        \
     X(FLUSH, "FLUSH TABLE")                                                                        \
     X(COMPACT, "STORAGE COMPACT")                                                                  \
     X(SHOW_MANIFEST, "SHOW MANIFEST")                                                              \
@@ -547,6 +549,11 @@ typedef struct kal_sql_backup {
     uint32_t position; /* of path */
 } kal_sql_backup;
 
+/* KILL JOB 'id' or KILL JOB id */
+typedef struct kal_sql_kill_job {
+    kal_bytes id; /* as written, not checked */
+    uint32_t position;
+} kal_sql_kill_job;
 /* [STORAGE] FLUSH, STORAGE COMPACT: TABLE t, or ALL [IN ns] */
 typedef struct kal_sql_flush {
     kal_sql_object table; /* unless all */
@@ -572,6 +579,7 @@ typedef struct kal_sql_statement {
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_backup backup;
+        kal_sql_kill_job kill_job;
         kal_sql_flush flush;
         kal_sql_insert insert;
         kal_sql_update update;

@@ -290,7 +290,7 @@ static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
     static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE",   "STATS", "SCHEMA",
-                                        "STORAGES",   "BACKUP", "MANIFEST", NULL};
+                                        "STORAGES",   "BACKUP", "MANIFEST", "JOBS",  NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -300,6 +300,11 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
         kal_parser_advance(p);
         statement->kind = KAL_STMT_SHOW_BACKUP;
         return parse_backup_path(p, statement);
+    }
+    if (kal_parser_at_word(p, "JOBS")) {
+        kal_parser_advance(p);
+        statement->kind = KAL_STMT_SHOW_JOBS;
+        return kal_parser_expect_end(p, NULL);
     }
     if (kal_parser_at_word(p, "STATS"))
         return parse_show_stats(p, statement);
@@ -328,8 +333,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
     }
     return kal_parser_expected_words(
         p,
-        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST or BACKUP after "
-        "SHOW",
+        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP or JOBS "
+        "after SHOW",
         WORDS);
 }
 
@@ -511,10 +516,8 @@ static const char *const NOT_BUILT[] = {
     "SHOW TOPICS",
     "SHOW VIEWS",
     "SHOW USERS",
-    "SHOW JOBS",
     "SHOW ALL",
     "STORAGE",
-    "KILL JOB",
     "KILL LIVE QUERY",
     "KILL",
     "SUBSCRIBE TO",
@@ -595,5 +598,35 @@ bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement)
     statement->kind = KAL_STMT_BACKUP;
     (void)(kal_parser_expect_keyword(p, KAL_KW_TO, "before the path of the backup") &&
            parse_backup_path(p, statement)); /* what is wrong is in p */
+    return true;
+}
+
+/* The words of an id without quotes: FL-a53f2c81d00e4 is a word, a minus and a word. */
+static void parse_job_id(kal_parser *p, kal_sql_kill_job *kill)
+{
+    uint32_t start = p->token.start;
+
+    if (!kal_parser_at(p, KAL_TOKEN_WORD)) {
+        (void)kal_parser_expected(p, "the job_id of a job");
+        return;
+    }
+    if (!kal_parser_skip_rest(p, false))
+        return;
+    kill->id = kal_bytes_of(p->lexer.text + start, p->last_end - start);
+}
+
+bool kal_parse_kill_job(kal_parser *p, kal_sql_statement *statement)
+{
+    if (!begins_with(p, "KILL JOB"))
+        return false;
+    kal_parser_advance(p);
+    kal_parser_advance(p);
+    statement->kind = KAL_STMT_KILL_JOB;
+    statement->kill_job.position = kal_parser_position(p, p->token.start);
+    if (!kal_parser_at(p, KAL_TOKEN_STRING))
+        parse_job_id(p, &statement->kill_job);
+    else
+        (void)(kal_parser_string(p, "the job_id of a job", &statement->kill_job.id) &&
+               kal_parser_expect_end(p, NULL)); /* what is wrong is in p */
     return true;
 }

@@ -187,8 +187,9 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_use(kal_parser *p, kal_sql_statement *statement);
-bool kal_parse_flush(kal_parser *p, kal_sql_statement *statement);  /* false: none of these */
-bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement); /* false: another BACKUP */
+bool kal_parse_flush(kal_parser *p, kal_sql_statement *statement);    /* false: none of these */
+bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement);   /* false: another BACKUP */
+bool kal_parse_kill_job(kal_parser *p, kal_sql_statement *statement); /* false: another KILL */
 bool kal_parse_transaction(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_explain(kal_parser *p, kal_sql_statement *statement);
 /* Recognises a statement that is not built by its first words and skips it; true when it did (look

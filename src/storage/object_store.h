@@ -11,8 +11,8 @@
  * Durability (directory): when put or delete has answered KAL_OK, it survives a power cut: an
  * object is written under a temporary name in its folder, synced, renamed, and the folder synced.
  * After a crash or a failed put the object is the old one or the new one as a whole, or missing if
- * there was none; a stray temporary may remain, which nothing lists. After KAL_IO from put or
- * delete it is unknown which of the two is there.
+ * there was none; a stray temporary may remain, which nothing lists and deleting the object
+ * removes. After KAL_IO from put or delete it is unknown which of the two is there.
  *
  * Errors: KAL_NOT_FOUND leaves err alone. KAL_IO names the object and what the system said.
  * Threads: any, also at the same time.

@@ -3,17 +3,19 @@
  *
  * Putting, and what a crash leaves at each arrow:
  *
- *     make folders, syncing each one's parent -> [empty folders] -> write FOLDER/.tmp-RANDOM ->
- *     fsync it -> [a stray temporary] -> rename over the key -> [old or new] -> fsync FOLDER ->
- * [new]
+ *     make folders, syncing each one's parent -> [empty folders] -> write
+ *     FOLDER/.tmp-HASH-RANDOM -> fsync it -> [a stray temporary] -> rename over the key ->
+ *     [old or new] -> fsync FOLDER -> [new]
  *
- * Deleting removes the file, syncs its folder, and then takes away the folders that became empty,
- * so that a key may later be the folder of others. A put whose folder is taken away meanwhile makes
- * it again. Folders are 0700, files 0600. Links are followed: the directory is its owner's.
+ * Deleting removes the file and what puts of the key left unfinished (HASH is the name's), syncs
+ * the folder, and then takes away the folders that became empty, so that a key may later be the
+ * folder of others. A put whose folder or temporary is taken away meanwhile begins again. Folders
+ * are 0700, files 0600. Links are followed: the directory is its owner's.
  */
 #include "base/assert.h"
 #include "base/file_io.h"
 #include "base/files.h"
+#include "base/map.h"
 #include "base/rng.h"
 #include "storage/storage_internal.h"
 
@@ -28,6 +30,7 @@
 #include <unistd.h>
 
 enum { PATH_BYTES = PATH_MAX, COPY_BYTES = 256 * 1024, PUT_ATTEMPTS = 16 };
+enum { TEMPORARY_PREFIX_BYTES = sizeof KAL_OBJECT_TEMPORARY + 17 }; /* hash, "-" and the end */
 
 typedef struct file_store {
     kal_object_store base;
@@ -48,6 +51,21 @@ static void path_of(const file_store *f, kal_bytes key, char path[PATH_BYTES])
     int len =
         snprintf(path, PATH_BYTES, "%s/%.*s", f->directory, (int)key.len, (const char *)key.ptr);
     KAL_ASSERT(len > 0 && len < PATH_BYTES);
+}
+
+/* The folder of an object's path. */
+static void folder_of(const char *path, char folder[PATH_BYTES])
+{
+    snprintf(folder, PATH_BYTES, "%s", path);
+    *strrchr(folder, '/') = '\0';
+}
+
+/* How the temporary names of the object begin. */
+static void temporary_prefix(const char *path, char prefix[TEMPORARY_PREFIX_BYTES])
+{
+    uint64_t hash = kal_hash(kal_cstr(strrchr(path, '/') + 1));
+    snprintf(prefix, TEMPORARY_PREFIX_BYTES, KAL_OBJECT_TEMPORARY "%016llx-",
+             (unsigned long long)hash);
 }
 
 /* ---- putting ---- */
@@ -90,14 +108,16 @@ static int write_temporary(const char *path, const source *from)
     return kal_file_sync_close(fd, error);
 }
 
-/* One attempt. 0 or errno; ENOENT: the folder was taken away meanwhile. */
+/* One attempt. 0 or errno; ENOENT: the folder or the temporary was taken away meanwhile. */
 static int put_into_folder(const char *folder, const char *path, const source *from)
 {
     char temporary[PATH_BYTES];
+    char prefix[TEMPORARY_PREFIX_BYTES];
     uint64_t random = 0;
 
+    temporary_prefix(path, prefix);
     kal_random_bytes(&random, sizeof random);
-    if (snprintf(temporary, sizeof temporary, "%s/" KAL_OBJECT_TEMPORARY "%016llx", folder,
+    if (snprintf(temporary, sizeof temporary, "%s/%s%016llx", folder, prefix,
                  (unsigned long long)random) >= (int)sizeof temporary)
         return ENAMETOOLONG;
     int error = write_temporary(temporary, from);
@@ -145,8 +165,7 @@ static kal_status put(file_store *f, kal_bytes key, const source *from, kal_erro
 
     KAL_TRY(check_directory(f, key, err));
     path_of(f, key, path);
-    snprintf(folder, sizeof folder, "%s", path);
-    *strrchr(folder, '/') = '\0';
+    folder_of(path, folder);
     for (int i = 0; i < PUT_ATTEMPTS && error == ENOENT; i++) {
         kal_error why = KAL_ERROR_INIT;
         if (kal_files_make_dir(kal_files_system(), folder, &why) != KAL_OK) {
@@ -335,6 +354,25 @@ static void remove_empty_folders(const file_store *f, char *path)
     }
 }
 
+/* What puts that never ended have left. 0 or errno. */
+static int remove_temporaries(const char *path, const char *folder)
+{
+    char prefix[TEMPORARY_PREFIX_BYTES];
+    int error = 0;
+    DIR *dir = opendir(folder); /* owned */
+
+    if (dir == NULL)
+        return is_missing(errno) ? 0 : errno;
+    temporary_prefix(path, prefix);
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+            unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
+            error = errno;
+    }
+    closedir(dir);
+    return error;
+}
+
 static kal_status file_remove(kal_object_store *store, kal_bytes key, kal_error *err)
 {
     file_store *f = (file_store *)store;
@@ -343,14 +381,16 @@ static kal_status file_remove(kal_object_store *store, kal_bytes key, kal_error 
     uint64_t size = 0;
 
     path_of(f, key, path);
+    folder_of(path, folder);
+    int error = remove_temporaries(path, folder);
+    if (error != 0)
+        return io_error(err, "delete what is unfinished of", f, key, error);
     kal_status status = stat_object(f, key, path, &size, err);
-    if (status != KAL_OK)
-        return status == KAL_NOT_FOUND ? KAL_OK : status;
-    if (unlink(path) != 0)
-        return is_missing(errno) ? KAL_OK : io_error(err, "delete", f, key, errno);
-    snprintf(folder, sizeof folder, "%s", path);
-    *strrchr(folder, '/') = '\0';
-    int error = kal_file_sync_directory(folder);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        return status;
+    if (status == KAL_OK && unlink(path) != 0 && !is_missing(errno))
+        return io_error(err, "delete", f, key, errno);
+    error = status == KAL_OK ? kal_file_sync_directory(folder) : 0;
     if (error != 0 && !is_missing(error)) /* a folder that is gone went with all its names */
         return io_error(err, "delete", f, key, error);
     remove_empty_folders(f, path);
@@ -402,7 +442,7 @@ kal_status kal_object_store_open_files(const char *directory, kal_object_store *
                              "'%s' cannot hold objects: an absolute path of a directory is needed",
                              directory);
     /* The temporary name, too, must fit behind a folder. */
-    if (len + KAL_OBJECT_KEY_BYTES_MAX + 32 > PATH_BYTES)
+    if (len + KAL_OBJECT_KEY_BYTES_MAX + TEMPORARY_PREFIX_BYTES + 17 > PATH_BYTES)
         return kal_error_set(err, KAL_INVALID, "the path of the directory has %zu bytes: too long",
                              len);
     file_store *f = malloc(sizeof *f + len + 1);

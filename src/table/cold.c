@@ -147,6 +147,12 @@ static kal_status copy_values(const kal_table *table, const kal_cold_row *found,
     return KAL_OK;
 }
 
+static kal_status wrong_index(const kal_segment *segment, kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT, "segment '%.*s' is not what its index says",
+                         KAL_FMT(segment->info.object));
+}
+
 /* Where the index has found it there is the row, or the segment is not what was written. */
 static kal_status read_place(kal_view *view, kal_table *table, const kal_manifest *manifest,
                              const kal_cold_place *place, kal_bytes cold_key, kal_arena *arena,
@@ -174,8 +180,7 @@ static kal_status read_place(kal_view *view, kal_table *table, const kal_manifes
     kal_cold_scan *scan = kal_cold_scan_open(&args); /* owned */
     kal_status status = kal_cold_scan_next(scan, &found, err);
     if (status == KAL_END || (status == KAL_OK && found.row != place->row))
-        status = kal_error_set(err, KAL_CORRUPT, "segment '%.*s' is not what its index says",
-                               KAL_FMT(place->segment->info.object));
+        status = wrong_index(place->segment, err);
     if (status == KAL_OK)
         status = copy_values(table, &found, arena, row_out, err);
     kal_cold_scan_close(scan);
@@ -193,25 +198,130 @@ kal_status kal_cold_get(kal_view *view, kal_table *table, const kal_manifest *ma
     return read_place(view, table, manifest, &place, cold_key, arena, row_out, err);
 }
 
+/* ---- many rows ---- */
+
+enum { POINT_READS_MAX = 8 }; /* of one segment; more of them are picked out of one scan */
+
+typedef struct wanted_place {
+    kal_view_wanted *wanted;
+    kal_cold_place place;
+} wanted_place;
+
+static int compare_places(const void *a, const void *b)
+{
+    const kal_cold_place *x = &((const wanted_place *)a)->place;
+    const kal_cold_place *y = &((const wanted_place *)b)->place;
+    uint32_t first = x->segment->info.segment_id;
+    uint32_t second = y->segment->info.segment_id;
+    if (first != second)
+        return first < second ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* Rows of one segment, by ascending number, in one pass from the first to the last of them. */
+static kal_status pick_rows(kal_view *view, kal_table *table, const kal_manifest *manifest,
+                            wanted_place *places, size_t count, kal_arena *arena, kal_error *err)
+{
+    const kal_segment *segment = places[0].place.segment;
+    bool shared = table->def->table_type == KAL_TABLE_SHARED;
+    uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1] = {0};
+    kal_bytes last = places[count - 1].wanted->key;
+    size_t next = 0;
+    kal_cold_row found;
+
+    memcpy(after, last.ptr, last.len);
+    kal_cold_scan_args args = {
+        .backend = view->tables->options.segments,
+        .kv = view->tables->kv,
+        .snapshot = view->snapshot,
+        .table = table,
+        .manifest = manifest,
+        .segment_id = segment->info.segment_id,
+        .user_no = shared ? 0 : view->user_no,
+        .lower = places[0].wanted->key, /* rows are in the order of keys, those of one user too */
+        .upper = kal_bytes_of(after, last.len + 1),
+        .budget = arena->budget,
+    };
+    kal_cold_scan *scan = kal_cold_scan_open(&args); /* owned */
+    kal_status status = KAL_OK;
+    while (status == KAL_OK && next < count) {
+        status = kal_cold_scan_next(scan, &found, err);
+        if (status == KAL_END || (status == KAL_OK && found.row > places[next].place.row))
+            status = wrong_index(segment, err);
+        /* One key may be wanted several times. */
+        while (status == KAL_OK && next < count && found.row == places[next].place.row) {
+            places[next].wanted->found = true;
+            status = copy_values(table, &found, arena, &places[next].wanted->row, err);
+            next++;
+        }
+    }
+    kal_cold_scan_close(scan);
+    return status;
+}
+
+static kal_status read_segment_rows(kal_view *view, kal_table *table, const kal_manifest *manifest,
+                                    wanted_place *places, size_t count, kal_arena *arena,
+                                    kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+
+    if (count > POINT_READS_MAX)
+        return pick_rows(view, table, manifest, places, count, arena, err);
+    for (size_t i = 0; i < count; i++) {
+        kal_bytes key = kal_row_key(table, view->user_no, places[i].wanted->key, bytes);
+        KAL_TRY(read_place(view, table, manifest, &places[i].place, kal_row_key_cold(key), arena,
+                           &places[i].wanted->row, err));
+        places[i].wanted->found = true;
+    }
+    return KAL_OK;
+}
+
+kal_status kal_cold_get_many(kal_view *view, kal_table *table, const kal_manifest *manifest,
+                             kal_view_wanted **wanted, size_t count, kal_arena *arena,
+                             kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    wanted_place *places = kal_arena_try_array(arena, count + 1, sizeof *places);
+    size_t len = 0;
+
+    if (places == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the rows exceed the statement's memory");
+    for (size_t i = 0; i < count; i++) {
+        kal_bytes key = kal_row_key(table, view->user_no, wanted[i]->key, bytes);
+        places[len].wanted = wanted[i];
+        KAL_TRY(kal_index_find(view->tables->kv, view->snapshot, manifest, kal_row_key_cold(key),
+                               &places[len].place, err));
+        len += places[len].place.segment != NULL;
+    }
+    if (len > 1)
+        qsort(places, len, sizeof *places, compare_places);
+    for (size_t first = 0, end = 0; first < len; first = end) {
+        while (end < len && places[end].place.segment == places[first].place.segment)
+            end++;
+        KAL_TRY(read_segment_rows(view, table, manifest, places + first, end - first, arena, err));
+    }
+    return KAL_OK;
+}
+
 /* ---- writes ---- */
 
-static kal_status read_op(kal_view *view, kal_write *write, kal_write_op *op, kal_error *err)
+static bool needs_row(const kal_write_op *op)
 {
-    kal_row row;
+    return !op->evict && !op->existence_only && !kal_table_is_stream(op->table);
+}
+
+/* What the lane is to know of the row: it may be another one by then. */
+static kal_status keep_cold(kal_write *write, kal_write_op *op, const kal_view_wanted *wanted,
+                            kal_error *err)
+{
     kal_buf bytes; /* owned */
 
-    if (op->evict || op->existence_only || kal_table_is_stream(op->table))
-        return KAL_OK;
-    view->user_no = op->user_no;
-    kal_status status = kal_view_get(view, op->table, op->key, false, &write->arena, &row, err);
-    if (status == KAL_NOT_FOUND || (status == KAL_OK && row.values == NULL))
-        return KAL_OK; /* the lane will see what has become of it */
-    KAL_TRY(status);
-    if (op->cold_row.len > 0 && op->cold_seq == row.seq)
+    if (!wanted->found || wanted->row.values == NULL ||
+        (op->cold_row.len > 0 && op->cold_seq == wanted->row.seq))
         return KAL_OK;
     kal_buf_init(&bytes, write->arena.budget);
-    status = kal_cold_encode(op->table, &row, &bytes, err);
-    op->cold_seq = row.seq;
+    kal_status status = kal_cold_encode(op->table, &wanted->row, &bytes, err);
+    op->cold_seq = wanted->row.seq;
     if (status == KAL_OK &&
         !kal_arena_try_copy(&write->arena, kal_buf_bytes(&bytes), &op->cold_row))
         status = kal_error_set(err, KAL_LIMIT, "the changes exceed the statement's memory");
@@ -219,14 +329,48 @@ static kal_status read_op(kal_view *view, kal_write *write, kal_write_op *op, ka
     return status;
 }
 
+/* The operations from `first` on that are of the same table and user; *end_out: the first other. */
+static kal_status read_ops(kal_view *view, kal_write *write, size_t first, size_t *end_out,
+                           kal_arena *arena, kal_error *err)
+{
+    kal_write_op *ops = write->ops.items;
+    size_t end = first;
+    size_t count = 0;
+
+    while (end < write->ops.len && ops[end].table == ops[first].table &&
+           ops[end].user_no == ops[first].user_no)
+        end++;
+    *end_out = end;
+    kal_view_wanted *wanted = kal_arena_try_array(arena, end - first, sizeof *wanted);
+    if (wanted == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the changes exceed the statement's memory");
+    for (size_t i = first; i < end; i++) {
+        if (needs_row(&ops[i]))
+            wanted[count++] = (kal_view_wanted){.key = ops[i].key};
+    }
+    if (count == 0)
+        return KAL_OK;
+    view->user_no = ops[first].user_no;
+    KAL_TRY(kal_view_get_many(view, ops[first].table, wanted, count, arena, err));
+    count = 0;
+    for (size_t i = first; i < end; i++) {
+        if (needs_row(&ops[i]))
+            KAL_TRY(keep_cold(write, &ops[i], &wanted[count++], err));
+    }
+    return KAL_OK;
+}
+
 kal_status kal_write_read_cold(kal_write *write, kal_error *err)
 {
     kal_status status = KAL_OK;
+    kal_arena arena; /* owned */
     kal_view view;
 
+    kal_arena_init(&arena, write->arena.budget);
     kal_view_open(&view, write->tables, 0, NULL);
-    for (size_t i = 0; i < write->ops.len && status == KAL_OK; i++)
-        status = read_op(&view, write, &write->ops.items[i], err);
+    for (size_t i = 0; i < write->ops.len && status == KAL_OK;)
+        status = read_ops(&view, write, i, &i, &arena, err);
     kal_view_close(&view);
+    kal_arena_release(&arena);
     return status;
 }

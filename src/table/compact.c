@@ -40,6 +40,7 @@ typedef struct compact_input {
 typedef struct compaction {
     const kal_flush_args *args;
     kal_table *table;
+    const char *storage_id; /* where the table's segments go now */
     kal_manifest *manifest; /* owned reference: the one that was chosen from */
     compact_input inputs[INPUTS_MAX];
     size_t input_count;
@@ -65,10 +66,15 @@ static unsigned size_class(uint64_t rows)
     return class;
 }
 
-static bool is_much_dead(const compact_input *input, bool forced)
+/* Many rows are dead; or it is forced, and any is, or it lies where the table's segments went once.
+ */
+static bool is_worth_rewriting(const compaction *c, const compact_input *input, bool forced)
 {
-    uint64_t rows = input->segment->info.row_count;
-    return forced ? input->dead_count > 0 : input->dead_count * DEAD_PART >= rows;
+    const kal_segment_info *info = &input->segment->info;
+
+    if (!forced)
+        return input->dead_count * DEAD_PART >= info->row_count;
+    return input->dead_count > 0 || !kal_bytes_equal(info->storage_id, kal_cstr(c->storage_id));
 }
 
 static uint64_t rows_max(const compaction *c)
@@ -129,10 +135,10 @@ static void choose(compaction *c, const compact_input *all, size_t count, bool f
         n = 0;
     for (size_t i = 0; i < n; i++)
         c->inputs[c->input_count++] = all[first + i];
-    /* Those with many dead rows come along, or are rewritten alone. */
+    /* What is worth it by itself comes along, or is rewritten alone. */
     for (size_t i = 0; i < count && c->input_count < INPUTS_MAX; i++) {
         bool chosen = i >= first && i < first + n;
-        if (!chosen && is_much_dead(&all[i], forced))
+        if (!chosen && is_worth_rewriting(c, &all[i], forced))
             c->inputs[c->input_count++] = all[i];
     }
 }
@@ -367,6 +373,7 @@ kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool 
         kal_die("out of memory: compaction");
     c->args = args;
     c->table = table;
+    c->storage_id = table->def->options.storage_id;
     kal_arena_init(&c->arena, NULL);
     kal_view_open(&view, args->tables, 0, NULL);
     kal_status status = kal_manifests_newest(manifests, table->def->table_id, &c->manifest, err);
@@ -382,5 +389,26 @@ kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool 
     }
     release(c);
     kal_view_close(&view);
+    return status;
+}
+
+kal_status kal_table_wants_compaction(kal_tables *tables, const kal_table *table, bool forced,
+                                      bool *wanted_out, kal_error *err)
+{
+    const kal_flush_args args = {.tables = tables};
+    compaction *c = calloc(1, sizeof *c); /* owned */
+
+    *wanted_out = false;
+    if (c == NULL)
+        kal_die("out of memory: compaction");
+    c->args = &args;
+    c->storage_id = table->def->options.storage_id;
+    kal_arena_init(&c->arena, NULL);
+    kal_status status =
+        kal_manifests_newest(tables->manifests, table->def->table_id, &c->manifest, err);
+    if (status == KAL_OK)
+        status = choose_inputs(c, forced, err);
+    *wanted_out = status == KAL_OK && c->input_count > 0;
+    release(c);
     return status;
 }

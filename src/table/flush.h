@@ -47,6 +47,10 @@ KAL_MUST_CHECK kal_status kal_table_compact(const kal_flush_args *args, kal_tabl
                                             bool forced, kal_flush_result *result_out,
                                             kal_error *err);
 
+/* Whether kal_table_compact() would do anything now. KAL_IO. */
+KAL_MUST_CHECK kal_status kal_table_wants_compaction(kal_tables *tables, const kal_table *table,
+                                                     bool forced, bool *wanted_out, kal_error *err);
+
 /* What lies hot, for policies. */
 typedef struct kal_hot_state {
     uint64_t row_count;  /* counted up to the limit */

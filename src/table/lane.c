@@ -24,6 +24,8 @@
  *      moving the space out (after the batch is written: flush.c reads the notes on this thread). A
  *      row of a segment becomes dead; its segment's number of dead rows travels in the same batch.
  *   9. The lane opens no segment. Which seq a cold row has, the index says.
+ *  10. Rows of a user in a table that limits them are counted when a write first touches them, and
+ * from then on in memory; a change of the catalog or a failed write makes the lane count again.
  */
 #include "base/assert.h"
 #include "base/map.h"
@@ -74,6 +76,15 @@ typedef struct dead_state {
     uint64_t stored;
 } dead_state;
 
+/* The rows of a user in a table with a limit. */
+typedef struct partition_state {
+    uint32_t table_id;
+    uint64_t user_no;
+    uint64_t now;
+    uint64_t before_write;    /* of the current write */
+    const kal_table *changed; /* by the current write, which holds it; NULL: not by it */
+} partition_state;
+
 /* A row of a frozen space that the group removes there. */
 typedef struct frozen_removal {
     uint32_t hot_id;
@@ -95,13 +106,14 @@ typedef struct group {
     kal_buf record;
     uint64_t applied_before[KAL_SHARD_COUNT]; /* valid where shard_touched */
     bool shard_touched[KAL_SHARD_COUNT];
-    KAL_VEC(uint16_t) shards;          /* touched ones; arena */
-    KAL_VEC(pending_undo) undo;        /* of the current write; arena */
-    KAL_VEC(change) changes;           /* of the current write; arena */
-    KAL_VEC(stream_state) streams;     /* arena */
-    KAL_VEC(group_manifest) manifests; /* arena */
-    KAL_VEC(dead_state) dead;          /* arena */
-    KAL_VEC(frozen_removal) removals;  /* arena */
+    KAL_VEC(uint16_t) shards;            /* touched ones; arena */
+    KAL_VEC(pending_undo) undo;          /* of the current write; arena */
+    KAL_VEC(change) changes;             /* of the current write; arena */
+    KAL_VEC(stream_state) streams;       /* arena */
+    KAL_VEC(group_manifest) manifests;   /* arena */
+    KAL_VEC(dead_state) dead;            /* arena */
+    KAL_VEC(frozen_removal) removals;    /* arena */
+    KAL_VEC(partition_state) partitions; /* arena */
     size_t removals_before_write;
 } group;
 
@@ -432,6 +444,125 @@ static kal_status write_row(group *g, const kal_table *table, const kal_manifest
     return KAL_OK;
 }
 
+/* ---- max_rows_per_user ---- */
+
+#define PARTITION_KEY_BYTES 12
+
+static kal_bytes partition_key(uint32_t table_id, uint64_t user_no,
+                               uint8_t out[PARTITION_KEY_BYTES])
+{
+    kal_store_be32(out, table_id);
+    kal_store_be64(out + 4, user_no);
+    return kal_bytes_of(out, PARTITION_KEY_BYTES);
+}
+
+void kal_lane_forget_counts(kal_tables *t)
+{
+    size_t at = 0;
+    void *count;
+    while ((count = kal_map_next(&t->partition_counts, &at, NULL)) != NULL)
+        free(count);
+    kal_map_release(&t->partition_counts);
+    kal_map_init(&t->partition_counts);
+}
+
+static kal_status go_on_counting(void *context, kal_error *err)
+{
+    (void)context, (void)err;
+    return KAL_OK;
+}
+
+/* As it is committed: the group has not changed the partition yet. */
+static kal_status count_partition(group *g, kal_table *table, uint64_t user_no, uint64_t *count_out,
+                                  kal_error *err)
+{
+    uint8_t key[PARTITION_KEY_BYTES];
+    const uint64_t *known = kal_map_find(&g->tables->partition_counts,
+                                         partition_key(table->def->table_id, user_no, key));
+    kal_table_size size = {0};
+    kal_view view;
+
+    if (known != NULL) {
+        *count_out = *known;
+        return KAL_OK;
+    }
+    kal_view_open(&view, g->tables, user_no, NULL);
+    kal_status status =
+        kal_view_size(&view, table, false, UINT64_MAX, go_on_counting, NULL, &size, err);
+    kal_view_close(&view);
+    *count_out = size.row_count;
+    return status;
+}
+
+static kal_status find_partition(group *g, kal_table *table, uint64_t user_no,
+                                 partition_state **out, kal_error *err)
+{
+    partition_state state = {.table_id = table->def->table_id, .user_no = user_no};
+
+    for (size_t i = 0; i < g->partitions.len; i++) {
+        *out = &g->partitions.items[i];
+        if ((*out)->table_id == state.table_id && (*out)->user_no == user_no)
+            return KAL_OK;
+    }
+    KAL_TRY(count_partition(g, table, user_no, &state.now, err));
+    state.before_write = state.now;
+    PUSH(g, &g->partitions, state);
+    *out = &g->partitions.items[g->partitions.len - 1];
+    return KAL_OK;
+}
+
+/* A row comes (+1), goes (-1) or stays. */
+static kal_status count_row(group *g, const kal_write_op *op, bool was_there, bool is_there,
+                            kal_error *err)
+{
+    const kal_table_definition *def = op->table->def;
+    uint64_t limit = def->options.max_rows_per_user;
+    partition_state *partition = NULL;
+
+    if (def->table_type != KAL_TABLE_USER || limit == 0 || was_there == is_there)
+        return KAL_OK;
+    KAL_TRY(find_partition(g, op->table, op->user_no, &partition, err));
+    partition->changed = op->table;
+    if (was_there)
+        partition->now -= partition->now > 0;
+    else
+        partition->now++;
+    return KAL_OK;
+}
+
+/* What counts is how the write leaves the partition. */
+static kal_status check_limits(const group *g, kal_error *err)
+{
+    for (size_t i = 0; i < g->partitions.len; i++) {
+        const partition_state *p = &g->partitions.items[i];
+        if (p->changed == NULL || p->now <= p->before_write)
+            continue;
+        const kal_table_definition *def = p->changed->def;
+        if (p->now <= def->options.max_rows_per_user)
+            continue;
+        kal_error_set(err, KAL_LIMIT, "table '%.*s.%.*s' takes %llu rows per user at most",
+                      KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
+                      (unsigned long long)def->options.max_rows_per_user);
+        kal_error_code(err, "ROW_LIMIT_EXCEEDED");
+        return KAL_LIMIT;
+    }
+    return KAL_OK;
+}
+
+static void keep_counts(group *g)
+{
+    for (size_t i = 0; i < g->partitions.len; i++) {
+        const partition_state *p = &g->partitions.items[i];
+        uint8_t key[PARTITION_KEY_BYTES];
+        uint64_t *count = malloc(sizeof *count); /* owned by the map */
+        if (count == NULL)
+            kal_die("out of memory: write group");
+        *count = p->now;
+        free(kal_map_put(&g->tables->partition_counts, partition_key(p->table_id, p->user_no, key),
+                         count));
+    }
+}
+
 /* The key of a row that comes without one: its seq. */
 static kal_bytes arrival_key(group *g, uint64_t seq)
 {
@@ -475,6 +606,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     op->was_update = action == KAL_WRITE_PUT && is_there;
     if (action == KAL_WRITE_NONE)
         return KAL_OK;
+    KAL_TRY(count_row(g, op, is_there, action == KAL_WRITE_PUT, err));
     uint64_t seq = ++g->tables->heads[shard].applied;
     if (is_open) {
         primary_key = arrival_key(g, seq);
@@ -587,10 +719,16 @@ static void apply_write(group *g, kal_write *write)
         g->streams.items[i].before_write = g->streams.items[i].now;
     for (size_t i = 0; i < g->dead.len; i++)
         g->dead.items[i].before_write = g->dead.items[i].now;
+    for (size_t i = 0; i < g->partitions.len; i++) {
+        g->partitions.items[i].before_write = g->partitions.items[i].now;
+        g->partitions.items[i].changed = NULL;
+    }
     g->removals_before_write = g->removals.len;
     kal_kv_batch_save(g->batch);
     for (size_t i = 0; i < write->ops.len && write->status == KAL_OK; i++)
         write->status = apply_op(g, write, &write->ops.items[i], &write->error);
+    if (write->status == KAL_OK)
+        write->status = check_limits(g, &write->error);
     if (write->status != KAL_OK) {
         undo_seqs(g);
         undo_pending(g);
@@ -598,6 +736,8 @@ static void apply_write(group *g, kal_write *write)
             g->streams.items[i].now = g->streams.items[i].before_write;
         for (size_t i = 0; i < g->dead.len; i++)
             g->dead.items[i].now = g->dead.items[i].before_write;
+        for (size_t i = 0; i < g->partitions.len; i++)
+            g->partitions.items[i].now = g->partitions.items[i].before_write;
         g->removals.len = g->removals_before_write;
         kal_kv_batch_rollback(g->batch);
         return;
@@ -673,6 +813,7 @@ static kal_status write_batch(group *g, bool sync, kal_error *err)
     if (status != KAL_OK) {
         for (size_t i = 0; i < g->shards.len; i++)
             t->head_known[g->shards.items[i]] = false;
+        kal_lane_forget_counts(t);
         return status;
     }
     if (!sync && !t->unsynced) {
@@ -722,6 +863,10 @@ static kal_status commit_group(group *g, kal_catalog_change *catalog_change, kal
     KAL_TRY(catalog_change != NULL ? write_change(g, catalog_change, err)
                                    : write_batch(g, g->tables->options.sync, err));
     note_removals(g);
+    if (catalog_change != NULL)
+        kal_lane_forget_counts(g->tables); /* a limit may have come or gone */
+    else
+        keep_counts(g);
     return KAL_OK;
 }
 

@@ -201,6 +201,7 @@ static kal_status count_segment(size_walk *walk, const kal_view *view, kal_segme
     }
     walk->size.row_count += count;
     walk->size.stored_count += count;
+    walk->size.cold_count += count;
     walk->size.bytes += scaled(count, info->size_bytes, info->row_count);
     return KAL_OK;
 }

@@ -93,6 +93,16 @@ KAL_MUST_CHECK kal_status kal_view_get(kal_view *view, kal_table *table, kal_byt
                                        bool cached_only, kal_arena *arena, kal_row *row_out,
                                        kal_error *err);
 
+/* Many rows by their keys, each at most once read however many lie in one segment. */
+typedef struct kal_view_wanted {
+    kal_bytes key; /* ordered primary key; borrowed */
+    bool found;
+    kal_row row; /* when found; in the arena */
+} kal_view_wanted;
+KAL_MUST_CHECK kal_status kal_view_get_many(kal_view *view, kal_table *table,
+                                            kal_view_wanted *wanted, size_t count, kal_arena *arena,
+                                            kal_error *err);
+
 typedef struct kal_scan kal_scan; /* opaque: kal_scan_close */
 
 /* Rows with lower <= key < upper in key order. Bounds are prefixes of ordered primary keys; empty
@@ -122,8 +132,8 @@ void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
                                                   kal_scan **scan_out, kal_error *err);
 
-/* The segments that hold rows of the table, as the view's manifest has them; borrowed from the view.
- * *count_out 0: none. */
+/* The segments that hold rows of the table, as the view's manifest has them; borrowed from the
+ * view. *count_out 0: none. */
 KAL_MUST_CHECK kal_status kal_view_segments(kal_view *view, const kal_table *table,
                                             kal_segment *const **segments_out, size_t *count_out,
                                             kal_error *err);
@@ -139,6 +149,7 @@ typedef struct kal_table_size {
     uint64_t bytes;        /* of the rows and their keys, before compression; of a STREAM table also
                               of rows that are too old and not removed yet */
     uint64_t stored_count; /* of the rows whose bytes these are */
+    uint64_t cold_count;   /* of these, rows of segments */
     uint64_t partition_count; /* users with a row_count; 1 for SHARED tables with rows */
     bool is_estimate;         /* all of the above: there were more rows than are counted */
 } kal_table_size;

@@ -5,6 +5,7 @@
 #define KAL_TABLE_TABLE_INTERNAL_H
 
 #include "base/list.h"
+#include "base/map.h"
 #include "base/ordered_map.h"
 #include "base/vec.h"
 #include "table/table.h"
@@ -183,6 +184,8 @@ struct kal_tables {
     bool closing;
 
     /* the lane's own, touched by its step only */
+    kal_map partition_counts; /* be32 table_id, be64 user_no -> uint64_t (owned): rows of users in
+                                 tables that limit them, where known */
     kal_shard_head heads[KAL_SHARD_COUNT];
     bool head_known[KAL_SHARD_COUNT];
     bool unsynced;
@@ -190,6 +193,8 @@ struct kal_tables {
 };
 
 kal_step kal_lane_step(void *tables);
+/* Forgets all partition_counts. */
+void kal_lane_forget_counts(kal_tables *tables);
 
 /* ---- cold rows ---- */
 
@@ -204,6 +209,10 @@ void kal_tables_leave_era(kal_tables *tables, uint64_t era);
 KAL_MUST_CHECK kal_status kal_cold_get(kal_view *view, kal_table *table,
                                        const kal_manifest *manifest, kal_bytes cold_key,
                                        kal_arena *arena, kal_row *row_out, kal_error *err);
+/* As kal_view_get_many(), for keys that are not hot. */
+KAL_MUST_CHECK kal_status kal_cold_get_many(kal_view *view, kal_table *table,
+                                            const kal_manifest *manifest, kal_view_wanted **wanted,
+                                            size_t count, kal_arena *arena, kal_error *err);
 /* A row that lies in a segment, encoded as the table's version has it. */
 KAL_MUST_CHECK kal_status kal_cold_encode(const kal_table *table, const kal_row *row, kal_buf *out,
                                           kal_error *err);

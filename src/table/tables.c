@@ -24,6 +24,8 @@ static kal_tables_options with_defaults(const kal_tables_options *given)
 
 static void release(kal_tables *tables)
 {
+    kal_lane_forget_counts(tables);
+    kal_map_release(&tables->partition_counts);
     kal_manifests_close(tables->manifests);
     kal_vec_release(&tables->segments_being_written);
     pthread_mutex_destroy(&tables->flush_lock);
@@ -49,6 +51,7 @@ kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
     pthread_mutex_init(&tables->flush_lock, NULL);
     kal_list_init(&tables->queue);
     kal_list_init(&tables->journals);
+    kal_map_init(&tables->partition_counts);
     kal_status status = KAL_OK;
     if (tables->options.catalog != NULL)
         status = kal_manifests_open(tables->options.catalog, &tables->manifests, err);

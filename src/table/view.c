@@ -60,14 +60,13 @@ static kal_status get_stored(const kal_view *view, const kal_table *table, kal_b
                        : kal_kv_get(kv, view->snapshot, family, row_key, arena, out, err);
 }
 
-/* The one place where the row is: the active space, the frozen one, a segment. */
-static kal_status get_anywhere(kal_view *view, kal_table *table, uint8_t *row_key, size_t len,
-                               bool cached_only, kal_arena *arena, kal_row *row_out, kal_error *err)
+/* KAL_COLD: it may be in a segment. */
+static kal_status get_hot(kal_view *view, kal_table *table, const kal_manifest *manifest,
+                          uint8_t *row_key, size_t len, bool cached_only, kal_arena *arena,
+                          kal_row *row_out, kal_error *err)
 {
-    const kal_manifest *manifest = NULL;
     kal_bytes bytes;
 
-    KAL_TRY(kal_view_manifest_of(view, table, cached_only, &manifest, err));
     kal_row_key_set_space(row_key, active_space(table, manifest));
     kal_bytes key = kal_bytes_of(row_key, len);
     kal_status status = get_stored(view, table, key, cached_only, arena, &bytes, err);
@@ -76,16 +75,16 @@ static kal_status get_anywhere(kal_view *view, kal_table *table, uint8_t *row_ke
         status = get_stored(view, table, key, cached_only, arena, &bytes, err);
     }
     if (status == KAL_NOT_FOUND && manifest != NULL && manifest->segment_count > 0)
-        return cached_only ? KAL_BUSY
-                           : kal_cold_get(view, table, manifest, kal_row_key_cold(key), arena,
-                                          row_out, err);
+        return KAL_COLD;
     KAL_TRY(status);
     KAL_TRY(take_row(view, table, &bytes, err));
     return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
 }
 
-kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
-                        kal_arena *arena, kal_row *row_out, kal_error *err)
+/* Of the own transaction, or hot. KAL_COLD: it may be in a segment of *manifest_out. */
+static kal_status get_but_cold(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
+                               kal_arena *arena, const kal_manifest **manifest_out,
+                               kal_row *row_out, kal_error *err)
 {
     uint8_t row_key_bytes[KAL_ROW_KEY_BYTES_MAX];
     kal_bytes row_key = kal_row_key(table, view->user_no, key, row_key_bytes);
@@ -105,7 +104,52 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
             return KAL_OK;
         }
     }
-    return get_anywhere(view, table, row_key_bytes, row_key.len, cached_only, arena, row_out, err);
+    KAL_TRY(kal_view_manifest_of(view, table, cached_only, manifest_out, err));
+    return get_hot(view, table, *manifest_out, row_key_bytes, row_key.len, cached_only, arena,
+                   row_out, err);
+}
+
+static kal_bytes cold_key_of(const kal_view *view, const kal_table *table, kal_bytes key,
+                             uint8_t out[KAL_ROW_KEY_BYTES_MAX])
+{
+    return kal_row_key_cold(kal_row_key(table, view->user_no, key, out));
+}
+
+kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
+                        kal_arena *arena, kal_row *row_out, kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    const kal_manifest *manifest = NULL;
+
+    kal_status status = get_but_cold(view, table, key, cached_only, arena, &manifest, row_out, err);
+    if (status != KAL_COLD)
+        return status;
+    if (cached_only)
+        return KAL_BUSY;
+    return kal_cold_get(view, table, manifest, cold_key_of(view, table, key, bytes), arena, row_out,
+                        err);
+}
+
+kal_status kal_view_get_many(kal_view *view, kal_table *table, kal_view_wanted *wanted,
+                             size_t count, kal_arena *arena, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    size_t cold_count = 0;
+    kal_view_wanted **cold = kal_arena_try_array(arena, count + 1, sizeof(kal_view_wanted *));
+
+    if (cold == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the rows exceed the statement's memory");
+    for (size_t i = 0; i < count; i++) {
+        kal_status status =
+            get_but_cold(view, table, wanted[i].key, false, arena, &manifest, &wanted[i].row, err);
+        wanted[i].found = status == KAL_OK;
+        if (status == KAL_COLD)
+            cold[cold_count++] = &wanted[i];
+        else if (status != KAL_OK && status != KAL_NOT_FOUND)
+            return status;
+    }
+    return cold_count == 0 ? KAL_OK
+                           : kal_cold_get_many(view, table, manifest, cold, cold_count, arena, err);
 }
 
 /*

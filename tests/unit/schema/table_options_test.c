@@ -163,17 +163,16 @@ typedef struct field_case {
 /* Every field of every kind. */
 static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
-    {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", COLD},
+    {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", NULL},
     {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", COLD},
     {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", COLD},
-    {KAL_TABLE_USER, "max_rows_per_user", "0", "10",
-     "row quotas are not enforced in this version; leave it at 0 (unlimited)"},
+    {KAL_TABLE_USER, "max_rows_per_user", "0", "10", NULL},
     {KAL_TABLE_USER, "enable_rls", "TRUE", "FALSE",
      "the isolation of USER tables is structural and cannot be switched off"},
     {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", COLD},
-    {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", COLD},
+    {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", NULL},
     {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", NULL},
-    {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", COLD},
+    {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", NULL},
     {KAL_TABLE_SHARED, "deleted_retention_hours", "168", "0", COLD},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'public'", NULL},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'restricted'", NULL},
@@ -182,7 +181,7 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_SHARED, "cache_ttl_seconds", "3600", "300", NULL},
     {KAL_TABLE_SHARED, "enable_replication", "FALSE", "TRUE",
      "there is no replication in this version"},
-    {KAL_TABLE_SHARED, "compression", "'zstd'", "'none'", COLD},
+    {KAL_TABLE_SHARED, "compression", "'zstd'", "'none'", NULL},
     {KAL_TABLE_STREAM, "ttl_seconds", "86400", "10", NULL},
     {KAL_TABLE_STREAM, "eviction_strategy", "'time_based'", "'size_based'", NULL},
     {KAL_TABLE_STREAM, "max_stream_size_bytes", "0", "1", NULL},
@@ -294,8 +293,8 @@ static void test_set_spellings(void **state)
     testing_ok(t, set(t, &o, "flush_policy", text("ROWS:10000")));
 }
 
-/* Goal: flush policies outside the documented form and range are refused, inside they are known
- * (and refused as not built). Method: both sides of each bound. */
+/* Goal: flush policies outside the documented form and range are refused, inside they are
+ * known. Method: both sides of each bound. */
 static void test_flush_policy(void **state)
 {
     testing *t = *state;
@@ -324,7 +323,7 @@ static void test_flush_policy(void **state)
             fail_msg("'%s': %s", BAD[i], kal_status_name(status));
     }
     for (size_t i = 0; i < KAL_ARRAY_LEN(GOOD); i++)
-        assert_int_equal(set(t, &o, "flush_policy", text(GOOD[i])), KAL_UNSUPPORTED);
+        assert_int_equal(set(t, &o, "flush_policy", text(GOOD[i])), KAL_OK);
 
     const struct {
         kal_flush_policy policy;

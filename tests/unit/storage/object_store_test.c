@@ -8,12 +8,16 @@
 #include "storage/object_store.h"
 #include "storage/probe.h"
 
+#include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -330,6 +334,53 @@ static kal_storage_probe probe(kal_object_store *store, bool extended)
     return p;
 }
 
+/* 0 or 1. */
+static int stray_files(const char *folder)
+{
+    int count = 0;
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        count += strncmp(entry->d_name, ".tmp-", 5) == 0;
+    closedir(dir);
+    return count;
+}
+
+/* Goal: what a crash leaves of a put goes with the object, and with it only. Method: a process that
+ * the system ends while it writes. */
+static void test_crash_in_put(void **state)
+{
+    static uint8_t content[100000];
+    kal_object_store *store = NULL;
+    char directory[64];
+    char folder[80];
+    int ended = 0;
+
+    (void)state;
+    make_directory(directory);
+    snprintf(folder, sizeof folder, "%s/t", directory);
+    assert_int_equal(kal_object_store_open_files(directory, &store, NULL), KAL_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, 1000});
+        signal(SIGXFSZ, SIG_DFL);
+        (void)!kal_object_put(store, KAL_STR("t/half"), kal_bytes_of(content, sizeof content),
+                              NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_true(WIFSIGNALED(ended));
+    assert_int_equal(stray_files(folder), 1);
+    assert_int_equal(kal_object_put(store, KAL_STR("t/other"), KAL_STR("x"), NULL), KAL_OK);
+    assert_int_equal(kal_object_delete(store, KAL_STR("t/other"), NULL), KAL_OK);
+    assert_int_equal(stray_files(folder), 1);
+    assert_int_equal(kal_object_delete(store, KAL_STR("t/half"), NULL), KAL_OK);
+    assert_int_equal(access(folder, F_OK), -1);
+    kal_object_store_close(store);
+    remove_directory(directory);
+}
+
 static void test_probe(void **state)
 {
     world w;
@@ -368,7 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_model), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_failing),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_crash_in_put),  cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RUNS = 60, STEPS = 120, USERS = 3, KEYS = 12, VIEWS = 3, OPS_MAX = 4 };
+enum { RUNS = 60, STEPS = 120, USERS = 3, KEYS = 24, VIEWS = 3, OPS_MAX = 4, OPS_MANY = 30 };
 
 static const kal_principal ROOT = {.user_no = 1, .user_id = "root", .role = KAL_ROLE_SYSTEM};
 
@@ -427,7 +427,8 @@ static void write_rows(world *w)
     if (kal_rng_chance(&w->rng, 1, 3)) {
         ready = add_prepared(w, write, &next);
     } else {
-        size_t count = 1 + kal_rng_below(&w->rng, OPS_MAX);
+        bool many = kal_rng_chance(&w->rng, 1, 4);
+        size_t count = 1 + kal_rng_below(&w->rng, many ? OPS_MANY : OPS_MAX);
         for (size_t i = 0; i < count; i++)
             add_key_bound(w, write, &next, &fails);
     }

@@ -1,0 +1,16 @@
+/*
+ * jobs.h: the server's jobs: which kinds there are, and the statements about them.
+ *
+ * A kind of job is registered by the file that does it, with the function named here; KILL JOB and
+ * SHOW JOBS are for dba and system.
+ */
+#ifndef KAL_EXEC_JOBS_H
+#define KAL_EXEC_JOBS_H
+
+#include "exec/exec_internal.h"
+
+/* Opens exec->jobs with what needs nothing else registered; kal_jobs_start() comes last. */
+KAL_MUST_CHECK kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err);
+void kal_backup_register(kal_exec *exec);
+
+#endif

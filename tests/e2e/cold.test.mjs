@@ -1,0 +1,165 @@
+// Segments that are missing, cut, damaged or cannot be written: an error names them, other tables and
+// other segments work, nothing is deleted, and all is well once they are back.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Server } from "./server.mjs";
+
+const server = new Server({ args: ["--flush-interval-ms", "100"] });
+const base = mkdtempSync(join(tmpdir(), "kalamdb-cold-"));
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const storage = join(server.dir, "data", "storage");
+const ROWS = 300; // of a segment
+let root;
+
+before(async () => {
+    await server.start();
+    root = await server.client();
+    await root.sql("CREATE NAMESPACE app");
+    await root.sql("CREATE SHARED TABLE app.other (id BIGINT PRIMARY KEY, n BIGINT)");
+    await root.sql("INSERT INTO app.other SELECT i, 1 FROM range(0, 100) r(i)");
+    await root.sql("FLUSH TABLE app.other");
+});
+after(async () => {
+    await server.close();
+    rmSync(base, { recursive: true, force: true });
+});
+
+const segments = async (table) => (await root.rows("SELECT path FROM system.segments WHERE table_name = $1 ORDER BY segment_id", [table])).map(([path]) => path);
+
+// Two segments and some hot rows: keys 0 to 299, 1000 to 1299, 2000 to 2009.
+async function make(type, table) {
+    await root.sql(`CREATE ${type} TABLE app.${table} (id BIGINT PRIMARY KEY, n BIGINT, pad TEXT)`);
+    for (const from of [0, 1000]) {
+        await root.sql(`INSERT INTO app.${table} SELECT i, 1, 'row ' || i FROM range(${from}, ${from + ROWS}) r(i)`);
+        await root.sql(`FLUSH TABLE app.${table}`);
+    }
+    await root.sql(`INSERT INTO app.${table} SELECT i, 1, 'hot' FROM range(2000, 2010) r(i)`);
+    const paths = await segments(table);
+    assert.equal(paths.length, 2);
+    return paths;
+}
+
+async function expectWhole(table) {
+    assert.deepEqual(await root.rows(`SELECT count(*), sum(n), count(DISTINCT pad) FROM app.${table}`), [["610", "610", "601"]]);
+    assert.deepEqual(await root.rows(`SELECT pad FROM app.${table} WHERE id = 7`), [["row 7"]]);
+}
+
+const DAMAGES = {
+    missing: (path) => rmSync(path),
+    cut: (path) => truncateSync(path, readFileSync(path).length - 100),
+    empty: (path) => truncateSync(path, 0),
+    "cut to nothing but its end": (path) => writeFileSync(path, readFileSync(path).subarray(-200)),
+    "with one bit flipped in the data": (path) => flip(path, 0.3),
+    "with one bit flipped in the footer": (path) => flip(path, -30),
+    "with one bit flipped in the magic at its end": (path) => flip(path, -1),
+    "longer": (path) => writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.alloc(10)])),
+    "a folder": (path) => { rmSync(path); spawnSync("mkdir", [path]); },
+    "the other segment's": (path, other) => copyFileSync(other, path),
+};
+
+function flip(path, where) {
+    const bytes = readFileSync(path);
+    bytes[where < 0 ? bytes.length + where : Math.floor(bytes.length * where)] ^= 1;
+    writeFileSync(path, bytes);
+}
+
+for (const [i, [type, name]] of ["SHARED", "USER"].flatMap((t) => Object.keys(DAMAGES).map((n) => [t, n])).entries()) {
+    test(`a segment of a ${type} table that is ${name}`, async () => {
+        const table = `t${i}`;
+        const [first, second] = await make(type, table);
+        const path = join(storage, first);
+        const kept = join(base, `kept${i}`);
+        await expectWhole(table);
+        copyFileSync(path, kept);
+        DAMAGES[name](path, join(storage, second));
+        await server.restart(); // what is compared once in a process is compared again
+        root = await server.client();
+        const before = readdirSync(join(path, "..")).sort();
+
+        const object = first.split("/").pop();
+        for (const sql of [
+            `SELECT sum(n), max(pad) FROM app.${table}`,
+            `SELECT * FROM app.${table}`,
+            `SELECT n, pad FROM app.${table} WHERE id = 7`,
+            `UPDATE app.${table} SET n = n + 1 WHERE id = 7`,
+            `UPDATE app.${table} SET n = n + 1`,
+            `DELETE FROM app.${table} WHERE pad = 'row 7'`,
+            `INSERT INTO app.${table} VALUES (7, 1, 'x') ON CONFLICT DO UPDATE SET n = excluded.n + app.${table}.n`,
+        ]) {
+            const error = await root.error(sql.replace(`app.${table}.n`, "n"));
+            assert.ok(error.message.includes(object), `${sql}: ${error.code}: ${error.message}`);
+        }
+        // What needs no row of it.
+        assert.deepEqual(await root.rows(`SELECT pad FROM app.${table} WHERE id = 1007`), [["row 1007"]]);
+        assert.deepEqual(await root.rows(`SELECT pad FROM app.${table} WHERE id = 2007`), [["hot"]]);
+        assert.deepEqual(await root.rows("SELECT sum(n) FROM app.other"), [["100"]]);
+        assert.equal((await root.error(`INSERT INTO app.${table} VALUES (8, 1, 'x')`)).code, "DUPLICATE_KEY");
+        await root.sql(`INSERT INTO app.${table} VALUES (3000, 1, 'x')`);
+        await root.sql(`DELETE FROM app.${table} WHERE id = 3000`);
+        await root.sql(`FLUSH TABLE app.${table}`);
+        await sleep(300); // the task has been by
+        assert.equal((await segments(table))[0], first);
+        for (const file of before) assert.ok(existsSync(join(path, "..", file)), `${file} is gone`);
+
+        rmSync(path, { recursive: true, force: true });
+        copyFileSync(kept, path);
+        await server.restart();
+        root = await server.client();
+        await expectWhole(table);
+    });
+}
+
+test("a disk that is full: FLUSH names the object, all rows stay, later it works", async (t) => {
+    if (process.getuid() !== 0) return t.skip("needs to mount a small file system");
+    const small = join(base, "small");
+    spawnSync("mkdir", [small]);
+    if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small]).status !== 0) return t.skip("no mounting here");
+    try {
+        await root.sql(`CREATE STORAGE small TYPE filesystem NAME 'Small' PATH '${join(small, "s")}'`);
+        await root.sql("CREATE USER TABLE app.big (id BIGINT PRIMARY KEY, pad TEXT) WITH (STORAGE_ID = 'small', COMPRESSION = 'none')");
+        await root.sql("INSERT INTO app.big SELECT i, repeat('x', 500) || i FROM range(0, 500) r(i)");
+        const error = await root.error("FLUSH TABLE app.big");
+        assert.match(error.message, /segment-.*No space left on device/);
+        for (let i = 0; i < 3; i++) {
+            assert.deepEqual(await root.rows("SELECT count(*), max(length(pad)) FROM app.big"), [["500", "503"]]);
+            await root.sql("UPDATE app.big SET pad = pad WHERE id = 7");
+            await root.error("FLUSH TABLE app.big");
+        }
+        await root.sql("INSERT INTO app.other VALUES (1000, 1)");
+        await root.sql("FLUSH TABLE app.other");
+        await root.sql("DELETE FROM app.other WHERE id = 1000");
+        assert.deepEqual(await root.rows("SELECT path FROM system.segments WHERE table_name = 'big'"), []);
+        assert.equal(spawnSync("mount", ["-o", "remount,size=4m", small]).status, 0);
+        await root.sql("FLUSH TABLE app.big");
+        assert.deepEqual(await root.rows("SELECT count(*), max(length(pad)) FROM app.big"), [["500", "503"]]);
+        assert.equal((await root.rows("SELECT path FROM system.segments WHERE table_name = 'big'")).length, 1);
+        await root.sql("DROP TABLE app.big");
+    } finally {
+        await server.restart();
+        root = await server.client();
+        assert.equal(spawnSync("umount", [small]).status, 0);
+    }
+});
+
+test("a storage whose directory is gone, and comes back", async () => {
+    const place = join(base, "away");
+    await root.sql(`CREATE STORAGE away TYPE filesystem NAME 'Away' PATH '${place}'`);
+    await root.sql("CREATE SHARED TABLE app.far (id BIGINT PRIMARY KEY, n BIGINT) WITH (STORAGE_ID = 'away')");
+    await root.sql("INSERT INTO app.far SELECT i, 1 FROM range(0, 100) r(i)");
+    await root.sql("FLUSH TABLE app.far");
+    await root.sql("INSERT INTO app.far VALUES (200, 1)");
+    renameSync(place, `${place}.not`);
+    assert.match((await root.error("SELECT sum(n) FROM app.far")).message, /segment-.*away/);
+    assert.match((await root.error("FLUSH TABLE app.far")).message, /away/);
+    assert.deepEqual(await root.rows("SELECT n FROM app.far WHERE id = 200"), [[ "1" ]]);
+    assert.deepEqual(await root.rows("SELECT sum(n) FROM app.other"), [["100"]]);
+    await root.sql("UPDATE app.far SET n = 2 WHERE id = 200");
+    renameSync(`${place}.not`, place);
+    assert.deepEqual(await root.rows("SELECT sum(n) FROM app.far"), [["102"]]);
+    await root.sql("FLUSH TABLE app.far");
+    assert.deepEqual(await root.rows("SELECT sum(n) FROM app.far"), [["102"]]);
+});
