@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { KalamDB, build, interleaved, machine, median, root, sleep, writeResult, wrk } from "./lib.mjs";
 import { duckdbPeer, lasting, overHttp } from "./peer.mjs";
 
-const ROWS = Number(process.env.BENCH_COLD_ROWS ?? 10000000);
+const ROWS = Number(process.env.BENCH_COLD_ROWS ?? 10000000); // a multiple of 100,000
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 2);
 const SEGMENTS = 10, USERS = 100, HOT_ROWS = ROWS / 1000, JOINED_ROWS = ROWS / 10, SMALL_ROWS = ROWS / 50;
 const MANY_USERS = ROWS / 1000, ROWS_OF_EACH = 100;
@@ -72,12 +72,24 @@ function noteFlush(what, f) {
     note(`flush of ${what}, peak resident MB (goal: at most 300)`, f.peak);
 }
 
+// Until nothing is going on in the server: what a flush leaves behind is removed afterwards.
+async function settle() {
+    for (let i = 0; i < 60; i++) {
+        const cpu = kalam.cpu();
+        await sleep(1000);
+        if (kalam.cpu() - cpu < 0.02) return;
+    }
+}
+
 // ---- against DuckDB ----
 
 // queries: name -> [ours, DuckDB's]; functions give a new text each time.
 async function compare(prefix, queries, peer, token) {
     const text = (query) => (typeof query === "function" ? query() : query);
+    await settle();
     for (const [name, [ours, theirs]] of Object.entries(queries)) {
+        await kalam.sql(text(ours), undefined, token); // the first one reads whole files, to verify them
+        await peer.run(text(theirs));
         const one = await interleaved(3, {
             KalamDB: () => lasting(SECONDS / 3, () => overHttp(kalam, text(ours), undefined, token)),
             DuckDB: () => lasting(SECONDS / 3, () => peer.run(text(theirs))),
@@ -186,9 +198,10 @@ async function insertsDuringFlush() {
 }
 
 async function manyUsers() {
-    const make = `INSERT INTO bench.many SELECT ${row} FROM generate_series(1, ${ROWS_OF_EACH}) AS r(i)`;
+    const own = `SELECT r.i + ${ROWS_OF_EACH} * CAST(substr(CURRENT_USER(), 5) AS BIGINT) AS i FROM generate_series(1, ${ROWS_OF_EACH}) AS r(i)`;
+    const make = `INSERT INTO bench.many SELECT ${row} FROM (${own}) AS own`;
     await kalam.sql(`CREATE USER TABLE bench.many (${COLUMNS})`);
-    const token = await newUser("one_of_many");
+    const token = await newUser("user999999");
     await kalam.sql(make, undefined, token);
     await kalam.restart(() => execFileSync(join(build, "bench", "bench_many_users"), [join(kalam.dir, "data"),
         join(root, "build", "deps", "duckdb", "libduckdb.so"), "1000000", String(MANY_USERS - 1), make]));

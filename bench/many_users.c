@@ -1,6 +1,6 @@
 /*
  * many_users.c: runs one statement for each of many users in a database that no server has open.
- * Over HTTP each user would cost two password hashes.
+ * Over HTTP each user would cost two password hashes. A user's name is "user" and his number.
  *
  *   bench_many_users DATA_DIR LIBDUCKDB FIRST_USER_NO USER_COUNT SQL
  */
@@ -42,7 +42,7 @@ static void run_for(kal_exec *exec, uint64_t user_no, const char *sql)
         .context = &w,
     };
 
-    snprintf(request.principal.user_id, sizeof request.principal.user_id, "user %llu",
+    snprintf(request.principal.user_id, sizeof request.principal.user_id, "user%llu",
              (unsigned long long)user_no);
     kal_exec_submit(exec, &request);
     pthread_mutex_lock(&w.lock);
