@@ -65,12 +65,13 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
 
 /* ---- opening ---- */
 
-static kal_status put_format(kal_catalog_change *change, kal_error *err)
+kal_status kal_format_put(kal_catalog_change *change, uint64_t features, kal_error *err)
 {
     kal_entity_key key;
-    uint8_t record[12] = {0};
+    uint8_t record[12];
 
     kal_store_le32(record, FORMAT_VERSION);
+    kal_store_le64(record + 4, features);
     kal_entity_key_init(&key, &change->catalog->formats);
     return kal_entity_put(&change->catalog->formats, change->batch, &key,
                           kal_bytes_of(record, sizeof record), err);
@@ -94,7 +95,8 @@ static kal_status check_format(kal_catalog *c, bool *is_new_out, kal_error *err)
     else if (status == KAL_OK && (!kal_bytes_take_le32(&entity.record, &version) ||
                                   !kal_bytes_take_le64(&entity.record, &features)))
         status = kal_record_corrupt("format", err);
-    else if (status == KAL_OK && (version > FORMAT_VERSION || features != 0))
+    else if (status == KAL_OK &&
+             (version > FORMAT_VERSION || (features & ~KAL_FEATURES_KNOWN) != 0))
         status = kal_error_set(err, KAL_UNSUPPORTED,
                                "the data directory has format %u (features %llx), this server "
                                "knows up to format %d: a newer server wrote it",
@@ -105,7 +107,7 @@ static kal_status check_format(kal_catalog *c, bool *is_new_out, kal_error *err)
 
 static kal_status first_content(kal_catalog_change *change, kal_error *err)
 {
-    KAL_TRY(put_format(change, err));
+    KAL_TRY(kal_format_put(change, 0, err));
     KAL_TRY(kal_namespace_put(change, KAL_STR("default"), err));
     KAL_TRY(kal_storage_create_local(change, err));
     return kal_users_create_root(change, err);

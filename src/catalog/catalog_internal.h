@@ -115,6 +115,12 @@ void kal_change_add(kal_catalog_change *change, kal_change_step step);
 
 /* ---- records ---- */
 
+/* What a data directory holds that servers of before would not see: they refuse it. */
+#define KAL_FEATURE_SEGMENTS UINT64_C(1) /* rows in segments: there is a manifest, or was */
+#define KAL_FEATURES_KNOWN   KAL_FEATURE_SEGMENTS
+KAL_MUST_CHECK kal_status kal_format_put(kal_catalog_change *change, uint64_t features,
+                                         kal_error *err);
+
 kal_status kal_record_corrupt(const char *what, kal_error *err);
 /* The next number of a counter: into the batch, and to *number_out. */
 KAL_MUST_CHECK kal_status kal_counter_next(kal_catalog_change *change, const char *counter,

@@ -64,6 +64,7 @@ kal_status kal_catalog_put_manifest(kal_catalog_change *change, uint32_t table_i
     kal_store_le32(record + 12, head->frozen_hot_id);
     manifest_key(c, table_id, &key);
     note_manifest(change, table_id);
+    KAL_TRY(kal_format_put(change, KAL_FEATURE_SEGMENTS, err));
     return kal_entity_put(&c->manifests, change->batch, &key, kal_bytes_of(record, sizeof record),
                           err);
 }

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "catalog/catalog.h"
+#include "catalog/segments.h"
 #include "catalog/system_tables.h"
 
 #include <setjmp.h>
@@ -477,6 +478,44 @@ static void rows_follow_the_definitions(void **state)
     kal_arena_release(&arena);
 }
 
+/* A directory with segments says so, and one that says more than is known is refused. */
+static void features_are_said(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t KEY[] = {1};
+    static const uint8_t NONE[] = {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t SEGMENTS[] = {1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t MORE[] = {1, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0};
+    const kal_bytes key = kal_bytes_of(KEY, sizeof KEY);
+    const kal_manifest_head head = {1, 7, 0};
+    kal_error err = KAL_ERROR_INIT;
+    kal_catalog *catalog = NULL;
+    kal_arena arena;
+    kal_bytes value;
+
+    kal_arena_init(&arena, NULL);
+    assert_int_equal(kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, key, &arena, &value, &err), KAL_OK);
+    assert_true(kal_bytes_equal(value, kal_bytes_of(NONE, sizeof NONE)));
+    kal_catalog_change *change = kal_catalog_begin(f->catalog, &ROOT);
+    assert_int_equal(kal_catalog_put_manifest(change, 2000, &head, &err), KAL_OK);
+    assert_int_equal(kal_catalog_commit(change, &err), KAL_OK);
+    kal_catalog_end(change);
+    assert_int_equal(kal_kv_get(f->kv, NULL, KAL_KV_CATALOG, key, &arena, &value, &err), KAL_OK);
+    assert_true(kal_bytes_equal(value, kal_bytes_of(SEGMENTS, sizeof SEGMENTS)));
+    close_catalog(f);
+    open_catalog(f); /* what is known is opened */
+    close_catalog(f);
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv);
+    kal_kv_batch_put(batch, KAL_KV_CATALOG, key, kal_bytes_of(MORE, sizeof MORE));
+    assert_int_equal(kal_kv_write(f->kv, batch, true, &err), KAL_OK);
+    kal_kv_batch_close(batch);
+    assert_int_equal(kal_catalog_open(f->kv, &f->sim.clock, NULL, &catalog, &err), KAL_UNSUPPORTED);
+    kal_arena_release(&arena);
+    kal_kv_close(f->kv);
+    f->kv = kal_kv_open_mem();
+    open_catalog(f);
+}
+
 static void a_newer_format_is_refused(void **state)
 {
     fixture *f = *state;
@@ -546,6 +585,7 @@ int main(void)
         TEST(providers_give_rows),
         TEST(counts_are_the_rows),
         TEST(rows_follow_the_definitions),
+        TEST(features_are_said),
         TEST(a_newer_format_is_refused),
         TEST(opening_fails_where_a_read_fails),
     };
