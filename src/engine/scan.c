@@ -9,6 +9,7 @@
  */
 #include "base/assert.h"
 #include "engine/engine_internal.h"
+#include "engine/parquet_internal.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ typedef struct scan_state {
     size_t column_count;
     size_t rows_max;
     kal_value *values; /* owned: rows_max * column_count */
+    kal_type *types;   /* owned: one per column */
 } scan_state;
 
 /* ---- bind ---- */
@@ -81,6 +83,7 @@ static void close_state(void *data)
     if (state->cursor != NULL)
         state->slot->engine->ops->close(state->cursor);
     free(state->values);
+    free(state->types);
     free(state);
 }
 
@@ -91,12 +94,14 @@ static kal_status open_cursor(const kal_duckdb *api, duckdb_init_info info, cons
     idx_t count = api->init_get_column_count(info);
     uint32_t *columns = calloc(count + 1, sizeof *columns); /* owned */
 
-    if (columns == NULL)
+    state->types = calloc(count + 1, sizeof *state->types);
+    if (columns == NULL || state->types == NULL)
         kal_die("out of memory: scan");
     const kal_scan_table *t = &bound->slot->tables[bound->index];
     for (idx_t i = 0; i < count; i++) {
         uint32_t column = (uint32_t)api->init_get_column_index(info, i);
         columns[i] = t->shown == NULL ? column : t->shown[column];
+        state->types[i] = t->table.columns[column].type;
     }
     kal_status status = ops->open(bound->slot->statement, t->table.id, columns, count, t->by_files,
                                   &state->cursor, err);
@@ -134,10 +139,23 @@ static void init_scan(duckdb_init_info info)
 
 /* ---- rows ---- */
 
+/* Texts and embeddings are handed over one by one, what has a fixed size in one loop. */
+static bool is_fixed(kal_type type)
+{
+    return type.tag == KAL_TYPE_UUID || !kal_type_is_bytes(type);
+}
+
 static void store_column(const kal_duckdb *api, duckdb_data_chunk chunk, const scan_state *state,
                          size_t column, size_t rows)
 {
     duckdb_vector vector = api->data_chunk_get_vector(chunk, column);
+    const kal_parquet_column described = {.type = state->types[column]};
+
+    if (is_fixed(described.type)) {
+        const kal_parquet_cells cells = {state->values + column, state->column_count, rows};
+        (void)kal_parquet_store(api, vector, 0, &described, cells, NULL); /* no NULL is refused */
+        return;
+    }
     for (size_t r = 0; r < rows; r++)
         kal_duckdb_store(api, vector, r, &state->values[r * state->column_count + column]);
 }

@@ -7,6 +7,7 @@
  */
 #include "base/assert.h"
 #include "exec/exec_internal.h"
+#include "segment/cold_scan.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct kal_engine_cursor {
     size_t system_next;
     const uint32_t *columns; /* as wanted, in kal_engine_table's numbering */
     size_t column_count;
+    uint32_t *cold_columns; /* the same for kal_scan_next_rows(); in the cursor's memory */
     uint64_t wanted[KAL_COLUMNS_MAX / 64 + 1]; /* bits of these columns */
     kal_arena arena;                           /* owned: rows that `next` has handed out */
 };
@@ -163,6 +165,17 @@ static const uint64_t *wanted_bits(kal_engine_cursor *cursor)
     return bits;
 }
 
+static void set_cold_columns(kal_engine_cursor *cursor)
+{
+    size_t n = cursor->table->def->column_count;
+    for (size_t i = 0; i < cursor->column_count; i++) {
+        uint32_t column = cursor->columns[i];
+        cursor->cold_columns[i] = column < n                     ? column
+                                  : column == n + KAL_HIDDEN_SEQ ? KAL_COLD_COLUMN_SEQ
+                                                                 : KAL_COLD_COLUMN_FALSE;
+    }
+}
+
 static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *columns,
                            size_t column_count, bool without_files, kal_engine_cursor **cursor_out,
                            kal_error *err)
@@ -174,7 +187,7 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     *cursor_out = NULL;
     if (table == NULL)
         return kal_error_set(err, KAL_CONFLICT, "a table changed while the statement started");
-    kal_engine_cursor *cursor = calloc(1, sizeof *cursor + column_count * sizeof *columns);
+    kal_engine_cursor *cursor = calloc(1, sizeof *cursor + 2 * column_count * sizeof *columns);
     if (cursor == NULL)
         kal_die("out of memory: cursor");
     uint32_t *wanted = (uint32_t *)(void *)(cursor + 1);
@@ -183,7 +196,9 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     cursor->run = run;
     cursor->table = table;
     cursor->columns = wanted;
+    cursor->cold_columns = wanted + column_count;
     cursor->column_count = column_count;
+    set_cold_columns(cursor);
     kal_arena_init(&cursor->arena, run->budget);
     if (table->def->table_type == KAL_TABLE_SYSTEM) {
         status = kal_run_system_rows(run, table, &cursor->system, err);
@@ -229,6 +244,16 @@ static kal_status fetch_row(kal_engine_cursor *cursor, kal_value *values, kal_er
     return KAL_OK;
 }
 
+static kal_status next_cold_rows(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
+                                 size_t *rows_out, kal_error *err)
+{
+    kal_status status = KAL_OK;
+    while (status == KAL_OK && *rows_out == 0)
+        status = kal_scan_next_rows(cursor->scan, cursor->cold_columns, cursor->column_count,
+                                    rows_max, values, rows_out, err);
+    return status == KAL_END ? KAL_OK : status;
+}
+
 static void system_row(kal_engine_cursor *cursor, kal_value *values)
 {
     const kal_value *row =
@@ -249,6 +274,12 @@ static kal_status ops_next(kal_engine_cursor *cursor, size_t rows_max, kal_value
         return KAL_OK;
     }
     while (*rows_out < rows_max) {
+        /* Rows of segments come many at a time, and live until the next call. */
+        if (kal_scan_is_cold(cursor->scan)) {
+            if (*rows_out > 0)
+                return KAL_OK;
+            return next_cold_rows(cursor, rows_max, values, rows_out, err);
+        }
         kal_status status = fetch_row(cursor, values + *rows_out * cursor->column_count, err);
         if (status == KAL_END)
             break;

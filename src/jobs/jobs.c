@@ -396,14 +396,29 @@ static kal_status wait_for_end(kal_jobs *jobs, const kal_job_entry *entry, const
     return KAL_OK;
 }
 
-/* Submits when the key is free; jobs->lock is held, and given back between the questions. */
+/* Submits when the key is free; jobs->lock is held, and given back between the questions. A job
+ * that is retrying starts at once instead of when it is due; when it fails again, that is the
+ * answer. */
 static kal_status submit_in_turn(kal_jobs *jobs, const kal_job_spec *spec, const kal_job_poll *poll,
                                  kal_job_entry **entry_out, kal_error *err)
 {
+    uint64_t hurried = 0; /* the number of that job */
+    uint32_t retries = 0;
+
     for (;;) {
         kal_status status = submit(jobs, spec, entry_out, err);
-        if (status != KAL_EXISTS || (*entry_out)->job.status == KAL_JOB_RETRYING)
+        if (status != KAL_EXISTS)
             return status;
+        kal_job *job = &(*entry_out)->job;
+        bool retrying = job->status == KAL_JOB_RETRYING;
+        if (retrying && job->number == hurried && job->retry_count > retries)
+            return kal_error_set(err, job->error, "%.*s", KAL_FMT(job->error_text));
+        if (retrying) {
+            hurried = job->number;
+            retries = job->retry_count;
+            job->due_us = kal_clock_wall_us(jobs->clock);
+            pthread_cond_signal(&jobs->work);
+        }
         KAL_TRY(ask(jobs, poll, err));
     }
 }

@@ -103,8 +103,9 @@ typedef struct kal_job_poll {
 } kal_job_poll;
 
 /* Submits and waits for the end. KAL_OK: *result_out, in the arena; else how it failed, as the
- * handler said it, or what poll says: then the job goes on. queue_up: while an earlier job with the
- * key waits or runs, its end is waited for first; only when it is retrying that is KAL_EXISTS. */
+ * handler said it, or what poll says: then the job goes on. queue_up: while there is an earlier
+ * job with the key, its end is waited for first; one that is retrying starts at once, and how it
+ * fails again is the answer. */
 KAL_MUST_CHECK kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, bool queue_up,
                                        const kal_job_poll *poll, kal_arena *arena,
                                        kal_bytes *result_out, kal_error *err);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { BATCH_ROWS = 256, FILTERS_MAX = 3 };
+enum { BATCH_ROWS = 2048, BATCH_VALUES_MAX = 64 * 1024, FILTERS_MAX = 3 };
 
 /* Where a column of the table comes from in what the open segment's reader gives. */
 typedef struct column_place {
@@ -27,6 +27,7 @@ struct kal_cold_scan {
     kal_arena arena;            /* owns the rest */
     column_place *places;       /* one per column of the table */
     size_t read_count;          /* columns that are read */
+    size_t batch_rows;          /* at most at a time */
     kal_value *batch;
     uint64_t row_numbers[BATCH_ROWS];
     size_t batch_len;
@@ -194,7 +195,13 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
         .deadline_mono_ns = a->deadline_mono_ns,
         .budget = a->budget,
     };
-    scan->batch = kal_arena_alloc(&scan->arena, BATCH_ROWS * scan->read_count * sizeof(kal_value));
+    scan->batch_rows = BATCH_VALUES_MAX / scan->read_count;
+    if (scan->batch_rows > BATCH_ROWS)
+        scan->batch_rows = BATCH_ROWS;
+    if (scan->batch_rows == 0 || a->few_rows)
+        scan->batch_rows = 1;
+    scan->batch =
+        kal_arena_alloc(&scan->arena, scan->batch_rows * scan->read_count * sizeof(kal_value));
     return a->backend->ops->open(a->backend, &place, &expected, &args, &scan->reader, err);
 }
 
@@ -223,7 +230,7 @@ static kal_status fetch_batch(kal_cold_scan *scan, kal_error *err)
 {
     scan->batch_at = 0;
     scan->batch_len = 0;
-    KAL_TRY(scan->reader->backend->ops->next(scan->reader, BATCH_ROWS, scan->batch,
+    KAL_TRY(scan->reader->backend->ops->next(scan->reader, scan->batch_rows, scan->batch,
                                              scan->row_numbers, &scan->batch_len, err));
     if (scan->batch_len == 0)
         close_segment(scan);
@@ -316,4 +323,60 @@ kal_status kal_cold_scan_next(kal_cold_scan *scan, kal_cold_row *row_out, kal_er
         if (status != KAL_NOT_FOUND)
             return status;
     }
+}
+
+/* ---- many rows ---- */
+
+bool kal_cold_scan_has_rows(const kal_cold_scan *scan)
+{
+    return !scan->keys;
+}
+
+static kal_value cell(const kal_cold_scan *scan, const kal_value *given, uint32_t column)
+{
+    if (column == KAL_COLD_COLUMN_SEQ)
+        return given[KAL_SEGMENT_SEQ_COLUMN];
+    if (column == KAL_COLD_COLUMN_FALSE)
+        return kal_value_boolean(false);
+    const column_place *place = &scan->places[column];
+    if (place->read_column != KAL_ROW_NO_COLUMN)
+        return given[place->read_column];
+    return place->initial != NULL ? *place->initial
+                                  : kal_value_null(scan->args.table->def->columns[column].type);
+}
+
+/* As take_row(), without a key. */
+static kal_status is_row(const kal_cold_scan *scan, size_t at, bool *out, kal_error *err)
+{
+    const kal_value *given = scan->batch + at * scan->read_count;
+    const kal_value *user = &given[KAL_SEGMENT_USER_COLUMN];
+    uint64_t row = scan->row_numbers[at];
+
+    if (row >= scan->segment->info.row_count || user->is_null ||
+        given[KAL_SEGMENT_SEQ_COLUMN].is_null ||
+        (!scan->args.all_users && (uint64_t)user->integer != scan->args.user_no))
+        return wrong_file(scan, err);
+    *out = !kal_dead_rows_has(scan->dead, row);
+    return KAL_OK;
+}
+
+kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
+                                   size_t column_count, size_t rows_max, kal_value *values,
+                                   size_t *rows_out, kal_error *err)
+{
+    KAL_ASSERT(!scan->keys);
+    *rows_out = 0;
+    if (scan->reader == NULL)
+        KAL_TRY(open_next(scan, err));
+    if (scan->batch_at == scan->batch_len)
+        KAL_TRY(fetch_batch(scan, err));
+    for (; scan->batch_at < scan->batch_len && *rows_out < rows_max; scan->batch_at++) {
+        const kal_value *given = scan->batch + scan->batch_at * scan->read_count;
+        bool wanted = false;
+        KAL_TRY(is_row(scan, scan->batch_at, &wanted, err));
+        for (size_t i = 0; wanted && i < column_count; i++)
+            values[*rows_out * column_count + i] = cell(scan, given, columns[i]);
+        *rows_out += wanted;
+    }
+    return KAL_OK;
 }

@@ -126,6 +126,13 @@ KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
  * KAL_END, KAL_BUSY, KAL_IO, KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out,
                                         kal_error *err);
+/* True when kal_scan_next() has come to the rows of segments and they can be read many at a time.
+ */
+bool kal_scan_is_cold(const kal_scan *scan);
+/* As kal_cold_scan_next_rows() (segment/cold_scan.h). */
+KAL_MUST_CHECK kal_status kal_scan_next_rows(kal_scan *scan, const uint32_t *columns,
+                                             size_t column_count, size_t rows_max,
+                                             kal_value *values, size_t *rows_out, kal_error *err);
 void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 /* Every row of the table, whoever's partition it is in: for checks that the server makes itself
  * (SET NOT NULL), never for what a statement shows. The view has no overlay. */

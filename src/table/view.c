@@ -177,6 +177,7 @@ struct kal_scan {
     hot_run runs[2];              /* active, frozen */
     hot_run *base;                /* the run whose row comes next; NULL: neither has one */
     kal_cold_scan *cold;          /* owned; NULL: no segment may have rows */
+    bool hot_ended;               /* what is left is cold */
     const kal_ordered_entry *own; /* next entry of the overlay, NULL at its end */
     kal_bytes own_bound;          /* upper (forward) or lower (reverse) bound */
     uint8_t lower[KAL_ROW_KEY_BYTES_MAX];
@@ -512,11 +513,28 @@ static kal_status next_cold(kal_scan *scan, kal_row *row_out, kal_bytes *key_out
     return KAL_OK;
 }
 
+bool kal_scan_is_cold(const kal_scan *scan)
+{
+    return scan->cold != NULL && scan->hot_ended && kal_cold_scan_has_rows(scan->cold);
+}
+
+kal_status kal_scan_next_rows(kal_scan *scan, const uint32_t *columns, size_t column_count,
+                              size_t rows_max, kal_value *values, size_t *rows_out, kal_error *err)
+{
+    const kal_view *view = scan->view;
+
+    if (view->check != NULL)
+        KAL_TRY(view->check(view->check_context, err));
+    return kal_cold_scan_next_rows(scan->cold, columns, column_count, rows_max, values, rows_out,
+                                   err);
+}
+
 kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
 {
     kal_bytes key;
     kal_status status = next_hot(scan, row_out, &key, err);
 
+    scan->hot_ended = status == KAL_END;
     if (status == KAL_END && scan->cold != NULL)
         status = next_cold(scan, row_out, &key, err);
     if (key_out != NULL)

@@ -117,7 +117,26 @@ async function flush(state) {
             await clients.root.sql(random() < 0.5 ? "FLUSH TABLE app.own" : "FLUSH ALL IN app");
             await sleep(below(50));
         } catch (error) {
-            if (!state.over && error.code !== "BUSY" && !/being flushed/.test(error.message)) throw error;
+            if (!state.over && !/being flushed|retrying already/.test(error.message)) throw error;
+        }
+    }
+}
+
+// Tables that come, are flushed and go, and columns of the writers' tables.
+async function change(state) {
+    while (!state.over) {
+        const table = `app.short${next++}`;
+        try {
+            await clients.root.sql(`CREATE SHARED TABLE ${table} (id BIGINT PRIMARY KEY, n BIGINT) WITH (FLUSH_POLICY = 'rows:20')`);
+            await clients.root.sql(`INSERT INTO ${table} SELECT i, i FROM range(0, 100) r(i)`);
+            if (random() < 0.5) await clients.root.sql(`FLUSH TABLE ${table}`);
+            const column = `extra${next++}`;
+            await clients.root.sql(`ALTER TABLE app.own ADD COLUMN ${column} TEXT DEFAULT 'was'`);
+            await clients.root.sql(`ALTER TABLE app.own DROP COLUMN ${column}`);
+            await clients.root.sql(`DROP TABLE ${table}`);
+            await sleep(below(50));
+        } catch (error) {
+            if (!state.over && !/being flushed|retrying already/.test(error.message)) throw error;
         }
     }
 }
@@ -163,7 +182,7 @@ for (let round = 1; round <= KILLS; round++) {
     test(`kill ${round} of ${KILLS}`, async () => {
         const state = { over: false };
         const acks = writers.reduce((all, w) => all + w.number_of_acks, 0);
-        const running = [...writers.map((w) => write(w, state)), flush(state)];
+        const running = [...writers.map((w) => write(w, state)), flush(state), change(state)];
         await sleep(100 + below(900));
         state.over = true;
         await server.stop("SIGKILL");

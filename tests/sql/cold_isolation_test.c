@@ -96,15 +96,43 @@ static void check_reads_of_ann(test_db *db)
     expect_both(db, "root", "SELECT count(*) FROM app.t", "[[\"0\"]]");
 }
 
-static void check_stats(test_db *db, const char *user, const char *rows)
+static void check_stat(test_db *db, const char *user, const char *statistic, const char *value)
 {
     test_reply reply =
         test_db_query(db, &(test_query){.user = user, .sql = "SHOW STATS FOR TABLE app.t"});
     char wanted[64];
-    snprintf(wanted, sizeof wanted, "[\"logical_rows\",\"%s\"]", rows);
+    snprintf(wanted, sizeof wanted, "[\"%s\",%s]", statistic, value);
     if (reply.code != NULL || strstr((const char *)reply.text.ptr, wanted) == NULL)
         fail_msg("%s: %s is not in %.*s", user, wanted, KAL_FMT(reply.text));
     test_reply_release(&reply);
+}
+
+static void check_stats(test_db *db, const char *user, const char *rows)
+{
+    char value[16];
+    snprintf(value, sizeof value, "\"%s\"", rows);
+    check_stat(db, user, "logical_rows", value);
+}
+
+/* What is hot and what was flushed; how many rows others have in a segment is not told. */
+static void test_stats(void **state)
+{
+    test_db *db = open_filled();
+    (void)state;
+    run_as(db, "ann", "INSERT INTO app.t VALUES (100, 1, '1'), (101, 1, '1')");
+    check_stat(db, "ann", "buffered_rows", "\"2\"");
+    check_stat(db, "bob", "buffered_rows", "\"0\"");
+    check_stat(db, "root", "buffered_rows", "\"2\"");
+    check_stat(db, "ann", "flushed_segments", "\"1\"");
+    check_stat(db, "root", "flushed_segments", "\"1\"");
+    check_stat(db, "root", "last_flush_rows", "\"11\"");
+    check_stat(db, "ann", "last_flush_rows", "\"0\"");
+    check_stat(db, "root", "logical_rows", "\"13\"");
+    test_db_run(db, "FLUSH TABLE app.t");
+    check_stat(db, "ann", "buffered_rows", "\"0\"");
+    check_stat(db, "ann", "flushed_segments", "\"2\"");
+    check_stat(db, "bob", "flushed_segments", "\"1\"");
+    test_db_close(db);
 }
 
 static void test_reads(void **state)
@@ -184,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_stats),
         cmocka_unit_test(test_nobody_reads_files),
         cmocka_unit_test(test_writes),
     };
