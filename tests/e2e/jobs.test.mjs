@@ -230,8 +230,9 @@ test("kill -9 while a table is flushed: every row is there once, every job ends"
         await restart("SIGKILL");
         assert.deepEqual(await root.rows("SELECT count(*), count(DISTINCT id), max(id) FROM app.busy"), [[String(next), String(next), String(next - 1)]]);
     }
-    await until(async () => (await jobs("status IN ('queued', 'running', 'retrying')")).length === 0);
-    assert.deepEqual(await jobs("table_name = 'busy' AND status <> 'completed'"), []);
+    // The server may begin a compaction of its own any moment: what matters is that nothing fails or stays.
+    await until(async () => (await jobs("table_name = 'busy' AND status NOT IN ('completed', 'failed', 'cancelled')")).length === 0);
+    assert.deepEqual(await jobs("table_name = 'busy' AND status IN ('failed', 'cancelled')"), []);
     assert.deepEqual(await root.rows("SELECT count(*), count(DISTINCT id) FROM app.busy"), [[String(next), String(next)]]);
 });
 
