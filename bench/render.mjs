@@ -22,8 +22,9 @@ function section(name) {
     if (!existsSync(file)) return "";
     const result = JSON.parse(readFileSync(file, "utf8"));
     const { machine: m } = result;
+    const spread = (f) => (f.cpu_us_min === undefined ? "" : ` (${number(f.cpu_us_min)}–${number(f.cpu_us_max)})`);
     const rows = Object.entries(result.figures).map(([what, f]) =>
-        `| ${what} | ${number(f.cpu_us)} (${number(f.cpu_us_min)}–${number(f.cpu_us_max)}) | ${number(f.per_second)} | ${number(f.latency_ms)} | ${number(f.p99_ms)} | ${ratio(what, result.figures)} |`);
+        `| ${what} | ${number(f.cpu_us)}${spread(f)} | ${number(f.per_second)} | ${number(f.latency_ms)} | ${number(f.p99_ms)} | ${ratio(what, result.figures)} |`);
     const inside = Object.entries(result.inside ?? {}).map(([what, v]) => `| ${what} | ${number(v)} |`);
     const more = inside.length ? `| inside the process | CPU or size |\n|---|---|\n${inside.join("\n")}\n\n` : "";
     const remark = join(here, "remarks", `${name}.md`);
