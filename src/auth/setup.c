@@ -24,8 +24,8 @@ static kal_status set_root(kal_catalog_change *change, kal_bytes hash, kal_arena
 static kal_status commit(kal_auth *auth, kal_bytes root_hash, kal_user *user, kal_arena *arena,
                          kal_error *err)
 {
-    const kal_principal server = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
-    kal_catalog_change *change = kal_catalog_begin(auth->catalog, &server); /* owned */
+    kal_catalog_change *change =
+        kal_catalog_begin(auth->catalog, &KAL_PRINCIPAL_SERVER); /* owned */
     kal_status status = set_root(change, root_hash, arena, err);
 
     if (status == KAL_OK && user != NULL)

@@ -412,11 +412,10 @@ static kal_status spare(void *context, const kal_doomed_segment *doomed, kal_err
 
 static kal_status move_segments(kal_kv *kv, kal_error *err)
 {
-    static const kal_principal SERVER = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
     kal_catalog *catalog = NULL; /* owned */
 
     KAL_TRY(kal_catalog_open(kv, kal_clock_system(), NULL, &catalog, err));
-    kal_catalog_change *change = kal_catalog_begin(catalog, &SERVER); /* owned */
+    kal_catalog_change *change = kal_catalog_begin(catalog, &KAL_PRINCIPAL_SERVER); /* owned */
     kal_status status = kal_catalog_scan_doomed(catalog, spare, change, err);
     if (status == KAL_OK)
         status = kal_catalog_scan_manifests(catalog, NULL, relocate, change, err);

@@ -64,6 +64,13 @@ bool kal_utf8_valid(kal_bytes text);
 /* Edit distance, ASCII case folded, of names up to 64 bytes; a larger number for longer ones. */
 size_t kal_edit_distance(kal_bytes a, kal_bytes b);
 
+/* The next byte string of this length, in unsigned byte order; after all ones come all zeros. */
+static inline void kal_bytes_increment(uint8_t *p, size_t len)
+{
+    while (len > 0 && ++p[len - 1] == 0)
+        len--;
+}
+
 /* Fixed-width integers at any address, as stored: little-endian by default, be where said. */
 static inline void kal_store_le16(uint8_t *p, uint16_t v)
 {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { NAME_BYTES = 16 }; /* with NUL: a limit of the kernel */
 
@@ -59,4 +60,18 @@ kal_status kal_thread_start(pthread_t *thread_out, const char *name, size_t stac
         return KAL_OK;
     free(s);
     return kal_error_set(err, KAL_IO, "cannot start thread '%s': %s", name, strerror(error));
+}
+
+void kal_cond_wait_for(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ns)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec += (long)(ns % 1000000000);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(condition, lock, &until);
 }

@@ -1,5 +1,5 @@
 /*
- * thread.h: threads with a stated stack size and a name, and nothing more.
+ * thread.h: threads with a stated stack size and a name; waiting for a while.
  */
 #ifndef KAL_BASE_THREAD_H
 #define KAL_BASE_THREAD_H
@@ -15,5 +15,8 @@ typedef void (*kal_thread_fn)(void *context);
 KAL_MUST_CHECK kal_status kal_thread_start(pthread_t *thread_out, const char *name,
                                            size_t stack_bytes, kal_thread_fn fn, void *context,
                                            kal_error *err);
+
+/* Waits for the condition (of the default clock), at most so long; the lock is held. */
+void kal_cond_wait_for(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ns);
 
 #endif

@@ -115,8 +115,7 @@ static kal_status first_content(kal_catalog_change *change, kal_error *err)
 
 static kal_status bring_up_to_date(kal_catalog *c, bool is_new, kal_error *err)
 {
-    kal_principal server = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
-    kal_catalog_change *change = kal_catalog_begin(c, &server); /* owned */
+    kal_catalog_change *change = kal_catalog_begin(c, &KAL_PRINCIPAL_SERVER); /* owned */
 
     kal_status status = is_new ? first_content(change, err) : KAL_OK;
     if (status == KAL_OK)

@@ -163,6 +163,10 @@ typedef kal_status (*kal_table_visit)(void *context, kal_bytes ns, kal_bytes nam
 KAL_MUST_CHECK kal_status kal_catalog_scan_tables(kal_catalog *catalog, kal_bytes ns,
                                                   kal_table_visit visit, void *context,
                                                   kal_error *err);
+/* Their numbers, in the arena. KAL_LIMIT: its budget. */
+KAL_MUST_CHECK kal_status kal_catalog_table_ids(kal_catalog *catalog, kal_bytes ns,
+                                                kal_arena *arena, uint32_t **ids_out,
+                                                size_t *count_out, kal_error *err);
 bool kal_catalog_has_namespace(kal_catalog *catalog, kal_bytes ns);
 /* Writes the error: code NAMESPACE_NOT_FOUND, a near name as hint. Returns KAL_NOT_FOUND. */
 kal_status kal_catalog_unknown_namespace(kal_catalog *catalog, kal_bytes ns, kal_error *err);

@@ -112,6 +112,8 @@ struct kal_catalog_change {
 };
 
 void kal_change_add(kal_catalog_change *change, kal_change_step step);
+/* Into the change: all keys of the family that begin with this number go (segments.c). */
+void kal_change_delete_number(kal_catalog_change *change, kal_kv_family family, uint32_t number);
 
 /* ---- records ---- */
 

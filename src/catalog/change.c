@@ -326,15 +326,8 @@ void kal_catalog_enforce_not_null(kal_catalog_change *change, const kal_table *c
 /* One range over all rows of the hot space; of a STREAM table also over their order and total. */
 static void delete_rows(kal_catalog_change *change, kal_table_type type, uint32_t hot_id)
 {
-    kal_kv_family family = type == KAL_TABLE_STREAM ? KAL_KV_STREAM : KAL_KV_ROWS;
-    uint8_t lower[4];
-    uint8_t upper[4];
-
-    KAL_ASSERT(hot_id != 0 && hot_id != UINT32_MAX);
-    kal_store_be32(lower, hot_id);
-    kal_store_be32(upper, hot_id + 1);
-    kal_kv_batch_delete_range(change->batch, family, kal_bytes_of(lower, sizeof lower),
-                              kal_bytes_of(upper, sizeof upper));
+    kal_change_delete_number(change, type == KAL_TABLE_STREAM ? KAL_KV_STREAM : KAL_KV_ROWS,
+                             hot_id);
 }
 
 kal_status kal_catalog_drop_table(kal_catalog_change *change, kal_bytes ns, kal_bytes name,

@@ -1,5 +1,7 @@
 #include "catalog/role.h"
 
+const kal_principal KAL_PRINCIPAL_SERVER = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
+
 static const struct {
     const char *name;
     const char *aliases; /* blank-separated */

@@ -32,4 +32,7 @@ typedef struct kal_principal {
     kal_role role;
 } kal_principal;
 
+/* Who changes the catalog when nobody asked for it. */
+extern const kal_principal KAL_PRINCIPAL_SERVER;
+
 #endif

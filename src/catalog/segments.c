@@ -208,17 +208,15 @@ kal_status kal_catalog_put_segment(kal_catalog_change *change, const kal_segment
     return status;
 }
 
-/* [number, number + 1) of a family whose keys begin with a number. */
-static void delete_number(kal_catalog_change *change, kal_kv_family family, uint32_t number)
+void kal_change_delete_number(kal_catalog_change *change, kal_kv_family family, uint32_t number)
 {
-    uint8_t lower[4];
-    uint8_t upper[4];
+    uint8_t bytes[8];
+    kal_bytes lower;
+    kal_bytes upper;
 
-    KAL_ASSERT(number != 0 && number != UINT32_MAX);
-    kal_store_be32(lower, number);
-    kal_store_be32(upper, number + 1);
-    kal_kv_batch_delete_range(change->batch, family, kal_bytes_of(lower, sizeof lower),
-                              kal_bytes_of(upper, sizeof upper));
+    KAL_ASSERT(number != 0);
+    kal_kv_number_bounds(number, bytes, &lower, &upper);
+    kal_kv_batch_delete_range(change->batch, family, lower, upper);
 }
 
 kal_status kal_catalog_drop_segment(kal_catalog_change *change, const kal_segment_info *info,
@@ -231,8 +229,8 @@ kal_status kal_catalog_drop_segment(kal_catalog_change *change, const kal_segmen
     segment_key(c, info->table_id, &key);
     kal_entity_key_u32(&key, info->segment_id);
     KAL_TRY(kal_entity_delete(&c->segments, change->batch, &key, err));
-    delete_number(change, KAL_KV_INDEX, info->segment_id);
-    delete_number(change, KAL_KV_DELETED, info->segment_id);
+    kal_change_delete_number(change, KAL_KV_INDEX, info->segment_id);
+    kal_change_delete_number(change, KAL_KV_DELETED, info->segment_id);
     return kal_catalog_put_doomed(change, &doomed, err);
 }
 
@@ -329,7 +327,7 @@ kal_status kal_catalog_new_segment_id(kal_catalog_change *change, uint32_t *segm
 
 void kal_catalog_delete_hot_space(kal_catalog_change *change, uint32_t hot_id)
 {
-    delete_number(change, KAL_KV_ROWS, hot_id);
+    kal_change_delete_number(change, KAL_KV_ROWS, hot_id);
 }
 
 size_t kal_catalog_change_manifests(const kal_catalog_change *change, const uint32_t **ids_out)

@@ -80,6 +80,32 @@ kal_status kal_catalog_scan_tables(kal_catalog *c, kal_bytes ns, kal_table_visit
     return kal_table_store_scan(c, NULL, ns, visit, context, err);
 }
 
+typedef struct id_list {
+    kal_arena *arena;
+    KAL_VEC(uint32_t) ids; /* arena */
+} id_list;
+
+static kal_status note_id(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
+                          kal_error *err)
+{
+    id_list *list = context;
+    (void)ns, (void)name;
+    if (!kal_vec_try_push_in(list->arena, &list->ids, table_id))
+        return kal_error_set(err, KAL_LIMIT, "the list of tables exceeds the memory");
+    return KAL_OK;
+}
+
+kal_status kal_catalog_table_ids(kal_catalog *c, kal_bytes ns, kal_arena *arena, uint32_t **ids_out,
+                                 size_t *count_out, kal_error *err)
+{
+    id_list list = {.arena = arena};
+
+    KAL_TRY(kal_catalog_scan_tables(c, ns, note_id, &list, err));
+    *ids_out = list.ids.items;
+    *count_out = list.ids.len;
+    return KAL_OK;
+}
+
 /* ---- current versions ---- */
 
 static void table_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)

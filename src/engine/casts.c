@@ -14,11 +14,6 @@ static kal_bytes text_of(const duckdb_string_t *text)
     return kal_bytes_of(ptr, len);
 }
 
-static bool is_null(const uint64_t *validity, idx_t row)
-{
-    return validity != NULL && (validity[row / 64] >> (row % 64) & 1) == 0;
-}
-
 static bool bytes_of_text(duckdb_function_info info, idx_t count, duckdb_vector input,
                           duckdb_vector output)
 {
@@ -34,7 +29,7 @@ static bool bytes_of_text(duckdb_function_info info, idx_t count, duckdb_vector 
         kal_error err = KAL_ERROR_INIT;
         kal_value value = null;
 
-        if (is_null(validity, row)) {
+        if (!kal_duckdb_is_valid(validity, row)) {
             kal_duckdb_store(api, output, row, &null);
             continue;
         }

@@ -204,4 +204,10 @@ KAL_MUST_CHECK kal_status kal_duckdb_run(const kal_duckdb *api, duckdb_connectio
 /* The table that was loaded first, for callbacks, which are given nothing to find theirs by. */
 const kal_duckdb *kal_duckdb_loaded(void);
 
+/* Whether a vector's row is not NULL; validity NULL: none is. */
+static inline bool kal_duckdb_is_valid(const uint64_t *validity, uint64_t row)
+{
+    return validity == NULL || (validity[row / 64] >> (row % 64) & 1) != 0;
+}
+
 #endif

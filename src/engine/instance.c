@@ -5,11 +5,12 @@
  * access is switched off and the configuration locked; nothing can be set after that.
  */
 #include "base/assert.h"
+#include "base/thread.h"
 #include "engine/engine_internal.h"
+#include "engine/parquet_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MEMORY_LIMIT_MIN = 64 * 1024 * 1024, WAIT_NS = 20 * 1000 * 1000 };
@@ -99,17 +100,17 @@ static kal_status connect_slot(kal_engine *engine, kal_slot *slot, kal_error *er
 /* Files never change under their names. */
 static kal_status allow_files(kal_engine *engine, duckdb_connection connection, kal_error *err)
 {
-    kal_buf sql; /* owned */
+    kal_buf directory; /* owned */
+    kal_buf sql;       /* owned */
 
+    kal_buf_init(&directory, NULL);
+    kal_buf_printf(&directory, "%s/", engine->files_dir);
     kal_buf_init(&sql, NULL);
-    kal_buf_append_cstr(&sql, "SET allowed_directories = ['");
-    for (const char *c = engine->files_dir; *c != '\0'; c++) {
-        if (*c == '\'')
-            kal_buf_append_byte(&sql, '\'');
-        kal_buf_append_byte(&sql, (uint8_t)*c);
-    }
-    kal_buf_append_cstr(&sql, "/']");
+    kal_buf_append_cstr(&sql, "SET allowed_directories = [");
+    kal_parquet_append_text(kal_buf_bytes(&directory), &sql);
+    kal_buf_append_cstr(&sql, "]");
     kal_buf_append_byte(&sql, '\0');
+    kal_buf_release(&directory);
     kal_status status = kal_duckdb_run(&engine->api, connection, (const char *)sql.ptr, err);
     kal_buf_release(&sql);
     return status == KAL_OK
@@ -231,14 +232,7 @@ static kal_status still_wanted(kal_engine *engine, const kal_engine_query_args *
 /* Short waits, so that deadline and cancellation are seen. engine->lock is held. */
 static void wait_a_little(kal_engine *engine)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += WAIT_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&engine->slot_free, &engine->lock, &until);
+    kal_cond_wait_for(&engine->slot_free, &engine->lock, WAIT_NS);
 }
 
 kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_query_args *query,

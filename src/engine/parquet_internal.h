@@ -1,5 +1,6 @@
 /*
- * parquet_internal.h: the instance behind parquet.h, for parquet*.c only.
+ * parquet_internal.h: the instance behind parquet.h, for parquet*.c; others of this folder use
+ * its SQL text and its columns of vectors.
  *
  * A file that is damaged can bring DuckDB to an internal error, after which the whole instance
  * refuses everything: such an instance is given up, the next operation opens another one, and the

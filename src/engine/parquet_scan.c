@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct kal_parquet_scan {
     kal_parquet_session session;
@@ -210,7 +211,7 @@ static size_t chunk_bytes(const kal_parquet_scan *scan)
             const duckdb_string_t *strings = api->vector_get_data(vector);
             const uint64_t *validity = api->vector_get_validity(vector);
             for (size_t r = 0; r < scan->chunk_rows; r++) {
-                if (validity == NULL || (validity[r / 64] >> (r % 64) & 1) != 0)
+                if (kal_duckdb_is_valid(validity, r))
                     bytes += strings[r].value.inlined.length;
             }
         }
@@ -318,12 +319,13 @@ void kal_parquet_scan_close(kal_parquet_scan *scan)
 
 kal_status kal_parquet_check(kal_parquet *parquet, const char *path, kal_error *err)
 {
-    kal_parquet_session session = {0};
+    /* Not begun: DuckDB has no part in it. */
+    kal_parquet_session session = {.parquet = parquet, .path = path, .fd = -1};
 
-    KAL_TRY(kal_parquet_session_begin(parquet, path, &session, err));
     kal_status status = open_file(&session, err);
     if (status == KAL_OK)
         status = kal_parquet_verify(&session, err);
-    kal_parquet_session_end(&session);
+    if (session.fd >= 0)
+        close(session.fd);
     return status;
 }

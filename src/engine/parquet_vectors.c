@@ -155,17 +155,12 @@ bool kal_parquet_store(const kal_duckdb *api, duckdb_vector vector, size_t start
 
 /* ---- from a vector ---- */
 
-static bool is_valid(const uint64_t *validity, size_t row)
-{
-    return validity == NULL || (validity[row / 64] >> (row % 64) & 1) != 0;
-}
-
 /* The loop over one kind of value: `expression` makes it of from[r]. */
 #define LOAD_EACH(ctype, expression)                                                               \
     do {                                                                                           \
         const ctype *from = (const ctype *)data + start;                                           \
         for (size_t r = 0; r < cells.rows; r++)                                                    \
-            *VALUE(cells, r) = is_valid(validity, start + r) ? (expression) : null;                \
+            *VALUE(cells, r) = kal_duckdb_is_valid(validity, start + r) ? (expression) : null;     \
     } while (0)
 
 static kal_value integer_of(kal_type type, int64_t v)
@@ -214,7 +209,7 @@ static kal_status load_uuids(const duckdb_hugeint *from, const uint64_t *validit
     if (to == NULL)
         return no_memory(err);
     for (size_t r = 0; r < cells.rows; r++, to += 16) {
-        if (!is_valid(validity, start + r)) {
+        if (!kal_duckdb_is_valid(validity, start + r)) {
             *VALUE(cells, r) = kal_value_null(type);
             continue;
         }
@@ -228,7 +223,7 @@ static kal_status load_uuids(const duckdb_hugeint *from, const uint64_t *validit
 static bool all_valid(const uint64_t *validity, uint64_t start, size_t count)
 {
     for (size_t i = 0; validity != NULL && i < count; i++) {
-        if (!is_valid(validity, start + i))
+        if (!kal_duckdb_is_valid(validity, start + i))
             return false;
     }
     return true;
@@ -247,7 +242,7 @@ static kal_status load_embeddings(const kal_duckdb *api, duckdb_vector vector, s
 
     for (size_t r = 0; r < cells.rows; r++) {
         const duckdb_list_entry *list = &lists[start + r];
-        if (!is_valid(validity, start + r)) {
+        if (!kal_duckdb_is_valid(validity, start + r)) {
             *VALUE(cells, r) = kal_value_null(type);
             continue;
         }

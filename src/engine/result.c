@@ -124,8 +124,7 @@ static kal_type type_of(const kal_duckdb *api, duckdb_logical_type type, duckdb_
 
 static bool is_valid(const kal_duckdb *api, duckdb_vector vector, idx_t row)
 {
-    const uint64_t *validity = api->vector_get_validity(vector);
-    return validity == NULL || (validity[row / 64] >> (row % 64) & 1) != 0;
+    return kal_duckdb_is_valid(api->vector_get_validity(vector), row);
 }
 
 static kal_bytes string_at(const void *data, idx_t row)

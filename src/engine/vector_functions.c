@@ -24,11 +24,6 @@ typedef struct argument {
     kal_bytes numbers; /* of the current row: floats */
 } argument;
 
-static bool is_valid(const uint64_t *validity, idx_t row)
-{
-    return validity == NULL || (validity[row / 64] >> (row % 64) & 1) != 0;
-}
-
 /* Row `row` of a FLOAT[] vector; false when it or one of its numbers is NULL. */
 static bool take_list(const kal_duckdb *api, argument *arg, idx_t row)
 {
@@ -36,10 +31,10 @@ static bool take_list(const kal_duckdb *api, argument *arg, idx_t row)
     duckdb_vector child = api->list_vector_get_child(arg->vector);
     const uint64_t *validity = api->vector_get_validity(child);
 
-    if (!is_valid(api->vector_get_validity(arg->vector), row))
+    if (!kal_duckdb_is_valid(api->vector_get_validity(arg->vector), row))
         return false;
     for (uint64_t i = 0; validity != NULL && i < entries[row].length; i++) {
-        if (!is_valid(validity, entries[row].offset + i))
+        if (!kal_duckdb_is_valid(validity, entries[row].offset + i))
             return false;
     }
     arg->numbers = kal_bytes_of((const float *)api->vector_get_data(child) + entries[row].offset,
@@ -50,7 +45,7 @@ static bool take_list(const kal_duckdb *api, argument *arg, idx_t row)
 static bool text_at(const kal_duckdb *api, const argument *arg, idx_t row, kal_bytes *out)
 {
     const duckdb_string_t *texts = api->vector_get_data(arg->vector);
-    if (!is_valid(api->vector_get_validity(arg->vector), row))
+    if (!kal_duckdb_is_valid(api->vector_get_validity(arg->vector), row))
         return false;
     uint32_t len = texts[row].value.inlined.length;
     *out = kal_bytes_of(len <= 12 ? texts[row].value.inlined.inlined : texts[row].value.pointer.ptr,

@@ -5,9 +5,8 @@
  * interrupt that comes before it has begun.
  */
 #include "base/assert.h"
+#include "base/thread.h"
 #include "engine/engine_internal.h"
-
-#include <time.h>
 
 enum { LOOK_NS = 20 * 1000 * 1000 };
 
@@ -44,18 +43,11 @@ static void watch(void *context)
     kal_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
     while (!engine->closing) {
-        struct timespec until;
         if (look(engine) == 0) {
             pthread_cond_wait(&engine->watch_changed, &engine->lock);
             continue;
         }
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += LOOK_NS;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-        pthread_cond_timedwait(&engine->watch_changed, &engine->lock, &until);
+        kal_cond_wait_for(&engine->watch_changed, &engine->lock, LOOK_NS);
     }
     pthread_mutex_unlock(&engine->lock);
 }

@@ -36,12 +36,11 @@ static kal_status check_job(void *context, kal_error *err)
 static kal_status run_backup_job(kal_job_run *job, void *context, kal_error *err)
 {
     kal_exec *exec = context;
-    const kal_principal actor = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
     const kal_backup_source source = {
         .kv = exec->kv,
         .catalog = exec->catalog,
         .tables = exec->tables,
-        .actor = &actor,
+        .actor = &KAL_PRINCIPAL_SERVER,
         .data_dir = exec->options.data_dir,
         .open_store = kal_cold_open_store,
         .context = exec->cold,

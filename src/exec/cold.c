@@ -15,9 +15,6 @@ enum { ATTEMPTS_MAX = 5, PATH_BYTES = 4096 };
 #define PAUSE_NS         (UINT64_C(600) * 1000000000)
 #define FORCED_PARAMETER "forced"
 
-/* Who changes the catalog when nobody asked for it. */
-static const kal_principal SERVER = {.user_id = "system", .role = KAL_ROLE_SYSTEM};
-
 /* A job of the scheduler's that failed or was cancelled: it makes no other one before that. */
 typedef struct move_pause {
     uint32_t table_id;
@@ -166,14 +163,9 @@ void kal_cold_close(kal_cold *cold)
 
 /* ---- the jobs ---- */
 
-typedef struct asked {
-    kal_job_run *job;
-} asked;
-
-static kal_status check_job(const void *context, kal_error *err)
+static kal_status check_job(void *job, kal_error *err)
 {
-    const asked *a = context;
-    return kal_job_check(a->job, err);
+    return kal_job_check(job, err);
 }
 
 static bool is_forced(const kal_job_run *job)
@@ -186,9 +178,10 @@ static bool is_forced(const kal_job_run *job)
 static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_result *sum,
                                kal_error *err)
 {
-    const asked a = {job};
-    const kal_flush_args args = {
-        .tables = cold->exec->tables, .actor = &SERVER, .check = check_job, .check_context = &a};
+    const kal_flush_args args = {.tables = cold->exec->tables,
+                                 .actor = &KAL_PRINCIPAL_SERVER,
+                                 .check = check_job,
+                                 .check_context = job};
     kal_flush_result result = {0};
     kal_table *table = NULL;
 
@@ -224,8 +217,7 @@ static void begin_pause(kal_cold *cold, const kal_job *job)
 /* Not what will be tried again by itself, nor what a stop of the server ended. */
 static bool ends_for_good(const kal_job_run *job, kal_status status)
 {
-    return status != KAL_OK && status != KAL_IO && status != KAL_BUSY && status != KAL_CONFLICT &&
-           status != KAL_STALE && !kal_jobs_stopping(job->jobs);
+    return status != KAL_OK && !kal_job_may_pass(status) && !kal_jobs_stopping(job->jobs);
 }
 
 static kal_status run_move(kal_job_run *job, void *context, kal_error *err)
@@ -274,19 +266,6 @@ kal_status kal_cold_has_work(kal_exec *exec, const kal_table *table, kal_job_typ
 }
 
 /* ---- the scheduler ---- */
-
-typedef struct due_tables {
-    KAL_VEC(uint32_t) ids;
-} due_tables;
-
-static kal_status note_table(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
-                             kal_error *err)
-{
-    due_tables *due = context;
-    (void)ns, (void)name, (void)err;
-    kal_vec_push(&due->ids, table_id);
-    return KAL_OK;
-}
 
 /* Forgets what is over. */
 static bool is_paused(kal_cold *cold, uint32_t table_id, kal_job_type type)
@@ -360,19 +339,27 @@ static kal_status look_at(kal_cold *cold, uint32_t table_id, kal_error *err)
     return status;
 }
 
-static kal_status look_at_all(kal_cold *cold, const due_tables *due, kal_error *err)
+static kal_status look_at_all(kal_cold *cold, kal_error *err)
 {
-    for (size_t i = 0; i < due->ids.len; i++) {
+    uint32_t *ids = NULL;
+    size_t count = 0;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        kal_catalog_table_ids(cold->exec->catalog, (kal_bytes){0}, &arena, &ids, &count, err);
+    for (size_t i = 0; i < count && status == KAL_OK; i++) {
         if (kal_jobs_stopping(cold->exec->jobs))
-            return KAL_OK;
-        KAL_TRY(look_at(cold, due->ids.items[i], err));
+            break;
+        status = look_at(cold, ids[i], err);
     }
-    return KAL_OK;
+    kal_arena_release(&arena);
+    return status;
 }
 
 static kal_status sweep(kal_cold *cold, kal_error *err)
 {
-    const kal_flush_args args = {.tables = cold->exec->tables, .actor = &SERVER};
+    const kal_flush_args args = {.tables = cold->exec->tables, .actor = &KAL_PRINCIPAL_SERVER};
     uint64_t removed = 0;
 
     kal_status status = kal_tables_sweep(&args, &removed, err);
@@ -382,13 +369,8 @@ static kal_status sweep(kal_cold *cold, kal_error *err)
 static kal_status tick(kal_jobs *jobs, void *context, kal_error *err)
 {
     kal_cold *cold = context;
-    due_tables due = {0};
 
-    kal_status status =
-        kal_catalog_scan_tables(cold->exec->catalog, (kal_bytes){0}, note_table, &due, err);
-    if (status == KAL_OK)
-        status = look_at_all(cold, &due, err);
-    kal_vec_release(&due.ids);
+    kal_status status = look_at_all(cold, err);
     if (status == KAL_OK && !kal_jobs_stopping(jobs))
         status = sweep(cold, err);
     return status;

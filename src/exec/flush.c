@@ -77,21 +77,6 @@ static kal_status move_one(kal_run *run, kal_error *err)
 
 /* ---- all tables ---- */
 
-typedef struct all_tables {
-    kal_run *run;
-    KAL_VEC(uint32_t) ids; /* arena */
-} all_tables;
-
-static kal_status note_table(void *context, kal_bytes ns, kal_bytes name, uint32_t table_id,
-                             kal_error *err)
-{
-    all_tables *all = context;
-    (void)ns, (void)name;
-    if (!kal_vec_try_push_in(all->run->arena, &all->ids, table_id))
-        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
-    return KAL_OK;
-}
-
 /* Tables that have nothing to be moved get no job. */
 static kal_status move_of_all(kal_run *run, uint32_t table_id, uint64_t *rows, uint64_t *tables,
                               kal_error *err)
@@ -120,7 +105,8 @@ static kal_status move_of_all(kal_run *run, uint32_t table_id, uint64_t *rows, u
 static kal_status move_everything(kal_run *run, kal_error *err)
 {
     kal_bytes ns = run->statement->flush.namespace_name.text;
-    all_tables all = {.run = run};
+    uint32_t *ids = NULL;
+    size_t count = 0;
     uint64_t rows = 0;
     uint64_t tables = 0;
 
@@ -129,9 +115,9 @@ static kal_status move_everything(kal_run *run, kal_error *err)
         kal_error_at(err, run->statement->flush.namespace_name.position);
         return status;
     }
-    KAL_TRY(kal_catalog_scan_tables(run->exec->catalog, ns, note_table, &all, err));
-    for (size_t i = 0; i < all.ids.len; i++)
-        KAL_TRY(move_of_all(run, all.ids.items[i], &rows, &tables, err));
+    KAL_TRY(kal_catalog_table_ids(run->exec->catalog, ns, run->arena, &ids, &count, err));
+    for (size_t i = 0; i < count; i++)
+        KAL_TRY(move_of_all(run, ids[i], &rows, &tables, err));
     kal_result_message(run->result, rows, "%s %llu tables: %llu rows", done(run),
                        (unsigned long long)tables, (unsigned long long)rows);
     return KAL_OK;

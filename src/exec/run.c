@@ -124,7 +124,7 @@ kal_status kal_run_check_time(const kal_run *run, kal_error *err)
 
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table)
 {
-    return table->def->table_type == KAL_TABLE_SHARED ? 0 : run->principal->user_no;
+    return kal_table_user_no(table, run->principal->user_no);
 }
 
 kal_binder kal_run_binder(kal_run *run, const kal_table *table, kal_bytes alias)

@@ -35,8 +35,7 @@ static kal_status check_time(void *context, kal_error *err)
 static kal_status read_segments(table_stats *s, kal_error *err)
 {
     kal_segment *const *segments = NULL;
-    bool shared = s->table->def->table_type == KAL_TABLE_SHARED;
-    uint64_t user_no = shared ? 0 : s->run->view->user_no;
+    uint64_t user_no = kal_table_user_no(s->table, s->run->view->user_no);
     size_t count = 0;
 
     KAL_TRY(kal_view_segments(s->run->view, s->table, &segments, &count, err));

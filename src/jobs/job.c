@@ -58,6 +58,11 @@ bool kal_job_may_become(kal_job_status from, kal_job_status to)
     return false;
 }
 
+bool kal_job_may_pass(kal_status status)
+{
+    return status == KAL_IO || status == KAL_BUSY || status == KAL_CONFLICT || status == KAL_STALE;
+}
+
 /* ---- job_id ---- */
 
 void kal_job_id_format(kal_job_type type, uint64_t number, char out[KAL_JOB_ID_LEN + 1])

@@ -91,6 +91,8 @@ typedef struct kal_job {
 bool kal_job_is_finished(kal_job_status status);
 /* The drawing above. */
 bool kal_job_may_become(kal_job_status from, kal_job_status to);
+/* Of how a run ended: another one may go better. */
+bool kal_job_may_pass(kal_status status);
 
 const char *kal_job_type_name(kal_job_type type);       /* "flush" */
 const char *kal_job_status_name(kal_job_status status); /* "queued" */

@@ -581,11 +581,6 @@ kal_status kal_job_queue_take(kal_job_queue *q, kal_job_entry **entry_out, int64
 
 /* ---- ending ---- */
 
-static bool may_pass(kal_status status)
-{
-    return status == KAL_IO || status == KAL_BUSY || status == KAL_CONFLICT || status == KAL_STALE;
-}
-
 static int64_t retry_delay_us(kal_job_queue *q, uint32_t retry_count)
 {
     int64_t delay = KAL_JOB_RETRY_DELAY_MAX_US;
@@ -604,7 +599,7 @@ static kal_job_status status_after(const kal_job *job, const kal_job_end *end)
         return KAL_JOB_CANCELLED;
     if (end->status == KAL_CANCELLED && end->stopped && end->can_resume)
         return KAL_JOB_QUEUED;
-    if (may_pass(end->status) && job->retry_count < job->retries_max && !job->cancel_asked)
+    if (kal_job_may_pass(end->status) && job->retry_count < job->retries_max && !job->cancel_asked)
         return KAL_JOB_RETRYING;
     return KAL_JOB_FAILED;
 }

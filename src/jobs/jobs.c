@@ -16,7 +16,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     WAIT_MS = 100,         /* between the questions of those who wait */
@@ -102,19 +101,10 @@ void kal_jobs_close(kal_jobs *jobs)
     free(jobs);
 }
 
-/* Waits for the condition, at most so long; jobs->lock is held. */
+/* jobs->lock is held. */
 static void wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(condition, &jobs->lock, &until);
+    kal_cond_wait_for(condition, &jobs->lock, ms * 1000000);
 }
 
 /* ---- one run ---- */

@@ -258,18 +258,20 @@ static bool is_in_bounds(const kal_cold_scan *scan)
     return scan->args.upper.len == 0 || kal_bytes_compare(primary, scan->args.upper) < 0;
 }
 
+/* A column of the table, of a row as the reader gives it. */
+static kal_value column_of(const kal_cold_scan *scan, const kal_value *given, uint32_t column)
+{
+    const column_place *place = &scan->places[column];
+    if (place->read_column != KAL_ROW_NO_COLUMN)
+        return given[place->read_column];
+    return place->initial != NULL ? *place->initial
+                                  : kal_value_null(scan->args.table->def->columns[column].type);
+}
+
 static void fill_row(kal_cold_scan *scan, const kal_value *given)
 {
-    const kal_table_definition *def = scan->args.table->def;
-    for (uint32_t i = 0; i < def->column_count; i++) {
-        const column_place *place = &scan->places[i];
-        if (place->read_column != KAL_ROW_NO_COLUMN)
-            scan->row[i] = given[place->read_column];
-        else if (place->initial != NULL)
-            scan->row[i] = *place->initial;
-        else
-            scan->row[i] = kal_value_null(def->columns[i].type);
-    }
+    for (uint32_t i = 0; i < scan->args.table->def->column_count; i++)
+        scan->row[i] = column_of(scan, given, i);
 }
 
 static kal_status wrong_file(const kal_cold_scan *scan, kal_error *err)
@@ -278,34 +280,46 @@ static kal_status wrong_file(const kal_cold_scan *scan, kal_error *err)
                          KAL_FMT(scan->segment->info.object));
 }
 
+/* Whether the row of the batch is alive. KAL_CORRUPT also when it is somebody else's: the filter
+ * lets nobody else's through. */
+static kal_status is_live(const kal_cold_scan *scan, size_t at, bool *out, kal_error *err)
+{
+    const kal_value *given = scan->batch + at * scan->read_count;
+    const kal_value *user = &given[KAL_SEGMENT_USER_COLUMN];
+    uint64_t row = scan->row_numbers[at];
+
+    if (row >= scan->segment->info.row_count || user->is_null ||
+        given[KAL_SEGMENT_SEQ_COLUMN].is_null ||
+        (!scan->args.all_users && (uint64_t)user->integer != scan->args.user_no))
+        return wrong_file(scan, err);
+    *out = !kal_dead_rows_has(scan->dead, row);
+    return KAL_OK;
+}
+
 /* KAL_NOT_FOUND: not one of the rows that are wanted. */
 static kal_status take_row(kal_cold_scan *scan, kal_cold_row *out, kal_error *err)
 {
-    const kal_cold_scan_args *a = &scan->args;
-    const kal_value *given = scan->batch + scan->batch_at * scan->read_count;
-    uint64_t row = scan->row_numbers[scan->batch_at++];
-    const kal_value *user = &given[KAL_SEGMENT_USER_COLUMN];
-    const kal_value *seq = &given[KAL_SEGMENT_SEQ_COLUMN];
+    size_t at = scan->batch_at++;
+    const kal_value *given = scan->batch + at * scan->read_count;
+    bool live = false;
 
-    if (row >= scan->segment->info.row_count || user->is_null || seq->is_null)
-        return wrong_file(scan, err);
-    if (kal_dead_rows_has(scan->dead, row))
+    KAL_TRY(is_live(scan, at, &live, err));
+    if (!live)
         return KAL_NOT_FOUND;
-    if (!a->all_users && (uint64_t)user->integer != a->user_no)
-        return wrong_file(scan, err); /* the filter lets nobody else's through */
+    uint64_t user_no = (uint64_t)given[KAL_SEGMENT_USER_COLUMN].integer;
     fill_row(scan, given);
     if (scan->keys) {
-        compute_key(scan, (uint64_t)user->integer);
+        compute_key(scan, user_no);
         if (!is_in_bounds(scan))
             return KAL_NOT_FOUND;
     }
     *out = (kal_cold_row){
         .values = scan->row,
-        .seq = (uint64_t)seq->integer,
-        .user_no = (uint64_t)user->integer,
+        .seq = (uint64_t)given[KAL_SEGMENT_SEQ_COLUMN].integer,
+        .user_no = user_no,
         .cold_key = kal_buf_bytes(&scan->key),
         .segment = scan->segment,
-        .row = (uint32_t)row,
+        .row = (uint32_t)scan->row_numbers[at],
     };
     return KAL_OK;
 }
@@ -338,26 +352,7 @@ static kal_value cell(const kal_cold_scan *scan, const kal_value *given, uint32_
         return given[KAL_SEGMENT_SEQ_COLUMN];
     if (column == KAL_COLD_COLUMN_FALSE)
         return kal_value_boolean(false);
-    const column_place *place = &scan->places[column];
-    if (place->read_column != KAL_ROW_NO_COLUMN)
-        return given[place->read_column];
-    return place->initial != NULL ? *place->initial
-                                  : kal_value_null(scan->args.table->def->columns[column].type);
-}
-
-/* As take_row(), without a key. */
-static kal_status is_row(const kal_cold_scan *scan, size_t at, bool *out, kal_error *err)
-{
-    const kal_value *given = scan->batch + at * scan->read_count;
-    const kal_value *user = &given[KAL_SEGMENT_USER_COLUMN];
-    uint64_t row = scan->row_numbers[at];
-
-    if (row >= scan->segment->info.row_count || user->is_null ||
-        given[KAL_SEGMENT_SEQ_COLUMN].is_null ||
-        (!scan->args.all_users && (uint64_t)user->integer != scan->args.user_no))
-        return wrong_file(scan, err);
-    *out = !kal_dead_rows_has(scan->dead, row);
-    return KAL_OK;
+    return column_of(scan, given, column);
 }
 
 kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
@@ -372,11 +367,11 @@ kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
         KAL_TRY(fetch_batch(scan, err));
     for (; scan->batch_at < scan->batch_len && *rows_out < rows_max; scan->batch_at++) {
         const kal_value *given = scan->batch + scan->batch_at * scan->read_count;
-        bool wanted = false;
-        KAL_TRY(is_row(scan, scan->batch_at, &wanted, err));
-        for (size_t i = 0; wanted && i < column_count; i++)
+        bool live = false;
+        KAL_TRY(is_live(scan, scan->batch_at, &live, err));
+        for (size_t i = 0; live && i < column_count; i++)
             values[*rows_out * column_count + i] = cell(scan, given, columns[i]);
-        *rows_out += wanted;
+        *rows_out += live;
     }
     return KAL_OK;
 }

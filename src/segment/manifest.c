@@ -1,6 +1,7 @@
 #include "segment/manifest.h"
 #include "base/assert.h"
 #include "base/map.h"
+#include "segment/key_index.h"
 
 #include <stdlib.h>
 
@@ -24,8 +25,7 @@ static void release_segment(kal_segment *segment)
 {
     if (atomic_fetch_sub(&segment->refs, 1) > 1)
         return;
-    if (segment->dead != NULL && atomic_fetch_sub(&segment->dead->refs, 1) == 1)
-        free(segment->dead);
+    kal_dead_rows_release(segment->dead);
     pthread_mutex_destroy(&segment->lock);
     kal_arena_release(&segment->arena);
     free(segment);

@@ -18,6 +18,7 @@
 #define KAL_STORE_KV_H
 
 #include "base/arena.h"
+#include "base/assert.h"
 #include "base/error.h"
 
 #define KAL_KV_KEY_BYTES_MAX 4096u
@@ -179,6 +180,18 @@ KAL_MUST_CHECK kal_status kal_kv_drop_files(kal_kv *kv, kal_kv_family family, ka
  * files are hard links where the file system allows that. `directory` must not exist, its parent
  * must. KAL_UNSUPPORTED: a store in memory; KAL_IO. */
 KAL_MUST_CHECK kal_status kal_kv_checkpoint(kal_kv *kv, const char *directory, kal_error *err);
+
+/* Bounds of all keys that begin with this big-endian number, which must not be all ones; they point
+ * into `bytes`. */
+static inline void kal_kv_number_bounds(uint32_t number, uint8_t bytes[8], kal_bytes *lower_out,
+                                        kal_bytes *upper_out)
+{
+    KAL_ASSERT(number != UINT32_MAX);
+    kal_store_be32(bytes, number);
+    kal_store_be32(bytes + 4, number + 1);
+    *lower_out = kal_bytes_of(bytes, 4);
+    *upper_out = kal_bytes_of(bytes + 4, 4);
+}
 
 /* Smallest key above every key that starts with prefix (empty when there is none), in the arena:
  * the upper bound of a prefix walk. */

@@ -153,30 +153,38 @@ static kal_status wrong_index(const kal_segment *segment, kal_error *err)
                          KAL_FMT(segment->info.object));
 }
 
-/* Where the index has found it there is the row, or the segment is not what was written. */
-static kal_status read_place(kal_view *view, kal_table *table, const kal_manifest *manifest,
-                             const kal_cold_place *place, kal_bytes cold_key, kal_arena *arena,
-                             kal_row *row_out, kal_error *err)
+/* The view's rows of one segment from primary key `first` to `last`. */
+static kal_cold_scan_args rows_between(const kal_view *view, kal_table *table,
+                                       const kal_manifest *manifest, const kal_segment *segment,
+                                       kal_bytes first, kal_bytes last,
+                                       uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1])
 {
-    uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1] = {0};
-    size_t len = cold_key.len - KAL_COLD_KEY_PREFIX_BYTES;
-    kal_bytes primary = kal_bytes_of(cold_key.ptr + KAL_COLD_KEY_PREFIX_BYTES, len);
-    kal_cold_row found;
-
-    memcpy(after, primary.ptr, len);
-    kal_cold_scan_args args = {
+    memcpy(after, last.ptr, last.len);
+    after[last.len] = 0;
+    return (kal_cold_scan_args){
         .backend = view->tables->options.segments,
         .kv = view->tables->kv,
         .snapshot = view->snapshot,
         .table = table,
         .manifest = manifest,
-        .segment_id = place->segment->info.segment_id,
-        .user_no = kal_load_be64(cold_key.ptr + 2),
-        .lower = primary,
-        .upper = kal_bytes_of(after, len + 1),
-        .few_rows = true,
-        .budget = arena->budget,
+        .segment_id = segment->info.segment_id,
+        .user_no = kal_table_user_no(table, view->user_no),
+        .lower = first,
+        .upper = kal_bytes_of(after, last.len + 1),
     };
+}
+
+/* Where the index has found it there is the row, or the segment is not what was written. */
+static kal_status read_place(kal_view *view, kal_table *table, const kal_manifest *manifest,
+                             const kal_cold_place *place, kal_bytes key, kal_arena *arena,
+                             kal_row *row_out, kal_error *err)
+{
+    uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1];
+    kal_cold_scan_args args = rows_between(view, table, manifest, place->segment, key, key, after);
+    kal_cold_row found;
+
+    args.few_rows = true;
+    args.budget = arena->budget;
     kal_cold_scan *scan = kal_cold_scan_open(&args); /* owned */
     kal_status status = kal_cold_scan_next(scan, &found, err);
     if (status == KAL_END || (status == KAL_OK && found.row != place->row))
@@ -187,15 +195,27 @@ static kal_status read_place(kal_view *view, kal_table *table, const kal_manifes
     return status;
 }
 
+/* place_out->segment NULL: no segment has a live row with this key. */
+static kal_status find_place(const kal_view *view, const kal_table *table,
+                             const kal_manifest *manifest, kal_bytes key, kal_cold_place *place_out,
+                             kal_error *err)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    kal_bytes row_key = kal_row_key(table, view->user_no, key, bytes);
+
+    return kal_index_find(view->tables->kv, view->snapshot, manifest, kal_row_key_cold(row_key),
+                          place_out, err);
+}
+
 kal_status kal_cold_get(kal_view *view, kal_table *table, const kal_manifest *manifest,
-                        kal_bytes cold_key, kal_arena *arena, kal_row *row_out, kal_error *err)
+                        kal_bytes key, kal_arena *arena, kal_row *row_out, kal_error *err)
 {
     kal_cold_place place;
 
-    KAL_TRY(kal_index_find(view->tables->kv, view->snapshot, manifest, cold_key, &place, err));
+    KAL_TRY(find_place(view, table, manifest, key, &place, err));
     if (place.segment == NULL)
         return KAL_NOT_FOUND;
-    return read_place(view, table, manifest, &place, cold_key, arena, row_out, err);
+    return read_place(view, table, manifest, &place, key, arena, row_out, err);
 }
 
 /* ---- many rows ---- */
@@ -223,25 +243,14 @@ static kal_status pick_rows(kal_view *view, kal_table *table, const kal_manifest
                             wanted_place *places, size_t count, kal_arena *arena, kal_error *err)
 {
     const kal_segment *segment = places[0].place.segment;
-    bool shared = table->def->table_type == KAL_TABLE_SHARED;
-    uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1] = {0};
-    kal_bytes last = places[count - 1].wanted->key;
+    uint8_t after[KAL_PRIMARY_KEY_BYTES_MAX + 1];
     size_t next = 0;
     kal_cold_row found;
 
-    memcpy(after, last.ptr, last.len);
-    kal_cold_scan_args args = {
-        .backend = view->tables->options.segments,
-        .kv = view->tables->kv,
-        .snapshot = view->snapshot,
-        .table = table,
-        .manifest = manifest,
-        .segment_id = segment->info.segment_id,
-        .user_no = shared ? 0 : view->user_no,
-        .lower = places[0].wanted->key, /* rows are in the order of keys, those of one user too */
-        .upper = kal_bytes_of(after, last.len + 1),
-        .budget = arena->budget,
-    };
+    /* Rows are in the order of keys, those of one user too. */
+    kal_cold_scan_args args = rows_between(view, table, manifest, segment, places[0].wanted->key,
+                                           places[count - 1].wanted->key, after);
+    args.budget = arena->budget;
     kal_cold_scan *scan = kal_cold_scan_open(&args); /* owned */
     kal_status status = KAL_OK;
     while (status == KAL_OK && next < count) {
@@ -263,13 +272,10 @@ static kal_status read_segment_rows(kal_view *view, kal_table *table, const kal_
                                     wanted_place *places, size_t count, kal_arena *arena,
                                     kal_error *err)
 {
-    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
-
     if (count > POINT_READS_MAX)
         return pick_rows(view, table, manifest, places, count, arena, err);
     for (size_t i = 0; i < count; i++) {
-        kal_bytes key = kal_row_key(table, view->user_no, places[i].wanted->key, bytes);
-        KAL_TRY(read_place(view, table, manifest, &places[i].place, kal_row_key_cold(key), arena,
+        KAL_TRY(read_place(view, table, manifest, &places[i].place, places[i].wanted->key, arena,
                            &places[i].wanted->row, err));
         places[i].wanted->found = true;
     }
@@ -280,17 +286,14 @@ kal_status kal_cold_get_many(kal_view *view, kal_table *table, const kal_manifes
                              kal_view_wanted **wanted, size_t count, kal_arena *arena,
                              kal_error *err)
 {
-    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
     wanted_place *places = kal_arena_try_array(arena, count + 1, sizeof *places);
     size_t len = 0;
 
     if (places == NULL)
         return kal_error_set(err, KAL_LIMIT, "the rows exceed the statement's memory");
     for (size_t i = 0; i < count; i++) {
-        kal_bytes key = kal_row_key(table, view->user_no, wanted[i]->key, bytes);
         places[len].wanted = wanted[i];
-        KAL_TRY(kal_index_find(view->tables->kv, view->snapshot, manifest, kal_row_key_cold(key),
-                               &places[len].place, err));
+        KAL_TRY(find_place(view, table, manifest, wanted[i]->key, &places[len].place, err));
         len += places[len].place.segment != NULL;
     }
     if (len > 1)

@@ -277,7 +277,7 @@ static kal_status collect_change(compaction *c, kal_catalog_change *change, kal_
     bool all = true;
 
     if (atomic_load(&c->table->fate) == KAL_TABLE_DROPPED)
-        return kal_flush_check_current(c->table, err);
+        return kal_table_check_fate(c->table, err);
     KAL_TRY(
         kal_manifests_newest(c->args->tables->manifests, c->table->def->table_id, &manifest, err));
     for (size_t i = 0; i < c->input_count; i++)

@@ -46,22 +46,6 @@ kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change, kal_
     return status;
 }
 
-kal_status kal_flush_check_current(const kal_table *table, kal_error *err)
-{
-    const kal_table_definition *def = table->def;
-    kal_table_fate fate = atomic_load(&table->fate);
-
-    if (fate == KAL_TABLE_CURRENT)
-        return KAL_OK;
-    if (fate == KAL_TABLE_REPLACED)
-        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
-                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
-    kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped meanwhile",
-                  KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
-    kal_error_code(err, "TABLE_NOT_FOUND");
-    return KAL_NOT_FOUND;
-}
-
 kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err)
 {
     if (args->check == NULL || row % KAL_FLUSH_CHECK_ROWS != 0)
@@ -75,14 +59,10 @@ kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *
 static kal_status open_space(kal_kv *kv, const kal_kv_snapshot *snapshot, uint32_t hot_id,
                              kal_kv_iter **iter_out, kal_error *err)
 {
-    uint8_t lower[4];
-    uint8_t upper[4];
+    uint8_t bytes[8];
+    kal_kv_range range = {.family = KAL_KV_ROWS};
 
-    kal_store_be32(lower, hot_id);
-    kal_store_be32(upper, hot_id + 1);
-    kal_kv_range range = {.family = KAL_KV_ROWS,
-                          .lower = kal_bytes_of(lower, sizeof lower),
-                          .upper = kal_bytes_of(upper, sizeof upper)};
+    kal_kv_number_bounds(hot_id, bytes, &range.lower, &range.upper);
     return kal_kv_iter_open(kv, snapshot, &range, iter_out, err);
 }
 
@@ -105,7 +85,7 @@ static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
     kal_manifest *manifest = NULL; /* owned */
     kal_manifest_head head = {0};
 
-    KAL_TRY(kal_flush_check_current(table, err));
+    KAL_TRY(kal_table_check_fate(table, err));
     KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
     head.active_hot_id = table->hot_id;
     if (manifest != NULL)
@@ -404,13 +384,12 @@ static kal_status publish_under_lock(const kal_flush_args *args, kal_table *tabl
     uint32_t table_id = table->def->table_id;
 
     if (atomic_load(&table->fate) == KAL_TABLE_DROPPED)
-        return kal_flush_check_current(table, err);
+        return kal_table_check_fate(table, err);
     KAL_TRY(kal_manifests_newest(args->tables->manifests, table_id, &manifest, err));
     kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
     kal_manifest_release(manifest);
     if (head.frozen_hot_id != hot_id) /* dropped since this object was replaced */
-        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
-                             KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+        return kal_table_altered(table, err);
     head.version++;
     if (is_last)
         head.frozen_hot_id = 0;
@@ -538,8 +517,7 @@ kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
     bool is_last = false;
 
     *result_out = (kal_flush_result){0};
-    if (tables->manifests == NULL ||
-        (table->def->table_type != KAL_TABLE_USER && table->def->table_type != KAL_TABLE_SHARED))
+    if (tables->manifests == NULL || !kal_storage_is_used_by(table->def))
         return kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' has no segments",
                              KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
     kal_status status = freeze(args, table, err);
@@ -578,25 +556,21 @@ static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, k
 
 static kal_status forget_doomed(const kal_flush_args *args, uint32_t segment_id, kal_error *err)
 {
-    uint8_t lower[4];
-    uint8_t upper[4];
-    kal_kv *kv = args->tables->kv;
+    uint8_t bytes[8];
+    kal_bytes lower;
+    kal_bytes upper;
     kal_catalog_change *change =
         kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
-    kal_kv_batch *batch = kal_catalog_change_batch(change);
 
-    kal_store_be32(lower, segment_id);
-    kal_store_be32(upper, segment_id + 1);
-    kal_bytes from = kal_bytes_of(lower, sizeof lower);
-    kal_bytes to = kal_bytes_of(upper, sizeof upper);
+    kal_kv_number_bounds(segment_id, bytes, &lower, &upper);
     /* Of a segment that no manifest ever had, the entries are still there. */
-    kal_kv_batch_delete_range(batch, KAL_KV_INDEX, from, to);
+    kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_INDEX, lower, upper);
     kal_status status = kal_catalog_delete_doomed(change, segment_id, err);
     if (status == KAL_OK)
         status = kal_catalog_commit(change, err);
     kal_catalog_end(change);
     if (status == KAL_OK)
-        status = kal_kv_drop_files(kv, KAL_KV_INDEX, from, to, err);
+        status = kal_kv_drop_files(args->tables->kv, KAL_KV_INDEX, lower, upper, err);
     return status;
 }
 

@@ -18,8 +18,9 @@ typedef struct kal_flush_args {
     const kal_principal *actor; /* of the change of the catalog */
     uint64_t segment_rows_max;  /* 0 = KAL_SEGMENT_ROWS_DEFAULT */
     uint64_t segment_bytes_max; /* about; 0 = KAL_SEGMENT_BYTES_DEFAULT */
-    kal_view_check check;       /* asked every thousand rows or so; NULL: nobody */
-    const void *check_context;
+    /* Asked every thousand rows or so; what it answers, but KAL_OK, ends it. NULL: nobody. */
+    kal_status (*check)(void *context, kal_error *err);
+    void *check_context;
 } kal_flush_args;
 
 typedef struct kal_flush_result {

@@ -14,8 +14,6 @@ enum { KAL_FLUSH_CHECK_ROWS = 1024, KAL_SCRATCH_PATH_BYTES = 4096 };
 /* Commits the change with the hook (NULL: none) and ends it, whatever comes of it. */
 KAL_MUST_CHECK kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change,
                                            kal_write_hook hook, void *context, kal_error *err);
-/* With the DDL lock held: KAL_STALE, KAL_NOT_FOUND. */
-KAL_MUST_CHECK kal_status kal_flush_check_current(const kal_table *table, kal_error *err);
 /* Asks args->check now and then: call it for each row. */
 KAL_MUST_CHECK kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err);
 

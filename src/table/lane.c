@@ -33,7 +33,11 @@
 
 #include <stdlib.h>
 
-enum { GROUP_WRITES_MAX = 1024, GROUP_BYTES_MAX = 8 * 1024 * 1024 };
+enum {
+    GROUP_WRITES_MAX = 1024,
+    GROUP_BYTES_MAX = 8 * 1024 * 1024,
+    COUNTS_MAX = 256 * 1024, /* partitions whose rows are known; about 25 MB */
+};
 
 typedef enum row_space { SPACE_ACTIVE, SPACE_FROZEN, SPACE_COLD } row_space;
 
@@ -342,17 +346,20 @@ static kal_status keep_result(kal_write *write, kal_write_op *op, kal_bytes row,
     return KAL_OK;
 }
 
-/* A table is what it was when the operation was bound to it, or the operation is not carried out.
- */
-static kal_status check_fate(const kal_table *table, kal_error *err)
+kal_status kal_table_altered(const kal_table *table, kal_error *err)
+{
+    return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
+                         KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+}
+
+kal_status kal_table_check_fate(const kal_table *table, kal_error *err)
 {
     const kal_table_definition *def = table->def;
     switch (atomic_load(&table->fate)) {
     case KAL_TABLE_CURRENT:
         return KAL_OK;
     case KAL_TABLE_REPLACED:
-        return kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was altered meanwhile",
-                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+        return kal_table_altered(table, err);
     case KAL_TABLE_DROPPED:
         break;
     }
@@ -409,14 +416,13 @@ static kal_status remove_elsewhere(group *g, const kal_manifest *manifest, kal_b
     return KAL_OK;
 }
 
-static void write_active(group *g, const kal_table *table, const kal_manifest *manifest,
-                         kal_bytes key, const pending_row *stored, const pending_row *next)
+static void write_active(group *g, const kal_manifest *manifest, kal_bytes key,
+                         const pending_row *stored, const pending_row *next)
 {
     uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
     memcpy(bytes, key.ptr, key.len);
     if (manifest != NULL)
         kal_row_key_set_space(bytes, manifest->head.active_hot_id);
-    (void)table;
     if (next->present)
         kal_kv_batch_put(g->batch, KAL_KV_ROWS, kal_bytes_of(bytes, key.len), next->row);
     else if (stored->space == SPACE_ACTIVE)
@@ -430,7 +436,7 @@ static kal_status write_row(group *g, const kal_table *table, const kal_manifest
 {
     if (!kal_table_is_stream(table)) {
         KAL_TRY(remove_elsewhere(g, manifest, key, stored, err));
-        write_active(g, table, manifest, key, stored, next);
+        write_active(g, manifest, key, stored, next);
     } else {
         kal_stream_total *total = &g->streams.items[stream].now;
         kal_stream_row old_row = {key, stored->row, stored->inserted_us};
@@ -551,6 +557,8 @@ static kal_status check_limits(const group *g, kal_error *err)
 
 static void keep_counts(group *g)
 {
+    if (g->tables->partition_counts.len > COUNTS_MAX)
+        kal_lane_forget_counts(g->tables);
     for (size_t i = 0; i < g->partitions.len; i++) {
         const partition_state *p = &g->partitions.items[i];
         uint8_t key[PARTITION_KEY_BYTES];
@@ -585,7 +593,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     pending_row next = {.inserted_us = g->now_us};
     kal_write_action action = KAL_WRITE_NONE;
 
-    KAL_TRY(check_fate(op->table, err));
+    KAL_TRY(kal_table_check_fate(op->table, err));
     if (is_stream)
         KAL_TRY(find_stream(g, op->table, &stream, err));
     if (op->evict)

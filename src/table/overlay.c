@@ -87,7 +87,6 @@ static kal_status record(kal_overlay *overlay, kal_view *view, kal_table *table,
     kal_bytes row_key = kal_row_key(table, view->user_no, key, row_key_bytes);
     const kal_ordered_entry *before = kal_ordered_map_find(overlay->entries, row_key);
     uint64_t seq_seen = current == NULL ? 0 : current->seq;
-    bool shared = table->def->table_type == KAL_TABLE_SHARED;
 
     if (before != NULL) {
         kal_overlay_entry entry;
@@ -98,7 +97,7 @@ static kal_status record(kal_overlay *overlay, kal_view *view, kal_table *table,
     if (kal_buf_failed(value) || size > KAL_WRITE_BYTES_MAX)
         return too_large(err);
     kal_store_le64(value->ptr, (uint64_t)(uintptr_t)table);
-    kal_store_le64(value->ptr + 8, shared ? 0 : view->user_no);
+    kal_store_le64(value->ptr + 8, kal_table_user_no(table, view->user_no));
     kal_store_le64(value->ptr + 16, seq_seen);
     value->ptr[24] = (uint8_t)action;
     if (!push_undo(overlay, row_key, before))

@@ -9,12 +9,11 @@ uint16_t kal_row_shard(const kal_table *table, uint64_t user_no)
 void kal_row_key_prefix(const kal_table *table, uint64_t user_no,
                         uint8_t prefix_out[KAL_ROW_KEY_PREFIX_BYTES])
 {
-    bool shared = table->def->table_type == KAL_TABLE_SHARED;
     KAL_ASSERT(table->hot_id != 0);
-    KAL_ASSERT(shared || user_no != 0);
+    KAL_ASSERT(table->def->table_type == KAL_TABLE_SHARED || user_no != 0);
     kal_store_be32(prefix_out, table->hot_id);
     kal_store_be16(prefix_out + 4, kal_row_shard(table, user_no));
-    kal_store_be64(prefix_out + 6, shared ? 0 : user_no);
+    kal_store_be64(prefix_out + 6, kal_table_user_no(table, user_no));
 }
 
 kal_kv_family kal_row_family(const kal_table *table)

@@ -42,10 +42,7 @@ static void set_range(size_walk *walk, uint64_t user_no, bool all_users)
     kal_row_key_set_space(walk->lower, walk->hot_id);
     memcpy(walk->upper, walk->lower, sizeof walk->upper);
     walk->prefix_len = KAL_ROW_KEY_PREFIX_BYTES;
-    for (size_t i = walk->prefix_len; i-- > 0;) { /* it has carry room: hot_id is never all ones */
-        if (++walk->upper[i] != 0)
-            break;
-    }
+    kal_bytes_increment(walk->upper, walk->prefix_len); /* hot_id never is all ones */
 }
 
 static kal_bytes lower_of(const size_walk *walk)
@@ -157,10 +154,7 @@ static kal_status count_indexed(size_walk *walk, const kal_view *view, kal_segme
     kal_row_key_prefix(walk->table, view->user_no, lower);
     kal_store_be32(lower, segment->info.segment_id);
     memcpy(upper, lower, sizeof upper);
-    for (size_t i = sizeof upper; i-- > 0;) { /* it has carry room: no number is all ones */
-        if (++upper[i] != 0)
-            break;
-    }
+    kal_bytes_increment(upper, sizeof upper); /* no number is all ones */
     kal_kv_range range = {.family = KAL_KV_INDEX,
                           .lower = kal_bytes_of(lower, sizeof lower),
                           .upper = kal_bytes_of(upper, sizeof upper)};
@@ -186,8 +180,7 @@ static kal_status count_segment(size_walk *walk, const kal_view *view, kal_segme
                                 bool all_users, kal_error *err)
 {
     const kal_segment_info *info = &segment->info;
-    bool shared = walk->table->def->table_type == KAL_TABLE_SHARED;
-    uint64_t user_no = shared ? 0 : view->user_no;
+    uint64_t user_no = kal_table_user_no(walk->table, view->user_no);
     uint64_t count = 0;
     uint64_t dead = 0;
 

@@ -77,6 +77,12 @@ typedef struct kal_view {
     int64_t now_us; /* the moment; decides which rows of STREAM tables are too old */
 } kal_view;
 
+/* The number in the keys of the rows that this user has in the table; SHARED rows are nobody's. */
+static inline uint64_t kal_table_user_no(const kal_table *table, uint64_t user_no)
+{
+    return table->def->table_type == KAL_TABLE_SHARED ? 0 : user_no;
+}
+
 /* One moment for a whole statement. overlay may be NULL. */
 void kal_view_open(kal_view *view, kal_tables *tables, uint64_t user_no, kal_overlay *overlay);
 void kal_view_close(kal_view *view);

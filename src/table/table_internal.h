@@ -192,6 +192,11 @@ struct kal_tables {
     uint64_t sync_due_ns;
 };
 
+/* A table is what it was when an operation was bound to it, or the operation is not carried out:
+ * KAL_STALE, KAL_NOT_FOUND. On the lane, or with the DDL lock held. */
+KAL_MUST_CHECK kal_status kal_table_check_fate(const kal_table *table, kal_error *err);
+kal_status kal_table_altered(const kal_table *table, kal_error *err); /* KAL_STALE */
+
 kal_step kal_lane_step(void *tables);
 /* Forgets all partition_counts. */
 void kal_lane_forget_counts(kal_tables *tables);
@@ -207,7 +212,7 @@ void kal_tables_enter_era(kal_tables *tables, uint64_t *era_out);
 void kal_tables_leave_era(kal_tables *tables, uint64_t era);
 /* The live cold row with this key; it lives in the arena. KAL_NOT_FOUND. */
 KAL_MUST_CHECK kal_status kal_cold_get(kal_view *view, kal_table *table,
-                                       const kal_manifest *manifest, kal_bytes cold_key,
+                                       const kal_manifest *manifest, kal_bytes key,
                                        kal_arena *arena, kal_row *row_out, kal_error *err);
 /* As kal_view_get_many(), for keys that are not hot. */
 KAL_MUST_CHECK kal_status kal_cold_get_many(kal_view *view, kal_table *table,

@@ -109,16 +109,9 @@ static kal_status get_but_cold(kal_view *view, kal_table *table, kal_bytes key, 
                    row_out, err);
 }
 
-static kal_bytes cold_key_of(const kal_view *view, const kal_table *table, kal_bytes key,
-                             uint8_t out[KAL_ROW_KEY_BYTES_MAX])
-{
-    return kal_row_key_cold(kal_row_key(table, view->user_no, key, out));
-}
-
 kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool cached_only,
                         kal_arena *arena, kal_row *row_out, kal_error *err)
 {
-    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
     const kal_manifest *manifest = NULL;
 
     kal_status status = get_but_cold(view, table, key, cached_only, arena, &manifest, row_out, err);
@@ -126,8 +119,7 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
         return status;
     if (cached_only)
         return KAL_BUSY;
-    return kal_cold_get(view, table, manifest, cold_key_of(view, table, key, bytes), arena, row_out,
-                        err);
+    return kal_cold_get(view, table, manifest, key, arena, row_out, err);
 }
 
 kal_status kal_view_get_many(kal_view *view, kal_table *table, kal_view_wanted *wanted,
@@ -211,10 +203,7 @@ static kal_status scan_bounds(kal_scan *scan, const kal_scan_range *range, kal_b
         return KAL_OK;
     /* Unbounded: the smallest prefix above this one. It has carry room: hot_id never is all ones.
      */
-    for (size_t i = KAL_ROW_KEY_PREFIX_BYTES; i-- > 0;) {
-        if (++scan->upper[i] != 0)
-            break;
-    }
+    kal_bytes_increment(scan->upper, KAL_ROW_KEY_PREFIX_BYTES);
     return KAL_OK;
 }
 
@@ -264,7 +253,6 @@ static kal_status open_cold(kal_scan *scan, const kal_manifest *manifest,
                             const kal_scan_range *range, bool all_users, kal_error *err)
 {
     kal_view *view = scan->view;
-    bool shared = scan->table->def->table_type == KAL_TABLE_SHARED;
     const kal_cold_scan_args args = {
         .backend = view->tables->options.segments,
         .kv = view->tables->kv,
@@ -272,7 +260,7 @@ static kal_status open_cold(kal_scan *scan, const kal_manifest *manifest,
         .table = scan->table,
         .manifest = manifest,
         .all_users = all_users,
-        .user_no = shared ? 0 : view->user_no,
+        .user_no = kal_table_user_no(scan->table, view->user_no),
         .lower = range->lower,
         .upper = range->upper,
         .wanted = range->wanted,

@@ -451,9 +451,9 @@ static void write_rows(world *w)
 
 /* ---- flushing ---- */
 
-static kal_status amid_flush(const void *context, kal_error *err)
+static kal_status amid_flush(void *context, kal_error *err)
 {
-    world *w = (world *)(uintptr_t)context;
+    world *w = context;
     size_t count = kal_rng_below(&w->rng, 4);
 
     for (size_t i = 0; i < count && !w->unknown; i++)
