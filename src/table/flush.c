@@ -91,8 +91,7 @@ static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
     if (manifest != NULL)
         head = manifest->head;
     kal_manifest_release(manifest);
-    if (head.frozen_hot_id != 0)
-        return KAL_EXISTS; /* of an earlier flush that did not come to its end */
+    KAL_ASSERT(head.frozen_hot_id == 0); /* one flush of a table at a time */
     KAL_TRY(find_active_row(tables, head.active_hot_id, err));
     head.version++;
     head.frozen_hot_id = head.active_hot_id;
@@ -109,7 +108,7 @@ static kal_status freeze(const kal_flush_args *args, kal_table *table, kal_error
     if (status == KAL_OK)
         return kal_flush_commit(args->tables, change, NULL, NULL, err);
     kal_catalog_end(change);
-    return status == KAL_EXISTS ? KAL_OK : status;
+    return status;
 }
 
 kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint64_t limit,
@@ -509,26 +508,48 @@ static kal_status step(const kal_flush_args *args, kal_table *table, uint32_t ho
     return status;
 }
 
+/* hot_id 0: there is none. */
+static kal_status find_frozen(kal_tables *tables, const kal_table *table, uint32_t *hot_id_out,
+                              kal_error *err)
+{
+    kal_manifest *manifest = NULL; /* owned */
+
+    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
+    *hot_id_out = manifest == NULL ? 0 : manifest->head.frozen_hot_id;
+    kal_manifest_release(manifest);
+    return KAL_OK;
+}
+
+static kal_status flush_frozen(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
+                               kal_flush_result *result, kal_error *err)
+{
+    kal_status status = KAL_OK;
+    bool is_last = false;
+
+    while (status == KAL_OK && !is_last)
+        status = step(args, table, hot_id, &is_last, result, err);
+    return status;
+}
+
 kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
                            kal_flush_result *result_out, kal_error *err)
 {
-    kal_manifest *manifest = NULL; /* owned */
     kal_tables *tables = args->tables;
-    bool is_last = false;
+    uint32_t hot_id = 0;
 
     *result_out = (kal_flush_result){0};
     if (tables->manifests == NULL || !kal_storage_is_used_by(table->def))
         return kal_error_set(err, KAL_INVALID, "table '%.*s.%.*s' has no segments",
                              KAL_FMT(table->def->namespace_id), KAL_FMT(table->def->table_name));
+    /* Of an earlier flush that did not come to its end: what was written since is not in it. */
+    KAL_TRY(find_frozen(tables, table, &hot_id, err));
+    if (hot_id != 0)
+        KAL_TRY(flush_frozen(args, table, hot_id, result_out, err));
     kal_status status = freeze(args, table, err);
     if (status != KAL_OK)
         return status == KAL_END ? KAL_OK : status;
-    KAL_TRY(kal_manifests_newest(tables->manifests, table->def->table_id, &manifest, err));
-    uint32_t hot_id = manifest == NULL ? 0 : manifest->head.frozen_hot_id;
-    kal_manifest_release(manifest);
-    while (status == KAL_OK && hot_id != 0 && !is_last)
-        status = step(args, table, hot_id, &is_last, result_out, err);
-    return status;
+    KAL_TRY(find_frozen(tables, table, &hot_id, err));
+    return flush_frozen(args, table, hot_id, result_out, err);
 }
 
 /* ---- sweeping ---- */

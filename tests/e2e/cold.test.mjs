@@ -144,7 +144,8 @@ test("a disk that is full: FLUSH names the object, all rows stay, later it works
         assert.equal(spawnSync("mount", ["-o", "remount,size=4m", small]).status, 0);
         await flush("app.big");
         assert.deepEqual(await root.rows("SELECT count(*), max(length(pad)) FROM app.big"), [["500", "503"]]);
-        assert.equal((await root.rows("SELECT path FROM system.segments WHERE table_name = 'big'")).length, 1);
+        // Row 7 was written after the first flush had begun: it is in another segment than the others.
+        assert.deepEqual(await root.rows("SELECT sum(row_count - dead_rows) FROM system.segments WHERE table_name = 'big'"), [["500"]]);
         await root.sql("DROP TABLE app.big");
     } finally {
         await server.restart();

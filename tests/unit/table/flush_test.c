@@ -555,6 +555,10 @@ static void check_sweep(world *w)
         status = kal_table_flush(&args, w->table, &result, &w->err);
     while (status == KAL_IO);
     OK(w, status);
+    kal_hot_state hot;
+    OK(w, kal_tables_hot_state(w->db.tables, w->table, 1, &hot, &w->err));
+    if (hot.row_count != 0 || hot.has_frozen)
+        FAIL(w, "after the last flush there are hot rows%s", hot.has_frozen ? ", frozen" : "");
     do
         status = kal_tables_sweep(&args, &removed, &w->err);
     while (status == KAL_IO);
