@@ -45,7 +45,7 @@ kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err)
     bool counted = false;
 
     *done_out = false;
-    if (!is_whole_count(s) || run->inline_only || run->view == NULL ||
+    if (!is_whole_count(s) || run->view == NULL ||
         (run->overlay != NULL && kal_overlay_len(run->overlay) > 0))
         return KAL_OK;
     KAL_TRY(kal_run_table(run, &s->table, &table, err));
@@ -53,6 +53,8 @@ kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err)
     KAL_TRY(is_counted(run, table, &counted, err));
     if (!counted)
         return KAL_OK;
+    if (run->inline_only)
+        return KAL_BUSY; /* there may be many hot rows: on the pool */
     KAL_TRY(kal_view_size(run->view, table, false, UINT64_MAX, check_time, run, &size, err));
     const kal_sql_item *item = &s->items.items[0];
     const kal_result_column column = {

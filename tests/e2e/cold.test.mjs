@@ -92,6 +92,8 @@ for (const [i, [type, name]] of ["SHARED", "USER"].flatMap((t) => Object.keys(DA
             `SELECT sum(n), max(pad) FROM app.${table}`,
             `SELECT * FROM app.${table}`,
             `SELECT n, pad FROM app.${table} WHERE id = 7`,
+            `SELECT count(*) FILTER (n > 0) FROM app.${table}`,
+            `SELECT count(*) FROM app.${table} WHERE n > 0`,
             `UPDATE app.${table} SET n = n + 1 WHERE id = 7`,
             `UPDATE app.${table} SET n = n + 1`,
             `DELETE FROM app.${table} WHERE pad = 'row 7'`,
@@ -108,6 +110,8 @@ for (const [i, [type, name]] of ["SHARED", "USER"].flatMap((t) => Object.keys(DA
         assert.equal((await root.error(`INSERT INTO app.${table} VALUES (8, 1, 'x')`)).code, "DUPLICATE_KEY");
         await root.sql(`INSERT INTO app.${table} VALUES (3000, 1, 'x')`);
         await root.sql(`DELETE FROM app.${table} WHERE id = 3000`);
+        // The manifest knows how many rows there are of everybody, not of whom.
+        if (type === "SHARED") assert.deepEqual(await root.rows(`SELECT count(*) FROM app.${table}`), [["610"]]);
         await root.sql(`FLUSH TABLE app.${table}`);
         await sleep(300); // the task has been by
         assert.equal((await segments(table))[0], first);
