@@ -67,6 +67,11 @@
     X(vector_get_column_type)                                                                      \
     X(vector_ensure_validity_writable)                                                             \
     X(vector_assign_string_element_len)                                                            \
+    X(vector_reference_vector)                                                                     \
+    X(slice_vector)                                                                                \
+    X(create_selection_vector)                                                                     \
+    X(destroy_selection_vector)                                                                    \
+    X(selection_vector_get_data_ptr)                                                               \
     X(list_vector_get_child)                                                                       \
     X(struct_vector_get_child)                                                                     \
     X(array_vector_get_child)                                                                      \

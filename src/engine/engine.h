@@ -65,6 +65,16 @@ typedef struct kal_engine_table {
 
 typedef struct kal_engine_cursor kal_engine_cursor; /* defined by the caller */
 
+/* Where rows go that a cursor gives many at a time: opaque. The columns are those of open(). */
+typedef struct kal_engine_chunk kal_engine_chunk;
+/* At most so many rows go into one. */
+#define KAL_ENGINE_CHUNK_ROWS 2048u
+/* Rows as values, row after row, one value per column; bytes are copied. */
+void kal_engine_chunk_store(kal_engine_chunk *chunk, const kal_value *values, size_t row_count);
+/* One value in so many rows of a column. */
+void kal_engine_chunk_fill(kal_engine_chunk *chunk, size_t column, const kal_value *value,
+                           size_t row_count);
+
 typedef struct kal_engine_name {
     kal_bytes schema;
     kal_bytes name;
@@ -106,10 +116,13 @@ typedef struct kal_engine_ops {
     kal_status (*open)(void *statement, uint64_t table_id, const uint32_t *columns,
                        size_t column_count, bool without_files, kal_engine_cursor **cursor_out,
                        kal_error *err);
-    /* Up to rows_max rows, row after row, column_count values each; KAL_OK with 0 rows at the end.
-     * Bytes in values live until the next call. */
+    /* Up to rows_max rows, row after row, column_count values each; KAL_OK with 0 rows at the end,
+     * when next_chunk has the rest. Bytes in values live until the next call. */
     kal_status (*next)(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
                        size_t *rows_out, kal_error *err);
+    /* NULL, or the rows that next() leaves out, a chunk at a time; 0 rows at the end. */
+    kal_status (*next_chunk)(kal_engine_cursor *cursor, kal_engine_chunk *chunk, size_t *rows_out,
+                             kal_error *err);
     void (*close)(kal_engine_cursor *cursor);
     /* Values of the session functions: CURRENT_USER() and friends as TEXT; false when the name is
      * none of them. */

@@ -96,6 +96,13 @@ struct kal_engine {
     bool closing;
 };
 
+struct kal_engine_chunk {
+    const kal_duckdb *api;
+    duckdb_data_chunk chunk;
+    const kal_type *types; /* one per column */
+    size_t column_count;
+};
+
 /* ---- instance.c ---- */
 
 /* Opens DuckDB if it is not, and takes a free slot; waits for one until the deadline. KAL_IO,

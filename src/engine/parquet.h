@@ -38,6 +38,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "schema/table_options.h"
 #include "types/value.h"
 
@@ -138,6 +139,7 @@ typedef struct kal_parquet_scan_args {
     size_t column_count;               /* may be 0: only row numbers and their count matter */
     const kal_parquet_filter *filters; /* all must hold */
     size_t filter_count;
+    bool no_row_numbers; /* are asked: reading by chunks, which then counts from 0 */
     bool few_rows; /* are expected: they are read at once and held in DuckDB's memory, which saves
                       the third of a point read that starting a stream costs */
     const _Atomic bool
@@ -161,6 +163,32 @@ KAL_MUST_CHECK kal_status kal_parquet_scan_next(kal_parquet_scan *scan, size_t r
                                                 kal_value *values, uint64_t *row_numbers_out,
                                                 size_t *rows_out, kal_error *err);
 void kal_parquet_scan_close(kal_parquet_scan *scan); /* NULL is allowed; early too */
+
+/* ---- reading by chunks: without making values, for another instance of DuckDB ---- */
+
+typedef struct kal_parquet_chunk {
+    size_t row_count;           /* up to KAL_ENGINE_CHUNK_ROWS; 0: the end */
+    const int64_t *row_numbers; /* one per row, in the file; NULL: not asked */
+} kal_parquet_chunk;
+
+/* The next chunk; borrowed until the next call. A scan is read by chunks or by
+ * kal_parquet_scan_next(), not both. As kal_parquet_scan_next(). */
+KAL_MUST_CHECK kal_status kal_parquet_scan_next_chunk(kal_parquet_scan *scan,
+                                                      kal_parquet_chunk *out, kal_error *err);
+/* A column of type BIGINT of the chunk at hand. KAL_CORRUPT: there is a NULL. */
+KAL_MUST_CHECK kal_status kal_parquet_scan_bigints(kal_parquet_scan *scan, size_t column,
+                                                   const int64_t **out, kal_error *err);
+/*
+ * Gives rows of the chunk at hand to the target: into its column i what stands in the scan's column
+ * columns[i], or nothing for KAL_PARQUET_NO_COLUMN. rows: which, ascending; NULL: the first
+ * row_count. The target shares what the chunk points to, for as long as it needs it. Values are
+ * believed, as those of files that DuckDB reads itself: the checksum says who wrote them.
+ * KAL_CORRUPT: a vector of another length; KAL_LIMIT.
+ */
+#define KAL_PARQUET_NO_COLUMN UINT32_MAX
+KAL_MUST_CHECK kal_status kal_parquet_scan_give(kal_parquet_scan *scan, const uint32_t *columns,
+                                                const uint32_t *rows, size_t row_count,
+                                                kal_engine_chunk *target, kal_error *err);
 
 /* That the file is there and its bytes are those that were written: for whoever reads it otherwise.
  * KAL_IO, KAL_CORRUPT. */

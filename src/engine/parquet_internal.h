@@ -106,6 +106,8 @@ typedef struct kal_parquet_cells {
  * must not be. */
 bool kal_parquet_store(const kal_duckdb *api, duckdb_vector vector, size_t start,
                        const kal_parquet_column *column, kal_parquet_cells cells, kal_arena *arena);
+/* Whether none of the rows is NULL. */
+bool kal_parquet_all_valid(const uint64_t *validity, uint64_t start, size_t count);
 /* Reads from the rows of the vector from `start` on. Bytes point into the vector or the arena;
  * KAL_CORRUPT without a path: a value that its type does
  * not have; KAL_LIMIT. */

@@ -170,7 +170,8 @@ kal_status kal_parquet_scan_open(kal_parquet *parquet, const kal_parquet_scan_ar
     for (size_t i = 0; i < args->filter_count; i++)
         KAL_ASSERT(args->filters[i].value.type.tag != KAL_TYPE_EMBEDDING);
     scan->args = *args;
-    scan->asks_numbers = args->filter_count > 0 || args->column_count == 0;
+    scan->asks_numbers =
+        !args->no_row_numbers && (args->filter_count > 0 || args->column_count == 0);
     kal_arena_init(&scan->bytes, args->budget);
     kal_status status = kal_parquet_session_begin(parquet, args->path, &scan->session, err);
     if (status == KAL_OK)
@@ -256,22 +257,27 @@ static void number_rows(const kal_parquet_scan *scan, size_t rows, uint64_t *out
            rows * sizeof *out);
 }
 
-static kal_status load_rows(kal_parquet_scan *scan, size_t rows, kal_value *values, kal_error *err)
+static kal_status load_column(kal_parquet_scan *scan, size_t c, kal_parquet_cells cells,
+                              kal_error *err)
 {
     const kal_duckdb *api = &scan->session.parquet->api;
+    const kal_parquet_read_column *column = &scan->args.columns[c];
     kal_error why = KAL_ERROR_INIT;
 
+    kal_status status = kal_parquet_load(api, api->data_chunk_get_vector(scan->chunk, c),
+                                         scan->chunk_next, column, cells, &scan->bytes, &why);
+    if (status == KAL_CORRUPT)
+        return kal_error_set(err, KAL_CORRUPT,
+                             "the Parquet file '%s' is damaged: column '%.*s': %s", scan->args.path,
+                             KAL_FMT(column->name), why.message);
+    return status == KAL_OK ? KAL_OK : kal_error_set(err, status, "%s", why.message);
+}
+
+static kal_status load_rows(kal_parquet_scan *scan, size_t rows, kal_value *values, kal_error *err)
+{
     for (size_t c = 0; c < scan->args.column_count; c++) {
-        const kal_parquet_read_column *column = &scan->args.columns[c];
         const kal_parquet_cells cells = {values + c, scan->args.column_count, rows};
-        kal_status status = kal_parquet_load(api, api->data_chunk_get_vector(scan->chunk, c),
-                                             scan->chunk_next, column, cells, &scan->bytes, &why);
-        if (status == KAL_CORRUPT)
-            return kal_error_set(err, KAL_CORRUPT,
-                                 "the Parquet file '%s' is damaged: column '%.*s': %s",
-                                 scan->args.path, KAL_FMT(column->name), why.message);
-        if (status != KAL_OK)
-            return kal_error_set(err, status, "%s", why.message);
+        KAL_TRY(load_column(scan, c, cells, err));
     }
     return KAL_OK;
 }
@@ -296,6 +302,106 @@ kal_status kal_parquet_scan_next(kal_parquet_scan *scan, size_t rows_max, kal_va
     scan->rows_before += rows;
     *rows_out = rows;
     return KAL_OK;
+}
+
+/* ---- rows by chunks ---- */
+
+kal_status kal_parquet_scan_next_chunk(kal_parquet_scan *scan, kal_parquet_chunk *out,
+                                       kal_error *err)
+{
+    const kal_duckdb *api = &scan->session.parquet->api;
+
+    *out = (kal_parquet_chunk){0};
+    kal_arena_reset(&scan->bytes);
+    scan->rows_before += scan->chunk_rows;
+    KAL_TRY(fetch(scan, err));
+    KAL_ASSERT(scan->chunk_rows <= KAL_ENGINE_CHUNK_ROWS); /* what DuckDB is built with */
+    if (scan->chunk_rows == 0 || scan->args.no_row_numbers) {
+        out->row_count = scan->chunk_rows;
+        return KAL_OK;
+    }
+    int64_t *numbers = kal_arena_try_array(&scan->bytes, scan->chunk_rows, sizeof *numbers);
+    if (numbers == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    if (scan->asks_numbers) {
+        duckdb_vector vector = api->data_chunk_get_vector(scan->chunk, scan->args.column_count);
+        memcpy(numbers, api->vector_get_data(vector), scan->chunk_rows * sizeof *numbers);
+    }
+    for (size_t r = 0; r < scan->chunk_rows && !scan->asks_numbers; r++)
+        numbers[r] = (int64_t)(scan->rows_before + r);
+    *out = (kal_parquet_chunk){scan->chunk_rows, numbers};
+    return KAL_OK;
+}
+
+kal_status kal_parquet_scan_bigints(kal_parquet_scan *scan, size_t column, const int64_t **out,
+                                    kal_error *err)
+{
+    const kal_duckdb *api = &scan->session.parquet->api;
+    duckdb_vector vector = api->data_chunk_get_vector(scan->chunk, column);
+
+    KAL_ASSERT(scan->args.columns[column].file_type.tag == KAL_TYPE_BIGINT);
+    *out = api->vector_get_data(vector);
+    if (kal_parquet_all_valid(api->vector_get_validity(vector), 0, scan->chunk_rows))
+        return KAL_OK;
+    return kal_error_set(err, KAL_CORRUPT,
+                         "the Parquet file '%s' is damaged: column '%.*s' has a NULL",
+                         scan->args.path, KAL_FMT(scan->args.columns[column].name));
+}
+
+/* The column's values one by one: they are to be widened, or are vectors of numbers. */
+static kal_status give_values(kal_parquet_scan *scan, uint32_t column, const uint32_t *rows,
+                              size_t row_count, duckdb_vector to, kal_error *err)
+{
+    const kal_duckdb *api = &scan->session.parquet->api;
+    kal_value *values = kal_arena_try_array(&scan->bytes, scan->chunk_rows, sizeof *values);
+
+    if (values == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    KAL_TRY(load_column(scan, column, (kal_parquet_cells){values, 1, scan->chunk_rows}, err));
+    for (size_t r = 0; r < row_count; r++)
+        kal_duckdb_store(api, to, r, &values[rows == NULL ? r : rows[r]]);
+    return KAL_OK;
+}
+
+/* Which rows, for all columns; owned by the caller. */
+static duckdb_selection_vector select_rows(const kal_duckdb *api, const uint32_t *rows,
+                                           size_t row_count)
+{
+    duckdb_selection_vector selection = api->create_selection_vector(row_count);
+    memcpy(api->selection_vector_get_data_ptr(selection), rows, row_count * sizeof *rows);
+    return selection;
+}
+
+/* Vectors of these types are the same on both sides. */
+static bool is_handed_over(const kal_parquet_read_column *column)
+{
+    return kal_type_equal(column->file_type, column->type) &&
+           column->type.tag != KAL_TYPE_EMBEDDING;
+}
+
+kal_status kal_parquet_scan_give(kal_parquet_scan *scan, const uint32_t *columns,
+                                 const uint32_t *rows, size_t row_count, kal_engine_chunk *target,
+                                 kal_error *err)
+{
+    const kal_duckdb *api = &scan->session.parquet->api;
+    duckdb_selection_vector selection = rows == NULL ? NULL : select_rows(api, rows, row_count);
+    kal_status status = KAL_OK;
+
+    for (size_t c = 0; c < target->column_count && status == KAL_OK; c++) {
+        duckdb_vector to = api->data_chunk_get_vector(target->chunk, c);
+        if (columns[c] == KAL_PARQUET_NO_COLUMN)
+            continue;
+        if (!is_handed_over(&scan->args.columns[columns[c]])) {
+            status = give_values(scan, columns[c], rows, row_count, to, err);
+            continue;
+        }
+        api->vector_reference_vector(to, api->data_chunk_get_vector(scan->chunk, columns[c]));
+        if (selection != NULL)
+            api->slice_vector(to, selection, row_count);
+    }
+    if (selection != NULL)
+        api->destroy_selection_vector(selection);
+    return status;
 }
 
 void kal_parquet_scan_close(kal_parquet_scan *scan)

@@ -220,7 +220,7 @@ static kal_status load_uuids(const duckdb_hugeint *from, const uint64_t *validit
     return KAL_OK;
 }
 
-static bool all_valid(const uint64_t *validity, uint64_t start, size_t count)
+bool kal_parquet_all_valid(const uint64_t *validity, uint64_t start, size_t count)
 {
     for (size_t i = 0; validity != NULL && i < count; i++) {
         if (!kal_duckdb_is_valid(validity, start + i))
@@ -248,7 +248,7 @@ static kal_status load_embeddings(const kal_duckdb *api, duckdb_vector vector, s
         }
         if (list->length != type.dim || list->offset > number_count ||
             number_count - list->offset < type.dim ||
-            !all_valid(child_validity, list->offset, type.dim))
+            !kal_parquet_all_valid(child_validity, list->offset, type.dim))
             return kal_error_set(err, KAL_CORRUPT, "a vector has not %u numbers", type.dim);
         *VALUE(cells, r) =
             kal_value_bytes(type, kal_bytes_of(numbers + list->offset, type.dim * sizeof(float)));

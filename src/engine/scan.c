@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { CHUNK_ROWS = 2048, VALUES_MAX = 64 * 1024 };
+enum { CHUNK_ROWS = KAL_ENGINE_CHUNK_ROWS, VALUES_MAX = 64 * 1024 };
 
 typedef struct scan_bind {
     kal_slot *slot;
@@ -145,37 +145,63 @@ static bool is_fixed(kal_type type)
     return type.tag == KAL_TYPE_UUID || !kal_type_is_bytes(type);
 }
 
-static void store_column(const kal_duckdb *api, duckdb_data_chunk chunk, const scan_state *state,
-                         size_t column, size_t rows)
+/* stride 0: one value in all rows. */
+static void store_column(kal_engine_chunk *chunk, size_t column, const kal_value *values,
+                         size_t stride, size_t rows)
 {
-    duckdb_vector vector = api->data_chunk_get_vector(chunk, column);
-    const kal_parquet_column described = {.type = state->types[column]};
+    const kal_duckdb *api = chunk->api;
+    duckdb_vector vector = api->data_chunk_get_vector(chunk->chunk, column);
+    const kal_parquet_column described = {.type = chunk->types[column]};
 
     if (is_fixed(described.type)) {
-        const kal_parquet_cells cells = {state->values + column, state->column_count, rows};
+        const kal_parquet_cells cells = {(kal_value *)(uintptr_t)values, stride, rows};
         (void)kal_parquet_store(api, vector, 0, &described, cells, NULL); /* no NULL is refused */
         return;
     }
     for (size_t r = 0; r < rows; r++)
-        kal_duckdb_store(api, vector, r, &state->values[r * state->column_count + column]);
+        kal_duckdb_store(api, vector, r, &values[r * stride]);
+}
+
+void kal_engine_chunk_store(kal_engine_chunk *chunk, const kal_value *values, size_t row_count)
+{
+    for (size_t c = 0; c < chunk->column_count; c++)
+        store_column(chunk, c, values + c, chunk->column_count, row_count);
+}
+
+void kal_engine_chunk_fill(kal_engine_chunk *chunk, size_t column, const kal_value *value,
+                           size_t row_count)
+{
+    store_column(chunk, column, value, 0, row_count);
+}
+
+/* Rows as values first, then those that come as chunks. */
+static kal_status next_rows(scan_state *state, kal_engine_chunk *chunk, size_t *rows_out,
+                            kal_error *err)
+{
+    const kal_engine_ops *ops = state->slot->engine->ops;
+
+    KAL_TRY(ops->next(state->cursor, state->rows_max, state->values, rows_out, err));
+    if (*rows_out > 0)
+        kal_engine_chunk_store(chunk, state->values, *rows_out);
+    else if (ops->next_chunk != NULL)
+        return ops->next_chunk(state->cursor, chunk, rows_out, err);
+    return KAL_OK;
 }
 
 static void next_chunk(duckdb_function_info info, duckdb_data_chunk chunk)
 {
     const kal_duckdb *api = kal_duckdb_loaded();
     scan_state *state = api->function_get_init_data(info);
+    kal_engine_chunk target = {api, chunk, state->types, state->column_count};
     kal_error err = KAL_ERROR_INIT;
     size_t rows = 0;
 
-    kal_status status =
-        state->slot->engine->ops->next(state->cursor, state->rows_max, state->values, &rows, &err);
+    kal_status status = next_rows(state, &target, &rows, &err);
     if (status != KAL_OK) {
         kal_slot_fail(state->slot, &err);
         api->function_set_error(info, err.message);
         return;
     }
-    for (size_t c = 0; c < state->column_count; c++)
-        store_column(api, chunk, state, c, rows);
     api->data_chunk_set_size(chunk, rows);
 }
 

@@ -21,7 +21,8 @@ struct kal_engine_cursor {
     size_t system_next;
     const uint32_t *columns; /* as wanted, in kal_engine_table's numbering */
     size_t column_count;
-    uint32_t *cold_columns; /* the same for kal_scan_next_rows(); in the cursor's memory */
+    uint32_t *cold_columns; /* the same for kal_scan_next_chunk(); in the cursor's memory */
+    bool wants_seq;         /* the column _seq is one of them */
     uint64_t wanted[KAL_COLUMNS_MAX / 64 + 1]; /* bits of these columns */
     kal_arena arena;                           /* owned: rows that `next` has handed out */
 };
@@ -173,6 +174,7 @@ static void set_cold_columns(kal_engine_cursor *cursor)
         cursor->cold_columns[i] = column < n                     ? column
                                   : column == n + KAL_HIDDEN_SEQ ? KAL_COLD_COLUMN_SEQ
                                                                  : KAL_COLD_COLUMN_FALSE;
+        cursor->wants_seq = cursor->wants_seq || cursor->cold_columns[i] == KAL_COLD_COLUMN_SEQ;
     }
 }
 
@@ -203,8 +205,11 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     if (table->def->table_type == KAL_TABLE_SYSTEM) {
         status = kal_run_system_rows(run, table, &cursor->system, err);
     } else {
-        kal_scan_range all = {
-            .hot_only = without_files, .no_keys = true, .wanted = wanted_bits(cursor)};
+        kal_scan_range all = {.hot_only = without_files,
+                              .no_keys = true,
+                              .by_chunks = true,
+                              .no_seq = !cursor->wants_seq,
+                              .wanted = wanted_bits(cursor)};
         if (run->ranged == table) {
             all.lower = run->range_lower;
             all.upper = run->range_upper;
@@ -244,16 +249,6 @@ static kal_status fetch_row(kal_engine_cursor *cursor, kal_value *values, kal_er
     return KAL_OK;
 }
 
-static kal_status next_cold_rows(kal_engine_cursor *cursor, size_t rows_max, kal_value *values,
-                                 size_t *rows_out, kal_error *err)
-{
-    kal_status status = KAL_OK;
-    while (status == KAL_OK && *rows_out == 0)
-        status = kal_scan_next_rows(cursor->scan, cursor->cold_columns, cursor->column_count,
-                                    rows_max, values, rows_out, err);
-    return status == KAL_END ? KAL_OK : status;
-}
-
 static void system_row(kal_engine_cursor *cursor, kal_value *values)
 {
     const kal_value *row =
@@ -274,12 +269,6 @@ static kal_status ops_next(kal_engine_cursor *cursor, size_t rows_max, kal_value
         return KAL_OK;
     }
     while (*rows_out < rows_max) {
-        /* Rows of segments come many at a time, and live until the next call. */
-        if (kal_scan_is_cold(cursor->scan)) {
-            if (*rows_out > 0)
-                return KAL_OK;
-            return next_cold_rows(cursor, rows_max, values, rows_out, err);
-        }
         kal_status status = fetch_row(cursor, values + *rows_out * cursor->column_count, err);
         if (status == KAL_END)
             break;
@@ -288,6 +277,18 @@ static kal_status ops_next(kal_engine_cursor *cursor, size_t rows_max, kal_value
         (*rows_out)++;
     }
     return KAL_OK;
+}
+
+/* The rows of segments. */
+static kal_status ops_next_chunk(kal_engine_cursor *cursor, kal_engine_chunk *chunk,
+                                 size_t *rows_out, kal_error *err)
+{
+    *rows_out = 0;
+    if (cursor->scan == NULL)
+        return KAL_OK;
+    kal_status status = kal_scan_next_chunk(cursor->scan, cursor->cold_columns,
+                                            cursor->column_count, chunk, rows_out, err);
+    return status == KAL_END ? KAL_OK : status;
 }
 
 static void ops_close(kal_engine_cursor *cursor)
@@ -357,6 +358,7 @@ static const kal_engine_ops OPS = {
     .set_view_checked = ops_set_view_checked,
     .open = ops_open,
     .next = ops_next,
+    .next_chunk = ops_next_chunk,
     .close = ops_close,
     .session_value = ops_session_value,
     .generate = ops_generate,

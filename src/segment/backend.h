@@ -39,6 +39,8 @@ typedef struct kal_segment_backend_ops {
                        kal_segment_reader **reader_out, kal_error *err);
     kal_status (*next)(kal_segment_reader *reader, size_t rows_max, kal_value *values,
                        uint64_t *row_numbers_out, size_t *rows_out, kal_error *err);
+    /* NULL, or the scan of the Parquet file behind the reader, to be read by chunks instead. */
+    kal_parquet_scan *(*parquet_scan)(kal_segment_reader *reader);
     void (*reader_close)(kal_segment_reader *reader); /* NULL is allowed */
     /* NULL, or: where the segment is as a file (PATH_MAX bytes), found to be whole.
      * KAL_UNSUPPORTED: it is no file of this machine. */

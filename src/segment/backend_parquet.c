@@ -155,6 +155,11 @@ static kal_status parquet_next(kal_segment_reader *reader, size_t rows_max, kal_
                                  row_numbers_out, rows_out, err);
 }
 
+static kal_parquet_scan *parquet_scan(kal_segment_reader *reader)
+{
+    return ((parquet_reader *)reader)->scan;
+}
+
 static void parquet_reader_close(kal_segment_reader *reader)
 {
     kal_parquet_scan_close(((parquet_reader *)reader)->scan);
@@ -188,6 +193,7 @@ static const kal_segment_backend_ops PARQUET_OPS = {
     .write = parquet_write,
     .open = parquet_open,
     .next = parquet_next,
+    .parquet_scan = parquet_scan,
     .reader_close = parquet_reader_close,
     .local_file = parquet_local_file,
     .remove = parquet_remove,

@@ -17,6 +17,8 @@ struct kal_cold_scan {
     kal_cold_scan_args args;
     size_t next_segment;
     bool keys;      /* are computed */
+    bool by_chunks; /* kal_cold_scan_next_chunk() alone is called */
+    bool has_seq;   /* _seq is read */
     kal_value *row; /* owned: one per column of the table */
     kal_buf key;    /* owned */
 
@@ -32,6 +34,10 @@ struct kal_cold_scan {
     uint64_t row_numbers[BATCH_ROWS];
     size_t batch_len;
     size_t batch_at;
+
+    /* the chunk at hand */
+    kal_arena chunk_arena;
+    uint32_t live[KAL_ENGINE_CHUNK_ROWS]; /* which of its rows are wanted */
 };
 
 static bool is_wanted(const kal_cold_scan *scan, uint32_t column)
@@ -65,11 +71,14 @@ kal_cold_scan *kal_cold_scan_open(const kal_cold_scan_args *args)
         kal_die("out of memory: scan");
     scan->args = *args;
     scan->keys = args->wants_keys || args->lower.len > 0 || args->upper.len > 0;
+    scan->by_chunks = args->by_chunks && !scan->keys;
+    scan->has_seq = !(scan->by_chunks && args->no_seq);
     scan->row = calloc(args->table->def->column_count + 1, sizeof *scan->row);
     if (scan->row == NULL)
         kal_die("out of memory: scan");
     kal_buf_init(&scan->key, NULL);
     kal_arena_init(&scan->arena, NULL);
+    kal_arena_init(&scan->chunk_arena, NULL);
     return scan;
 }
 
@@ -91,6 +100,7 @@ void kal_cold_scan_close(kal_cold_scan *scan)
         return;
     close_segment(scan);
     kal_arena_release(&scan->arena);
+    kal_arena_release(&scan->chunk_arena);
     kal_buf_release(&scan->key);
     free(scan->row);
     free(scan);
@@ -109,8 +119,8 @@ static kal_status plan_columns(kal_cold_scan *scan, const kal_table_definition *
         &scan->arena, (KAL_SEGMENT_HIDDEN_COUNT + def->column_count) * sizeof *read);
 
     KAL_TRY(kal_segment_sources(scan->args.table, file_def, &scan->arena, &sources, err));
-    scan->read_count = KAL_SEGMENT_HIDDEN_COUNT;
-    for (size_t i = 0; i < KAL_SEGMENT_HIDDEN_COUNT; i++)
+    scan->read_count = scan->has_seq ? KAL_SEGMENT_HIDDEN_COUNT : KAL_SEGMENT_SEQ_COLUMN;
+    for (size_t i = 0; i < scan->read_count; i++)
         read[i] = (kal_parquet_read_column){columns[i].name, columns[i].type, columns[i].type};
     scan->places = kal_arena_alloc(&scan->arena, def->column_count * sizeof *scan->places);
     for (uint32_t i = 0; i < def->column_count; i++) {
@@ -190,6 +200,7 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
         .column_count = scan->read_count,
         .filters = filters,
         .filter_count = plan_filters(scan, def, columns, filters),
+        .no_row_numbers = scan->by_chunks && scan->dead == NULL,
         .few_rows = a->few_rows,
         .cancelled = a->cancelled,
         .deadline_mono_ns = a->deadline_mono_ns,
@@ -289,7 +300,7 @@ static kal_status is_live(const kal_cold_scan *scan, size_t at, bool *out, kal_e
     uint64_t row = scan->row_numbers[at];
 
     if (row >= scan->segment->info.row_count || user->is_null ||
-        given[KAL_SEGMENT_SEQ_COLUMN].is_null ||
+        (scan->has_seq && given[KAL_SEGMENT_SEQ_COLUMN].is_null) ||
         (!scan->args.all_users && (uint64_t)user->integer != scan->args.user_no))
         return wrong_file(scan, err);
     *out = !kal_dead_rows_has(scan->dead, row);
@@ -341,31 +352,89 @@ kal_status kal_cold_scan_next(kal_cold_scan *scan, kal_cold_row *row_out, kal_er
 
 /* ---- many rows ---- */
 
-bool kal_cold_scan_has_rows(const kal_cold_scan *scan)
+bool kal_cold_scan_is_by_chunks(const kal_cold_scan *scan)
 {
-    return !scan->keys;
+    return scan->by_chunks;
+}
+
+/* What the column is in every row of the segment; false: it is in the file. */
+static bool find_constant(const kal_cold_scan *scan, uint32_t column, kal_value *out)
+{
+    if (column == KAL_COLD_COLUMN_FALSE) {
+        *out = kal_value_boolean(false);
+        return true;
+    }
+    if (column == KAL_COLD_COLUMN_SEQ || scan->places[column].read_column != KAL_ROW_NO_COLUMN)
+        return false;
+    *out = column_of(scan, NULL, column);
+    return true;
+}
+
+/* The rows that are alive, in scan->live. KAL_CORRUPT when a row is somebody else's: the filter
+ * lets nobody else's through. */
+static kal_status find_live(kal_cold_scan *scan, kal_parquet_scan *file,
+                            const kal_parquet_chunk *chunk, size_t *count_out, kal_error *err)
+{
+    const int64_t *users = NULL;
+    bool all_right = true;
+    size_t count = 0;
+
+    KAL_TRY(kal_parquet_scan_bigints(file, KAL_SEGMENT_USER_COLUMN, &users, err));
+    for (size_t r = 0; r < chunk->row_count && !scan->args.all_users; r++)
+        all_right &= (uint64_t)users[r] == scan->args.user_no;
+    for (size_t r = 0; r < chunk->row_count && chunk->row_numbers != NULL; r++) {
+        uint64_t row = (uint64_t)chunk->row_numbers[r];
+        all_right &= row < scan->segment->info.row_count;
+        scan->live[count] = (uint32_t)r;
+        count += !all_right || !kal_dead_rows_has(scan->dead, row);
+    }
+    *count_out = chunk->row_numbers == NULL ? chunk->row_count : count;
+    return all_right ? KAL_OK : wrong_file(scan, err);
+}
+
+/* The rows of the chunk that are wanted, into the target. */
+static kal_status give_rows(kal_cold_scan *scan, kal_parquet_scan *file,
+                            const kal_parquet_chunk *chunk, const uint32_t *columns,
+                            size_t column_count, kal_engine_chunk *target, size_t *rows_out,
+                            kal_error *err)
+{
+    uint32_t *from = kal_arena_alloc(&scan->chunk_arena, (column_count + 1) * sizeof *from);
+    size_t count = 0;
+
+    KAL_TRY(find_live(scan, file, chunk, &count, err));
+    for (size_t i = 0; i < column_count; i++) {
+        kal_value constant;
+        from[i] = KAL_PARQUET_NO_COLUMN;
+        if (find_constant(scan, columns[i], &constant))
+            kal_engine_chunk_fill(target, i, &constant, count);
+        else
+            from[i] = columns[i] == KAL_COLD_COLUMN_SEQ ? KAL_SEGMENT_SEQ_COLUMN
+                                                        : scan->places[columns[i]].read_column;
+    }
+    *rows_out = count;
+    if (count == 0)
+        return KAL_OK;
+    return kal_parquet_scan_give(file, from, count == chunk->row_count ? NULL : scan->live, count,
+                                 target, err);
 }
 
 static kal_value cell(const kal_cold_scan *scan, const kal_value *given, uint32_t column)
 {
-    if (column == KAL_COLD_COLUMN_SEQ)
-        return given[KAL_SEGMENT_SEQ_COLUMN];
-    if (column == KAL_COLD_COLUMN_FALSE)
-        return kal_value_boolean(false);
-    return column_of(scan, given, column);
+    kal_value constant;
+    if (find_constant(scan, column, &constant))
+        return constant;
+    return column == KAL_COLD_COLUMN_SEQ ? given[KAL_SEGMENT_SEQ_COLUMN]
+                                         : column_of(scan, given, column);
 }
 
-kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
-                                   size_t column_count, size_t rows_max, kal_value *values,
-                                   size_t *rows_out, kal_error *err)
+/* The same of a backend without Parquet files. */
+static kal_status give_values(kal_cold_scan *scan, const uint32_t *columns, size_t column_count,
+                              kal_engine_chunk *target, size_t *rows_out, kal_error *err)
 {
-    KAL_ASSERT(!scan->keys);
-    *rows_out = 0;
-    if (scan->reader == NULL)
-        KAL_TRY(open_next(scan, err));
-    if (scan->batch_at == scan->batch_len)
-        KAL_TRY(fetch_batch(scan, err));
-    for (; scan->batch_at < scan->batch_len && *rows_out < rows_max; scan->batch_at++) {
+    KAL_TRY(fetch_batch(scan, err));
+    kal_value *values =
+        kal_arena_alloc(&scan->chunk_arena, (scan->batch_len * column_count + 1) * sizeof *values);
+    for (; scan->batch_at < scan->batch_len; scan->batch_at++) {
         const kal_value *given = scan->batch + scan->batch_at * scan->read_count;
         bool live = false;
         KAL_TRY(is_live(scan, scan->batch_at, &live, err));
@@ -373,5 +442,28 @@ kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
             values[*rows_out * column_count + i] = cell(scan, given, columns[i]);
         *rows_out += live;
     }
+    kal_engine_chunk_store(target, values, *rows_out);
+    return KAL_OK;
+}
+
+kal_status kal_cold_scan_next_chunk(kal_cold_scan *scan, const uint32_t *columns,
+                                    size_t column_count, kal_engine_chunk *target, size_t *rows_out,
+                                    kal_error *err)
+{
+    kal_parquet_chunk chunk;
+
+    KAL_ASSERT(scan->by_chunks);
+    *rows_out = 0;
+    kal_arena_reset(&scan->chunk_arena);
+    if (scan->reader == NULL)
+        KAL_TRY(open_next(scan, err));
+    const kal_segment_backend_ops *ops = scan->reader->backend->ops;
+    if (ops->parquet_scan == NULL)
+        return give_values(scan, columns, column_count, target, rows_out, err);
+    kal_parquet_scan *file = ops->parquet_scan(scan->reader);
+    KAL_TRY(kal_parquet_scan_next_chunk(file, &chunk, err));
+    if (chunk.row_count > 0)
+        return give_rows(scan, file, &chunk, columns, column_count, target, rows_out, err);
+    close_segment(scan);
     return KAL_OK;
 }

@@ -26,6 +26,8 @@ typedef struct kal_cold_scan_args {
     kal_bytes upper;
     const uint64_t *wanted; /* bits of the table's columns; NULL: all. Others read as NULL */
     bool wants_keys;        /* cold_key is filled; else only when there are bounds */
+    bool by_chunks;         /* to be read by kal_cold_scan_next_chunk() */
+    bool no_seq;            /* which then does not ask for KAL_COLD_COLUMN_SEQ */
     bool dead_too;
     bool few_rows; /* are expected */
     const _Atomic bool *cancelled;
@@ -50,17 +52,15 @@ kal_cold_scan *kal_cold_scan_open(const kal_cold_scan_args *args);
  * KAL_IO, KAL_CORRUPT (by the name of the object), KAL_CANCELLED, KAL_TIMEOUT, KAL_LIMIT. */
 KAL_MUST_CHECK kal_status kal_cold_scan_next(kal_cold_scan *scan, kal_cold_row *row_out,
                                              kal_error *err);
-/* Many rows at once, for a scan without keys and bounds: up to rows_max rows, column_count values
- * each; columns[i]: of the table, or one of the next two. Borrowed until the next call. KAL_OK with
- * 0 rows: call again; else as kal_cold_scan_next(). */
+/* Many rows at once, straight into DuckDB's vectors; column i of the target: columns[i] of the
+ * table, or one of the next two. KAL_OK with 0 rows: call again; else as kal_cold_scan_next(). */
 #define KAL_COLD_COLUMN_SEQ   UINT32_MAX       /* BIGINT */
 #define KAL_COLD_COLUMN_FALSE (UINT32_MAX - 1) /* BOOLEAN */
-KAL_MUST_CHECK kal_status kal_cold_scan_next_rows(kal_cold_scan *scan, const uint32_t *columns,
-                                                  size_t column_count, size_t rows_max,
-                                                  kal_value *values, size_t *rows_out,
-                                                  kal_error *err);
-/* Whether that may be called. */
-bool kal_cold_scan_has_rows(const kal_cold_scan *scan);
+KAL_MUST_CHECK kal_status kal_cold_scan_next_chunk(kal_cold_scan *scan, const uint32_t *columns,
+                                                   size_t column_count, kal_engine_chunk *target,
+                                                   size_t *rows_out, kal_error *err);
+/* Whether the scan is read so: opened by_chunks, without keys and bounds. */
+bool kal_cold_scan_is_by_chunks(const kal_cold_scan *scan);
 void kal_cold_scan_close(kal_cold_scan *scan); /* NULL is allowed */
 
 /* Whether there may be such rows at all, by the manifest alone. */

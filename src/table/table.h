@@ -123,6 +123,8 @@ typedef struct kal_scan_range {
                          after all others */
     bool hot_only;    /* without the rows of segments: they are read otherwise */
     bool no_keys;     /* key_out will be NULL */
+    bool by_chunks;   /* rows of segments come by kal_scan_next_chunk(), after all others */
+    bool no_seq;      /* which is not asked for _seq */
     const uint64_t *wanted; /* bits of the table's columns that are needed; NULL: all; borrowed */
 } kal_scan_range;
 KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
@@ -132,13 +134,11 @@ KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
  * KAL_END, KAL_BUSY, KAL_IO, KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out,
                                         kal_error *err);
-/* True when kal_scan_next() has come to the rows of segments and they can be read many at a time.
- */
-bool kal_scan_is_cold(const kal_scan *scan);
-/* As kal_cold_scan_next_rows() (segment/cold_scan.h). */
-KAL_MUST_CHECK kal_status kal_scan_next_rows(kal_scan *scan, const uint32_t *columns,
-                                             size_t column_count, size_t rows_max,
-                                             kal_value *values, size_t *rows_out, kal_error *err);
+/* After KAL_END of kal_scan_next(): the rows of segments, as kal_cold_scan_next_chunk() gives them
+ * (segment/cold_scan.h), but never 0 rows. KAL_END also when kal_scan_next() has given them. */
+KAL_MUST_CHECK kal_status kal_scan_next_chunk(kal_scan *scan, const uint32_t *columns,
+                                              size_t column_count, kal_engine_chunk *target,
+                                              size_t *rows_out, kal_error *err);
 void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 /* Every row of the table, whoever's partition it is in: for checks that the server makes itself
  * (SET NOT NULL), never for what a statement shows. The view has no overlay. */

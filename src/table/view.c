@@ -169,7 +169,6 @@ struct kal_scan {
     hot_run runs[2];              /* active, frozen */
     hot_run *base;                /* the run whose row comes next; NULL: neither has one */
     kal_cold_scan *cold;          /* owned; NULL: no segment may have rows */
-    bool hot_ended;               /* what is left is cold */
     const kal_ordered_entry *own; /* next entry of the overlay, NULL at its end */
     kal_bytes own_bound;          /* upper (forward) or lower (reverse) bound */
     uint8_t lower[KAL_ROW_KEY_BYTES_MAX];
@@ -265,6 +264,8 @@ static kal_status open_cold(kal_scan *scan, const kal_manifest *manifest,
         .upper = range->upper,
         .wanted = range->wanted,
         .wants_keys = !range->no_keys || has_overlay(view),
+        .by_chunks = range->by_chunks,
+        .no_seq = range->no_seq,
     };
 
     if (!kal_cold_scan_may_find(&args))
@@ -501,20 +502,21 @@ static kal_status next_cold(kal_scan *scan, kal_row *row_out, kal_bytes *key_out
     return KAL_OK;
 }
 
-bool kal_scan_is_cold(const kal_scan *scan)
-{
-    return scan->cold != NULL && scan->hot_ended && kal_cold_scan_has_rows(scan->cold);
-}
-
-kal_status kal_scan_next_rows(kal_scan *scan, const uint32_t *columns, size_t column_count,
-                              size_t rows_max, kal_value *values, size_t *rows_out, kal_error *err)
+kal_status kal_scan_next_chunk(kal_scan *scan, const uint32_t *columns, size_t column_count,
+                               kal_engine_chunk *target, size_t *rows_out, kal_error *err)
 {
     const kal_view *view = scan->view;
+    kal_status status = KAL_OK;
 
-    if (view->check != NULL)
-        KAL_TRY(view->check(view->check_context, err));
-    return kal_cold_scan_next_rows(scan->cold, columns, column_count, rows_max, values, rows_out,
-                                   err);
+    *rows_out = 0;
+    if (scan->cold == NULL || !kal_cold_scan_is_by_chunks(scan->cold))
+        return KAL_END;
+    while (status == KAL_OK && *rows_out == 0) {
+        if (view->check != NULL)
+            KAL_TRY(view->check(view->check_context, err));
+        status = kal_cold_scan_next_chunk(scan->cold, columns, column_count, target, rows_out, err);
+    }
+    return status;
 }
 
 kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, kal_error *err)
@@ -522,8 +524,7 @@ kal_status kal_scan_next(kal_scan *scan, kal_row *row_out, kal_bytes *key_out, k
     kal_bytes key;
     kal_status status = next_hot(scan, row_out, &key, err);
 
-    scan->hot_ended = status == KAL_END;
-    if (status == KAL_END && scan->cold != NULL)
+    if (status == KAL_END && scan->cold != NULL && !kal_cold_scan_is_by_chunks(scan->cold))
         status = next_cold(scan, row_out, &key, err);
     if (key_out != NULL)
         *key_out = key;
