@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { NAME_BYTES = 16 }; /* with NUL: a limit of the kernel */
 
@@ -60,6 +63,12 @@ kal_status kal_thread_start(pthread_t *thread_out, const char *name, size_t stac
         return KAL_OK;
     free(s);
     return kal_error_set(err, KAL_IO, "cannot start thread '%s': %s", name, strerror(error));
+}
+
+void kal_thread_lower_priority(void)
+{
+    enum { NICE = 5 }; /* Linux keeps it per thread; if it is refused, nothing is lost */
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 }
 
 void kal_cond_wait_for(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ns)

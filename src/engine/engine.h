@@ -50,6 +50,13 @@ typedef struct kal_engine_file {
     uint64_t row_count;
 } kal_engine_file;
 
+/* One key of an ORDER BY. */
+typedef struct kal_engine_order {
+    uint32_t column; /* of the table, shown */
+    bool descending;
+    kal_bytes nulls; /* "FIRST", "LAST"; empty: as DuckDB has them */
+} kal_engine_order;
+
 /* A table as the engine needs it. Everything borrowed, valid while the statement runs. */
 typedef struct kal_engine_table {
     uint64_t id;      /* identity of this definition; a changed or re-created table has another */
@@ -61,6 +68,9 @@ typedef struct kal_engine_table {
     double row_estimate;
     const kal_engine_file *files; /* of these rows; the cursor of open() may then leave them out */
     size_t file_count;
+    const kal_engine_order *order; /* with top_rows: */
+    size_t order_count;
+    uint64_t top_rows; /* no more than the first so many in this order matter; 0: all do */
 } kal_engine_table;
 
 typedef struct kal_engine_cursor kal_engine_cursor; /* defined by the caller */

@@ -6,12 +6,14 @@
  * has, and over kal_scan(0), which then gives the other rows:
  *
  *     SELECT a, b FROM (
- *         SELECT 1::TINYINT AS k, a, b FROM read_parquet([files without dead rows])
- *         UNION ALL SELECT 1::TINYINT, a, b FROM read_parquet([files with dead rows])
- *                   WHERE kal_live(0, file_index, file_row_number)
- *         UNION ALL SELECT 1::TINYINT, a, b FROM kal_scan(0))
+ *         (SELECT 1::TINYINT AS k, a, b FROM read_parquet([files without dead rows]))
+ *         UNION ALL (SELECT 1::TINYINT, a, b FROM read_parquet([files with dead rows])
+ *                    WHERE kal_live(0, file_index, file_row_number))
+ *         UNION ALL (SELECT 1::TINYINT, a, b FROM kal_scan(0)))
  *
- * Files of one schema version stand in one list. The column k is what count(*) reads.
+ * Files of one schema version stand in one list. The column k is what count(*) reads. When only the
+ * first rows in some order matter, each of the first two has ORDER BY and LIMIT of its own: a scan
+ * that knows the bound skips row groups, which DuckDB does not do through the UNION ALL.
  *
  * Only an instance of its own does this: it may read the directory of such files and nothing else,
  * so a hole in the allow-list would not show a private row, either.
@@ -137,7 +139,7 @@ static void append_column(body *b, const kal_engine_file *file, size_t i)
 
 static void begin_arm(body *b)
 {
-    kal_buf_append_cstr(b->out, b->has_arm ? " UNION ALL SELECT " : "SELECT ");
+    kal_buf_append_cstr(b->out, b->has_arm ? " UNION ALL (SELECT " : "(SELECT ");
     kal_buf_append_cstr(b->out, "1::TINYINT AS \"" COUNTED "\""); /* check: type-names (DuckDB) */
     b->has_arm = true;
 }
@@ -177,6 +179,22 @@ static void add_dead(kal_slot *slot, const kal_engine_file *file)
     kal_vec_push(&slot->dead, ((kal_dead_set){file->dead, file->row_count}));
 }
 
+static void append_top(body *b)
+{
+    const kal_engine_table *t = &b->table->table;
+
+    if (t->top_rows == 0)
+        return;
+    for (size_t i = 0; i < t->order_count; i++) {
+        const kal_engine_order *o = &t->order[i];
+        kal_buf_append_cstr(b->out, i == 0 ? " ORDER BY " : ", ");
+        kal_lex_quote(b->out, t->columns[o->column].name);
+        kal_buf_append_cstr(b->out, o->descending ? " DESC" : " ASC");
+        kal_buf_printf(b->out, o->nulls.len > 0 ? " NULLS %.*s" : "%.*s", KAL_FMT(o->nulls));
+    }
+    kal_buf_printf(b->out, " LIMIT %llu", (unsigned long long)t->top_rows);
+}
+
 static void append_file_arm(body *b, size_t first)
 {
     const kal_engine_table *t = &b->table->table;
@@ -200,11 +218,12 @@ static void append_file_arm(body *b, size_t first)
     }
     kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
     if (file->dead != NULL)
-        kal_buf_printf(
-            b->out,
-            " WHERE kal_live(%zu, "
-            "file_index::BIGINT, file_row_number::BIGINT)", /* check: type-names (DuckDB) */
-            dead_base);
+        kal_buf_printf(b->out,
+                       " WHERE kal_live(%zu, "
+                       "file_index, file_row_number)",
+                       dead_base);
+    append_top(b);
+    kal_buf_append_byte(b->out, ')');
 }
 
 static void append_names(body *b)
@@ -231,7 +250,7 @@ static void append_body(body *b)
     begin_arm(b);
     kal_buf_append_cstr(b->out, ", ");
     append_names(b);
-    kal_buf_printf(b->out, " FROM kal_scan(%zu))", b->index);
+    kal_buf_printf(b->out, " FROM kal_scan(%zu)))", b->index);
 }
 
 /* ---- the connection's variables ---- */
@@ -285,12 +304,10 @@ static void bind_live(duckdb_bind_info info)
     api->scalar_function_set_bind_data(info, slot, NULL);
 }
 
-static bool is_live(const kal_slot *slot, int64_t set, int64_t file, int64_t row)
+/* A row that the manifest's file does not have is not alive. */
+static bool is_live(const kal_dead_set *dead, uint64_t row)
 {
-    uint64_t at = (uint64_t)set + (uint64_t)file;
-    if (at >= slot->dead.len || row < 0 || (uint64_t)row >= slot->dead.items[at].row_count)
-        return false; /* not a row of the manifest's file */
-    return (slot->dead.items[at].bits[row / 64] >> (row % 64) & 1) == 0;
+    return row < dead->row_count && (dead->bits[row / 64] >> (row % 64) & 1) == 0;
 }
 
 static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
@@ -298,13 +315,19 @@ static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vect
     const kal_duckdb *api = kal_duckdb_loaded();
     const kal_slot *slot = api->scalar_function_get_bind_data(info);
     const int64_t *sets = api->vector_get_data(api->data_chunk_get_vector(input, 0));
-    const int64_t *files = api->vector_get_data(api->data_chunk_get_vector(input, 1));
+    const uint64_t *files = api->vector_get_data(api->data_chunk_get_vector(input, 1));
     const int64_t *rows = api->vector_get_data(api->data_chunk_get_vector(input, 2));
     bool *out = api->vector_get_data(output);
     idx_t count = api->data_chunk_get_size(input);
+    kal_dead_set dead = {0};
 
-    for (idx_t i = 0; i < count; i++)
-        out[i] = is_live(slot, sets[i], files[i], rows[i]);
+    for (idx_t i = 0; i < count; i++) {
+        if (i == 0 || files[i] != files[i - 1]) { /* rarely: a chunk comes from one file */
+            uint64_t at = (uint64_t)sets[i] + files[i];
+            dead = at < slot->dead.len ? slot->dead.items[at] : (kal_dead_set){0};
+        }
+        out[i] = is_live(&dead, (uint64_t)rows[i]);
+    }
 }
 
 kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, kal_error *err)
@@ -312,6 +335,7 @@ kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, 
     const kal_duckdb *api = &engine->api;
     duckdb_scalar_function function = api->create_scalar_function(); /* owned */
     duckdb_logical_type number = api->create_logical_type(DUCKDB_TYPE_BIGINT);
+    duckdb_logical_type file_number = api->create_logical_type(DUCKDB_TYPE_UBIGINT);
     duckdb_logical_type truth = api->create_logical_type(DUCKDB_TYPE_BOOLEAN);
     kal_engine **extra = malloc(sizeof *extra); /* owned by DuckDB */
 
@@ -319,8 +343,9 @@ kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, 
         kal_die("out of memory: function");
     *extra = engine;
     api->scalar_function_set_name(function, "kal_live");
-    for (int i = 0; i < 3; i++)
-        api->scalar_function_add_parameter(function, number);
+    api->scalar_function_add_parameter(function, number);
+    api->scalar_function_add_parameter(function, file_number);
+    api->scalar_function_add_parameter(function, number);
     api->scalar_function_set_return_type(function, truth);
     api->scalar_function_set_extra_info(function, extra, free);
     api->scalar_function_set_bind(function, bind_live);
@@ -328,6 +353,7 @@ kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, 
     duckdb_state state = api->register_scalar_function(connection, function);
     api->destroy_scalar_function(&function);
     api->destroy_logical_type(&number);
+    api->destroy_logical_type(&file_number);
     api->destroy_logical_type(&truth);
     if (state == DuckDBSuccess)
         return KAL_OK;

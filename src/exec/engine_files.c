@@ -110,5 +110,10 @@ kal_status kal_run_engine_files(kal_run *run, kal_table *table, kal_engine_table
     }
     out->files = files;
     out->file_count = used;
+    if (run->topped == table) {
+        out->order = run->top_order;
+        out->order_count = run->top_order_count;
+        out->top_rows = run->top_rows;
+    }
     return KAL_OK;
 }

@@ -130,7 +130,11 @@ typedef struct kal_run {
         *ranged; /* NULL, or the only table of a SELECT for DuckDB, of which no other rows
                     matter than those between the bounds (of ordered primary keys) */
     kal_bytes range_lower;
-    kal_bytes range_upper;       /* empty: none */
+    kal_bytes range_upper;   /* empty: none */
+    const kal_table *topped; /* NULL, or the only table of such a SELECT, of which no others */
+    const kal_engine_order *top_order; /* than the first top_rows in this order matter; arena */
+    size_t top_order_count;
+    uint64_t top_rows;
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
     KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */

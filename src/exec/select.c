@@ -607,6 +607,38 @@ static bool find_range(kal_run *run, kal_key_range *range)
     return true;
 }
 
+/* ORDER BY columns of one table with a LIMIT: other rows than the first need not be looked at where
+ * files are read. Said only of what our own planner understands as a whole. */
+static void find_top(kal_run *run)
+{
+    static const kal_bytes NULLS[] = {
+        [KAL_SQL_NULLS_FIRST] = KAL_STR("FIRST"), [KAL_SQL_NULLS_LAST] = KAL_STR("LAST")};
+    kal_error ignored = KAL_ERROR_INIT; /* DuckDB finds it too */
+    select_plan plan = {0};
+    kal_binder binder = {0};
+
+    if (run->statement->select.order_by_count == 0 || run->statement->select.limit == NULL ||
+        run->statement->select.where != NULL ||
+        plan_select(run, &binder, &plan, &ignored) != KAL_OK || plan.limit > TOP_ROWS_MAX ||
+        plan.offset > TOP_ROWS_MAX || plan.limit + plan.offset == 0)
+        return;
+    kal_engine_order *order = kal_arena_try_array(run->arena, plan.order_count, sizeof *order);
+    if (order == NULL)
+        return;
+    for (size_t i = 0; i < plan.order_count; i++) {
+        if (plan.order[i]->kind != KAL_EXPR_COLUMN ||
+            plan.order[i]->column >= plan.table->def->column_count)
+            return; /* computed, or hidden */
+        order[i] = (kal_engine_order){.column = plan.order[i]->column,
+                                      .descending = plan.order_by[i].descending,
+                                      .nulls = NULLS[plan.order_by[i].nulls]};
+    }
+    run->topped = plan.table;
+    run->top_order = order;
+    run->top_order_count = plan.order_count;
+    run->top_rows = plan.limit + plan.offset;
+}
+
 static kal_status run_by_engine(kal_run *run, kal_error *err)
 {
     engine_result e = {.run = run};
@@ -614,10 +646,13 @@ static kal_status run_by_engine(kal_run *run, kal_error *err)
     kal_key_range range = {0}; /* owned if has_range */
     bool has_range = run->may_use_engine && find_range(run, &range);
 
-    if (run->may_use_engine)
+    if (run->may_use_engine) {
         find_flags(run, &e);
+        find_top(run);
+    }
     kal_status status = kal_run_engine(run, run->statement->select.text, &sink, err);
     run->ranged = NULL;
+    run->topped = NULL;
     if (has_range)
         kal_key_range_release(&range);
     if (status == KAL_OK && e.begun)

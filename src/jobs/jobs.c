@@ -277,6 +277,7 @@ static void job_thread(void *context)
         jobs->catalog == NULL ? NULL : kal_catalog_worker_open(jobs->catalog); /* owned */
     uint64_t wait_ms = 0;
 
+    kal_thread_lower_priority();
     pthread_mutex_lock(&jobs->lock);
     while (!kal_jobs_stopping(jobs)) {
         kal_job_entry *entry = take_next(jobs, &wait_ms);

@@ -106,6 +106,7 @@ typedef struct kal_kv_range {
     kal_bytes upper;
     bool reverse;
     bool cached_only;
+    bool passing; /* a walk over much that is read once: it takes no place in the block cache */
 } kal_kv_range;
 KAL_MUST_CHECK kal_status kal_kv_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
                                            const kal_kv_range *range, kal_kv_iter **iter_out,

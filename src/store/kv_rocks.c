@@ -523,6 +523,7 @@ static rocksdb_readoptions_t *iter_read_options(const rocks_iter *iter,
     rocksdb_readoptions_set_ignore_range_deletions(read, ignore_tombstones);
     if (range->cached_only)
         rocksdb_readoptions_set_read_tier(read, READ_TIER_BLOCK_CACHE);
+    rocksdb_readoptions_set_fill_cache(read, !range->passing);
     /* RocksDB keeps pointers to the bounds, so they live in the iterator. */
     const char *bounds = (const char *)iter->lower;
     if (range->lower.len > 0)

@@ -57,10 +57,10 @@ kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *
 
 /* All rows of a hot space. */
 static kal_status open_space(kal_kv *kv, const kal_kv_snapshot *snapshot, uint32_t hot_id,
-                             kal_kv_iter **iter_out, kal_error *err)
+                             bool passing, kal_kv_iter **iter_out, kal_error *err)
 {
     uint8_t bytes[8];
-    kal_kv_range range = {.family = KAL_KV_ROWS};
+    kal_kv_range range = {.family = KAL_KV_ROWS, .passing = passing};
 
     kal_kv_number_bounds(hot_id, bytes, &range.lower, &range.upper);
     return kal_kv_iter_open(kv, snapshot, &range, iter_out, err);
@@ -73,7 +73,7 @@ static kal_status find_active_row(kal_tables *tables, uint32_t hot_id, kal_error
     kal_bytes key;
     kal_bytes value;
 
-    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, false, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);
     return status;
@@ -129,7 +129,7 @@ kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint
             out->moved_at_us = manifest->segments[0]->info.created_at_us;
     }
     kal_manifest_release(manifest);
-    KAL_TRY(open_space(tables->kv, NULL, hot_id, &iter, err));
+    KAL_TRY(open_space(tables->kv, NULL, hot_id, false, &iter, err));
     kal_status status = KAL_OK;
     while (status == KAL_OK && out->row_count < limit) {
         status = kal_kv_iter_next(iter, &key, &value, err);
@@ -268,7 +268,7 @@ static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
     s->values = calloc(s->table->def->column_count + 1, sizeof *s->values);
     if (s->values == NULL)
         kal_die("out of memory: flush");
-    return open_space(s->args->tables->kv, s->view->snapshot, hot_id, &s->iter, err);
+    return open_space(s->args->tables->kv, s->view->snapshot, hot_id, true, &s->iter, err);
 }
 
 static kal_status write_frozen(const kal_flush_args *args, kal_table *table, const kal_view *view,

@@ -224,8 +224,11 @@ static kal_status open_run(kal_scan *scan, hot_run *run, uint32_t hot_id, kal_by
     uint32_t carry = kal_load_be32(scan->upper) - kal_load_be32(scan->lower);
     kal_row_key_set_space(scan->lower, hot_id);
     kal_row_key_set_space(scan->upper, hot_id + carry);
-    kal_kv_range range = {kal_row_family(scan->table), lower, upper, scan->reverse,
-                          scan->cached_only};
+    kal_kv_range range = {.family = kal_row_family(scan->table),
+                          .lower = lower,
+                          .upper = upper,
+                          .reverse = scan->reverse,
+                          .cached_only = scan->cached_only};
     run->ended = false;
     return kal_kv_iter_open(scan->view->tables->kv, scan->view->snapshot, &range, &run->iter, err);
 }

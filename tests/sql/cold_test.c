@@ -863,6 +863,30 @@ static void put_order_by_key(world *w)
                        (unsigned)below(w, 10));
 }
 
+/* The first rows by any column, then by the key: by name, alias or ordinal. */
+static void put_top(world *w)
+{
+    static const char *const NULLS[] = {"", " NULLS FIRST", " NULLS LAST"};
+    const column *c = any_column(w);
+    while (!c->type->has_order)
+        c = any_column(w);
+    unsigned how = (unsigned)below(w, 3);
+    kal_buf_printf(&w->sql, "SELECT %s AS first, *%s FROM @.t", c->name,
+                   chance(w, 4) ? ", _seq IS NULL AS other" : "");
+    if (chance(w, 4))
+        put_where(w);
+    kal_buf_printf(&w->sql, " ORDER BY %s%s%s",
+                   how == 0   ? c->name
+                   : how == 1 ? "first"
+                              : "1",
+                   chance(w, 2) ? " DESC" : "", NULLS[below(w, KAL_ARRAY_LEN(NULLS))]);
+    for (size_t key = 0; key < w->count && w->columns[key].is_key; key++)
+        kal_buf_printf(&w->sql, ", %s", w->columns[key].name);
+    kal_buf_printf(&w->sql, " LIMIT %u", (unsigned)below(w, 20));
+    if (chance(w, 2))
+        kal_buf_printf(&w->sql, " OFFSET %u", (unsigned)below(w, 20));
+}
+
 static void put_groups(world *w)
 {
     const column *c = any_column(w);
@@ -907,7 +931,11 @@ static void read_something(world *w)
     bool ordered = false;
 
     begin(w);
-    switch (below(w, 8)) {
+    switch (below(w, 9)) {
+    case 7:
+        put_top(w);
+        ordered = true;
+        break;
     case 6:
         ordered = put_nearest(w);
         if (!ordered)
