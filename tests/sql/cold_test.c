@@ -171,6 +171,7 @@ typedef struct world {
     kal_rng rng;
     uint64_t seed;
     bool is_user_table;
+    bool is_plain; /* a SHARED table of types that DuckDB reads from files itself */
     column columns[COLUMNS_MAX];
     size_t count;
     unsigned names; /* given so far */
@@ -370,6 +371,19 @@ static void add_column(world *w, const domain *type, bool is_key, bool is_id)
     snprintf(c->name, sizeof c->name, "%s%u", is_key ? "k" : "c", w->names++);
 }
 
+static const domain *any_domain(world *w)
+{
+    static const char *const OTHERS[] = {"JSON", "EMBEDDING(3)", "FILE"};
+    for (;;) {
+        const domain *type = &DOMAINS[below(w, KAL_ARRAY_LEN(DOMAINS))];
+        bool is_other = false;
+        for (size_t i = 0; i < KAL_ARRAY_LEN(OTHERS); i++)
+            is_other = is_other || strcmp(type->type, OTHERS[i]) == 0;
+        if (!w->is_plain || !is_other)
+            return type;
+    }
+}
+
 static const domain *any_key_domain(world *w)
 {
     for (;;) {
@@ -388,20 +402,21 @@ static void choose_columns(world *w)
         bool is_id = i == id_at || (keys == 1 && !chance(w, 3));
         add_column(w, is_id ? find_domain("BIGINT") : any_key_domain(w), true, is_id);
     }
-    if (chance(w, 2)) {
+    if (!w->is_plain && chance(w, 2)) {
         for (size_t i = 0; i < KAL_ARRAY_LEN(DOMAINS) && w->count < COLUMNS_MAX - 1; i++)
             add_column(w, &DOMAINS[i], false, false);
     } else {
         for (size_t i = 2 + below(w, 4); i > 0; i--)
-            add_column(w, &DOMAINS[below(w, KAL_ARRAY_LEN(DOMAINS))], false, false);
+            add_column(w, any_domain(w), false, false);
     }
 }
 
 static void create_table(world *w)
 {
+    w->is_plain = chance(w, 3);
     choose_columns(w);
     begin(w);
-    w->is_user_table = !chance(w, 3);
+    w->is_user_table = !w->is_plain && !chance(w, 3);
     kal_buf_printf(&w->sql, "CREATE %s TABLE @.t (", w->is_user_table ? "USER" : "SHARED");
     for (size_t i = 0; i < w->count; i++) {
         w->columns[i].is_not_null = w->columns[i].is_key || chance(w, 8);
@@ -432,7 +447,7 @@ static void alter_add(world *w)
 {
     if (w->count == COLUMNS_MAX)
         return;
-    add_column(w, &DOMAINS[below(w, KAL_ARRAY_LEN(DOMAINS))], false, false);
+    add_column(w, any_domain(w), false, false);
     column *c = &w->columns[w->count - 1];
     kal_buf_printf(&w->sql, "ALTER TABLE @.t ADD COLUMN %s %s", c->name, c->type->type);
     if (!chance(w, 3)) {
