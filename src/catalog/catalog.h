@@ -326,6 +326,8 @@ KAL_MUST_CHECK kal_status kal_catalog_get_user(kal_catalog *catalog, kal_bytes u
 /* What every request asks: false when the user is gone. Never touches the store. */
 bool kal_catalog_user_state(kal_catalog *catalog, uint64_t user_no, uint32_t *generation_out,
                             kal_role *role_out);
+/* True when the user was dropped: the writes that he had under way are refused. */
+bool kal_catalog_user_is_dropped(kal_catalog *catalog, uint64_t user_no);
 bool kal_catalog_any_password(kal_catalog *catalog); /* somebody can log in */
 
 /* Adds a user (user_no and times are assigned). KAL_EXISTS, also for a dropped user of that name:
@@ -345,5 +347,22 @@ KAL_MUST_CHECK kal_status kal_catalog_user_seen(kal_catalog_change *change, kal_
 /* Soft: the rows stay, the name stays taken. root cannot be dropped. */
 KAL_MUST_CHECK kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id,
                                                 kal_error *err);
+/* As kal_catalog_drop_user(), also of one that was dropped before: password, e-mail address and
+ * auth_data go, too, and KAL_AUTH_ERASING says what is under way. */
+KAL_MUST_CHECK kal_status kal_catalog_begin_erasing(kal_catalog_change *change, kal_bytes user_id,
+                                                    kal_error *err);
+/* The end of the erasing: no record says any more that there was this user. His name may be taken
+ * again, his number never. */
+KAL_MUST_CHECK kal_status kal_catalog_forget_user(kal_catalog_change *change, kal_bytes user_id,
+                                                  kal_error *err);
+#define KAL_AUTH_ERASING "erasing" /* auth_type of those */
+/* Also users who were dropped. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_catalog_get_any_user(kal_catalog *catalog, kal_bytes user_id,
+                                                   kal_arena *arena, kal_user *user_out,
+                                                   kal_error *err);
+/* Those that are being erased; the arena's. */
+KAL_MUST_CHECK kal_status kal_catalog_erasing_users(kal_catalog *catalog, kal_arena *arena,
+                                                    kal_user **users_out, size_t *count_out,
+                                                    kal_error *err);
 
 #endif

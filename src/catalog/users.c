@@ -98,6 +98,12 @@ static kal_status get_any(kal_catalog *c, kal_bytes user_id, kal_arena *arena, k
     return KAL_OK;
 }
 
+kal_status kal_catalog_get_any_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
+                                    kal_user *user_out, kal_error *err)
+{
+    return get_any(c, user_id, arena, user_out, err);
+}
+
 kal_status kal_catalog_get_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
                                 kal_user *user_out, kal_error *err)
 {
@@ -202,6 +208,17 @@ bool kal_catalog_user_state(kal_catalog *c, uint64_t user_no, uint32_t *generati
     return found;
 }
 
+bool kal_catalog_user_is_dropped(kal_catalog *c, uint64_t user_no)
+{
+    uint8_t bytes[8];
+
+    pthread_rwlock_rdlock(&c->publish_lock);
+    const kal_user_state *state = kal_map_find(&c->user_map, number_key(user_no, bytes));
+    bool dropped = state != NULL && state->is_deleted;
+    pthread_rwlock_unlock(&c->publish_lock);
+    return dropped;
+}
+
 /* How many others than except_no can log in, with this role or a higher one. */
 static size_t count_logins(kal_catalog *c, kal_role least, uint64_t except_no)
 {
@@ -258,11 +275,19 @@ static kal_status check_user_id(kal_bytes user_id, kal_error *err)
     return KAL_INVALID;
 }
 
+static bool is_erasing(const kal_user *user)
+{
+    return kal_bytes_equal(user->auth_type, KAL_STR(KAL_AUTH_ERASING));
+}
+
 static kal_status user_exists(const kal_user *found, kal_error *err)
 {
-    kal_error_set(err, KAL_EXISTS, "user '%.*s' %s", KAL_FMT(found->user_id),
-                  found->deleted_at_us == 0 ? "already exists"
-                                            : "was dropped: its name stays taken with its rows");
+    const char *why = "already exists";
+    if (is_erasing(found))
+        why = "is being erased";
+    else if (found->deleted_at_us != 0)
+        why = "was dropped: its name stays taken with its rows";
+    kal_error_set(err, KAL_EXISTS, "user '%.*s' %s", KAL_FMT(found->user_id), why);
     kal_error_code(err, "USER_EXISTS");
     return KAL_EXISTS;
 }
@@ -357,19 +382,91 @@ kal_status kal_catalog_user_seen(kal_catalog_change *change, kal_bytes user_id, 
     return put_user(change, &user, err);
 }
 
+static kal_status mark_dropped(kal_catalog_change *change, kal_user *user, kal_error *err)
+{
+    if (kal_bytes_equal(user->user_id, KAL_STR("root")))
+        return kal_error_set(err, KAL_DENIED, "user 'root' cannot be dropped");
+    KAL_TRY(check_last_login(change->catalog, user, false, err));
+    user->deleted_at_us = change->now_us;
+    user->updated_at_us = change->now_us;
+    user->token_generation++;
+    return KAL_OK;
+}
+
 kal_status kal_catalog_drop_user(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
 {
     kal_user user;
 
-    if (kal_bytes_equal(user_id, KAL_STR("root")))
-        return kal_error_set(err, KAL_DENIED, "user 'root' cannot be dropped");
     kal_status status = kal_catalog_get_user(change->catalog, user_id, &change->arena, &user, err);
     if (status == KAL_NOT_FOUND)
         return not_found(user_id, err);
     KAL_TRY(status);
-    KAL_TRY(check_last_login(change->catalog, &user, false, err));
-    user.deleted_at_us = change->now_us;
-    user.updated_at_us = change->now_us;
-    user.token_generation++;
+    KAL_TRY(mark_dropped(change, &user, err));
     return put_user(change, &user, err);
+}
+
+/* ---- erasing ---- */
+
+kal_status kal_catalog_begin_erasing(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
+{
+    kal_user user;
+
+    kal_status status = get_any(change->catalog, user_id, &change->arena, &user, err);
+    if (status == KAL_NOT_FOUND)
+        return not_found(user_id, err);
+    KAL_TRY(status);
+    if (user.deleted_at_us == 0)
+        KAL_TRY(mark_dropped(change, &user, err));
+    user.auth_type = KAL_STR(KAL_AUTH_ERASING);
+    user.password_hash = (kal_bytes){0};
+    user.email = (kal_bytes){0};
+    user.auth_data = (kal_bytes){0};
+    return put_user(change, &user, err);
+}
+
+/* In memory it stays a dropped one: what he has under way is still refused. */
+kal_status kal_catalog_forget_user(kal_catalog_change *change, kal_bytes user_id, kal_error *err)
+{
+    kal_catalog *c = change->catalog;
+    kal_entity_key key;
+    kal_user user;
+
+    kal_status status = get_any(c, user_id, &change->arena, &user, err);
+    if (status == KAL_NOT_FOUND)
+        return not_found(user_id, err);
+    KAL_TRY(status);
+    KAL_ASSERT(user.deleted_at_us != 0);
+    user_key(c, user_id, &key);
+    return kal_entity_delete(&c->users, change->batch, &key, err);
+}
+
+typedef struct erasing_list {
+    kal_arena *arena; /* borrowed */
+    KAL_VEC(kal_user) users;
+} erasing_list;
+
+static kal_status note_erasing(void *context, const kal_user *user, kal_error *err)
+{
+    erasing_list *list = context;
+    const kal_user found = {.user_no = user->user_no,
+                            .user_id = kal_arena_copy(list->arena, user->user_id),
+                            .role = user->role,
+                            .deleted_at_us = user->deleted_at_us};
+
+    if (!is_erasing(user) || user->deleted_at_us == 0)
+        return KAL_OK;
+    if (!kal_vec_try_push_in(list->arena, &list->users, found))
+        return kal_error_set(err, KAL_LIMIT, "too many users are being erased");
+    return KAL_OK;
+}
+
+kal_status kal_catalog_erasing_users(kal_catalog *c, kal_arena *arena, kal_user **users_out,
+                                     size_t *count_out, kal_error *err)
+{
+    erasing_list list = {.arena = arena};
+
+    kal_status status = kal_users_scan(c, NULL, note_erasing, &list, err);
+    *users_out = list.users.items;
+    *count_out = list.users.len;
+    return status;
 }

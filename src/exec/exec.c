@@ -119,7 +119,8 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     /* One more than a user may have at a time. */
     KAL_TRY(kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
                           err));
-    return kal_jobs_start(exec->jobs, err);
+    KAL_TRY(kal_jobs_start(exec->jobs, err));
+    return kal_erase_resume(exec, err);
 }
 
 kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, kal_error *err)

@@ -247,6 +247,8 @@ KAL_MUST_CHECK kal_status kal_run_alter_table(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_create_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_alter_user(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_user(kal_run *run, kal_error *err);
+/* DROP USER ... ERASE of a user who may have been dropped before; erase.c. */
+KAL_MUST_CHECK kal_status kal_run_erase_user(kal_run *run, const kal_user *user, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_create_storage(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_alter_storage(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_drop_storage(kal_run *run, kal_error *err);

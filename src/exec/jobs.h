@@ -12,5 +12,8 @@
 /* Opens exec->jobs with what needs nothing else registered; kal_jobs_start() comes last. */
 KAL_MUST_CHECK kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err);
 void kal_backup_register(kal_exec *exec);
+void kal_erase_register(kal_exec *exec);
+/* Once the jobs run: goes on with the erasing of users that has not come to its end. */
+KAL_MUST_CHECK kal_status kal_erase_resume(kal_exec *exec, kal_error *err);
 
 #endif

@@ -283,6 +283,23 @@ static void statement_open(statement_run *s, kal_exec_job *job, const kal_sql_st
     job->current = statement;
 }
 
+/* Such a statement reads no rows and may wait for hours; the job that it waits for may itself wait
+ * until nobody reads what is to be removed. */
+static bool waits_for_a_job(const kal_sql_statement *statement)
+{
+    switch (statement->kind) {
+    case KAL_STMT_FLUSH:
+    case KAL_STMT_COMPACT:
+    case KAL_STMT_BACKUP:
+    case KAL_STMT_KILL_JOB:
+        return true;
+    case KAL_STMT_DROP_USER:
+        return statement->user.erase;
+    default:
+        return false;
+    }
+}
+
 /* The moment that the statement reads, unless a transaction has one. */
 static void statement_open_view(statement_run *s)
 {
@@ -312,10 +329,10 @@ static kal_status run_statement_once(kal_exec_job *job, const kal_sql_statement 
 
     statement_open(&s, job, statement, worker, false);
     kal_status status = take_params(&s.run, job->request->params, err);
-    if (status == KAL_OK) {
+    if (status == KAL_OK && !waits_for_a_job(statement))
         statement_open_view(&s);
+    if (status == KAL_OK)
         status = kal_run_statement(&s.run, err);
-    }
     if (s.run.wants_engine)
         job->for_engine = statement;
     statement_close(&s);

@@ -89,12 +89,14 @@ static kal_status carry_out(kal_run *run, user_change_fn fn, kal_user *user, kal
     return status;
 }
 
-/* KAL_NOT_FOUND with a message. */
+/* ERASE finds also who was dropped before. KAL_NOT_FOUND with a message. */
 static kal_status get_user(kal_run *run, kal_user *user_out, kal_error *err)
 {
     const kal_sql_user_stmt *s = &run->statement->user;
+    kal_catalog *catalog = run->exec->catalog;
     kal_status status =
-        kal_catalog_get_user(run->exec->catalog, s->name.text, run->arena, user_out, err);
+        s->erase ? kal_catalog_get_any_user(catalog, s->name.text, run->arena, user_out, err)
+                 : kal_catalog_get_user(catalog, s->name.text, run->arena, user_out, err);
     if (status != KAL_NOT_FOUND)
         return status;
     kal_error_set(err, KAL_NOT_FOUND, "user '%.*s' does not exist", KAL_FMT(s->name.text));
@@ -179,9 +181,6 @@ kal_status kal_run_drop_user(kal_run *run, kal_error *err)
     kal_user user;
 
     KAL_TRY(kal_may_manage(run->principal, "user management", err));
-    if (s->erase)
-        return kal_error_set(err, KAL_UNSUPPORTED,
-                             "DROP USER ... ERASE is not available in this version");
     kal_status status = get_user(run, &user, err);
     if (status == KAL_NOT_FOUND && s->if_exists) {
         kal_result_message(run->result, 0, "User '%.*s' does not exist (skipped)",
@@ -190,6 +189,8 @@ kal_status kal_run_drop_user(kal_run *run, kal_error *err)
     }
     KAL_TRY(status);
     KAL_TRY(may_touch_role(run->principal, user.role, err));
+    if (s->erase)
+        return kal_run_erase_user(run, &user, err);
     KAL_TRY(carry_out(run, change_drop, &user, err));
     kal_result_message(run->result, 0, "User '%.*s' dropped successfully", KAL_FMT(s->name.text));
     return KAL_OK;

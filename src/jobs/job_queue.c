@@ -707,3 +707,40 @@ kal_status kal_job_queue_clean(kal_job_queue *q, size_t *removed_out, kal_error 
     kal_kv_batch_close(scan.batch);
     return status;
 }
+
+/* ---- forgetting ---- */
+
+typedef struct forget_scan {
+    kal_job_queue *queue;
+    kal_kv_batch *batch;
+    kal_bytes actor;
+    size_t removed;
+} forget_scan;
+
+static kal_status forget_job(void *context, const kal_job *job, kal_error *err)
+{
+    forget_scan *scan = context;
+    kal_entity_key key;
+
+    if (!kal_job_is_finished(job->status) || !kal_bytes_equal(job->actor, scan->actor))
+        return KAL_OK;
+    scan->removed++;
+    record_key(scan->queue, job->number, &key);
+    return kal_entity_delete(&scan->queue->store, scan->batch, &key, err);
+}
+
+kal_status kal_job_queue_forget_actor(kal_job_queue *q, kal_bytes actor, kal_error *err)
+{
+    forget_scan scan = {
+        .queue = q, .batch = kal_kv_batch_open(q->store.kv), /* owned */ .actor = actor};
+
+    kal_status status = kal_job_queue_scan(q, NULL, forget_job, &scan, err);
+    if (status == KAL_OK && scan.removed > 0)
+        status = kal_kv_write(q->store.kv, scan.batch, true, err);
+    if (status == KAL_OK) {
+        KAL_ASSERT(q->finished_count >= scan.removed);
+        q->finished_count -= scan.removed;
+    }
+    kal_kv_batch_close(scan.batch);
+    return status;
+}

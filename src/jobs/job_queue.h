@@ -126,6 +126,9 @@ KAL_MUST_CHECK kal_status kal_job_queue_scan(kal_job_queue *queue, const kal_kv_
  * number at a time. */
 KAL_MUST_CHECK kal_status kal_job_queue_clean(kal_job_queue *queue, size_t *removed_out,
                                               kal_error *err);
+/* Removes all finished jobs with this actor. */
+KAL_MUST_CHECK kal_status kal_job_queue_forget_actor(kal_job_queue *queue, kal_bytes actor,
+                                                     kal_error *err);
 size_t kal_job_queue_finished_count(const kal_job_queue *queue);
 
 #endif

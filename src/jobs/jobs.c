@@ -453,6 +453,14 @@ kal_status kal_jobs_run(kal_jobs *jobs, const kal_job_spec *spec, bool queue_up,
     return status;
 }
 
+kal_status kal_jobs_forget_actor(kal_jobs *jobs, kal_bytes actor, kal_error *err)
+{
+    pthread_mutex_lock(&jobs->lock);
+    kal_status status = kal_job_queue_forget_actor(jobs->queue, actor, err);
+    pthread_mutex_unlock(&jobs->lock);
+    return status;
+}
+
 static kal_status how_it_ended(kal_jobs *jobs, uint64_t number, kal_arena *arena,
                                kal_bytes *result_out, kal_error *err)
 {

@@ -119,6 +119,9 @@ KAL_MUST_CHECK kal_status kal_jobs_wait(kal_jobs *jobs, uint64_t number, const k
 KAL_MUST_CHECK kal_status kal_jobs_cancel(kal_jobs *jobs, kal_job_type type, uint64_t number,
                                           kal_error *err);
 
+/* Removes the records of finished jobs that this user had ordered. KAL_IO. */
+KAL_MUST_CHECK kal_status kal_jobs_forget_actor(kal_jobs *jobs, kal_bytes actor, kal_error *err);
+
 /* ---- schedulers ---- */
 
 typedef kal_status (*kal_jobs_tick_fn)(kal_jobs *jobs, void *context, kal_error *err);

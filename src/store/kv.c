@@ -295,6 +295,16 @@ kal_status kal_kv_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal
     return KAL_OK;
 }
 
+kal_status kal_kv_purge(kal_kv *kv, unsigned families, kal_kv_check check, void *context,
+                        kal_error *err)
+{
+    KAL_ASSERT(families < 1u << KAL_KV_FAMILY_COUNT);
+    KAL_TRY(refuse_if_stopped(kv->bottom, err));
+    if (kv->bottom->ops->purge == NULL)
+        return KAL_OK;
+    return kv->bottom->ops->purge(kv->bottom, families, check, context, err);
+}
+
 kal_status kal_kv_sync(kal_kv *kv, kal_error *err)
 {
     KAL_TRY(refuse_if_stopped(kv->bottom, err));

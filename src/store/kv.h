@@ -131,6 +131,21 @@ KAL_MUST_CHECK kal_status kal_kv_approximate_bytes(kal_kv *kv, kal_kv_family fam
 KAL_MUST_CHECK kal_status kal_kv_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower,
                                          kal_bytes upper, kal_error *err);
 
+/* Asked some times a second by who waits; anything but KAL_OK ends the waiting with that. */
+typedef kal_status (*kal_kv_check)(void *context, kal_error *err);
+
+/*
+ * Rewrites all that these families (bits: 1 << kal_kv_family) hold, and the log, so that no file of
+ * the store has a byte of what was removed from them before the call: not in data files, the log,
+ * or the record of which key lies in which file. Waits for snapshots that are older than the call,
+ * and for readers of the files that were there before. It takes as long as reading and writing the
+ * families does, while others go on. What ends it early leaves some of it undone, nothing else.
+ * Memory: does nothing. KAL_IO; KAL_BUSY: files stay although nobody should need them; what check
+ * says.
+ */
+KAL_MUST_CHECK kal_status kal_kv_purge(kal_kv *kv, unsigned families, kal_kv_check check,
+                                       void *context, kal_error *err);
+
 /* A batch is applied as a whole or not at all. Keys and values are copied in. Save points nest. */
 kal_kv_batch *kal_kv_batch_open(kal_kv *kv);
 void kal_kv_batch_close(kal_kv_batch *batch); /* NULL is allowed */

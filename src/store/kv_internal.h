@@ -32,6 +32,9 @@ typedef struct kal_kv_ops {
     kal_status (*approximate_bytes)(kal_kv *kv, kal_kv_family family, kal_bytes lower,
                                     kal_bytes upper, uint64_t *bytes_out, kal_error *err);
     void (*compact)(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper);
+    /* NULL: nothing of what was removed is left anywhere. */
+    kal_status (*purge)(kal_kv *kv, unsigned families, kal_kv_check check, void *context,
+                        kal_error *err);
     kal_status (*write)(kal_kv *kv, kal_kv_batch *batch, bool sync, kal_error *err);
     kal_status (*sync)(kal_kv *kv, kal_error *err);
     /* NULL: the backend has none. */

@@ -34,12 +34,14 @@
 #include "store/kv_internal.h"
 
 #include "base/log.h"
+#include "base/vec.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     ROWS_PREFIX_BYTES = 14, /* be32 hot_id | be16 shard | be64 user_no */
@@ -52,6 +54,9 @@ enum {
     DELETED_RANGES_MAX = 128, /* remembered per family; beyond it any row may be a deleted one */
     DELETED_ROWS_MAX = 256,   /* passed by one walk in the cache, which is an event loop's */
     INFO_LOG_BYTES_MAX = 4 << 20,
+    /* The record of files and their first and last keys is begun anew after so much: small, so
+     * that purge() need not write much to make it forget old keys. */
+    MANIFEST_BYTES_MAX = 4 << 10,
     READ_TIER_BLOCK_CACHE = 1,
     /* One family may fill its write buffer a few times while others idle. */
     DB_WRITE_BUFFER_FACTOR = 4,
@@ -244,6 +249,8 @@ static void set_database_options(rocksdb_options_t *options, size_t write_buffer
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS_MAX);
     rocksdb_options_set_db_write_buffer_size(options, write_buffer_bytes * DB_WRITE_BUFFER_FACTOR);
     rocksdb_options_set_max_total_wal_size(options, write_buffer_bytes * WAL_FACTOR);
+    rocksdb_options_set_recycle_log_file_num(options, 0); /* purge(): old logs go */
+    rocksdb_options_set_max_manifest_file_size(options, MANIFEST_BYTES_MAX);
     rocksdb_options_set_wal_recovery_mode(options,
                                           rocksdb_tolerate_corrupted_tail_records_recovery);
     rocksdb_options_set_info_log_level(options, INFO_LOG_WARN_LEVEL);
@@ -783,6 +790,232 @@ static kal_status rocks_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes l
     return take_error("write", rocks->path, rocks_error, err);
 }
 
+/* --- purging ---------------------------------------------------------------------------------- */
+
+/*
+ * What was removed is still in old logs, in data files below the removal, and in the MANIFEST,
+ * which records the first and last key of each data file. So: switch the log, flush all families,
+ * rewrite the data files of the wanted ones, begin a new MANIFEST, and wait until all files are
+ * gone that were there before. An old file that a reader still has open goes when he closes it.
+ */
+enum { PURGE_ROUNDS_MAX = 5, PURGE_POLL_MS = 20, ROLL_FLUSHES_MAX = 4096, BOTTOMMOST_FORCE = 2 };
+
+typedef KAL_VEC(uint64_t) file_numbers; /* of .sst, .log and MANIFEST files: unique among all */
+
+static bool has_number(const file_numbers *numbers, uint64_t number)
+{
+    for (size_t i = 0; i < numbers->len; i++) {
+        if (numbers->items[i] == number)
+            return true;
+    }
+    return false;
+}
+
+/* 0: not a file that has a number. */
+static uint64_t file_number(const char *name)
+{
+    if (strncmp(name, "MANIFEST-", 9) == 0)
+        name += 9;
+    else if (!has_suffix(name, ".sst") && !has_suffix(name, ".log"))
+        return 0;
+    return strtoull(name, NULL, 10);
+}
+
+static kal_status list_files(const rocks_kv *rocks, file_numbers *out, kal_error *err)
+{
+    DIR *dir = opendir(rocks->path); /* owned */
+    if (dir == NULL)
+        return kal_error_set(err, KAL_IO, "cannot open data directory '%s': %s", rocks->path,
+                             strerror(errno));
+    out->len = 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        uint64_t number = file_number(entry->d_name);
+        if (number > 0)
+            kal_vec_push(out, number);
+    }
+    closedir(dir);
+    return KAL_OK;
+}
+
+static kal_status purge_wait(kal_kv_check check, void *context, kal_error *err)
+{
+    const struct timespec pause = {.tv_nsec = PURGE_POLL_MS * 1000000L};
+    KAL_TRY(check(context, err));
+    nanosleep(&pause, NULL);
+    return KAL_OK;
+}
+
+/* An old snapshot would keep in the new files what was removed since. */
+static kal_status wait_for_snapshots(rocks_kv *rocks, kal_kv_check check, void *context,
+                                     kal_error *err)
+{
+    uint64_t now = rocksdb_get_latest_sequence_number(rocks->db);
+    uint64_t oldest = 0;
+    for (;;) {
+        if (rocksdb_property_int_cf(rocks->db, rocks->families[DEFAULT_FAMILY],
+                                    "rocksdb.oldest-snapshot-sequence", &oldest) != 0)
+            return kal_error_set(err, KAL_INTERNAL, "RocksDB does not tell its oldest snapshot");
+        if (oldest == 0 || oldest >= now)
+            return KAL_OK;
+        KAL_TRY(purge_wait(check, context, err));
+    }
+}
+
+static kal_status flush_family(rocks_kv *rocks, int family, kal_error *err)
+{
+    char *rocks_error = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create(); /* waits */
+    rocksdb_flush_cf(rocks->db, options, rocks->families[family], &rocks_error);
+    rocksdb_flushoptions_destroy(options);
+    return take_error("write", rocks->path, rocks_error, err);
+}
+
+/* An entry of the family that is otherwise empty, and its data file: so the log is switched, and
+ * the MANIFEST is written. */
+static kal_status flush_something(rocks_kv *rocks, kal_error *err)
+{
+    char *rocks_error = NULL;
+    rocksdb_put_cf(rocks->db, rocks->write, rocks->families[DEFAULT_FAMILY], "purge", 5, "", 0,
+                   &rocks_error);
+    KAL_TRY(take_error("write", rocks->path, rocks_error, err));
+    return flush_family(rocks, DEFAULT_FAMILY, err);
+}
+
+static bool is_wanted(unsigned families, int family)
+{
+    return family == DEFAULT_FAMILY || (families >> family & 1) != 0;
+}
+
+/* It says nothing of errors: the caller looks whether the files are gone. */
+static void rewrite_family(rocks_kv *rocks, int family)
+{
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 1);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, BOTTOMMOST_FORCE);
+    rocksdb_compact_range_cf_opt(rocks->db, rocks->families[family], options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+}
+
+static kal_status current_manifest(const rocks_kv *rocks, uint64_t *number_out, kal_error *err)
+{
+    char path[4096];
+    char name[64] = {0};
+    int len = snprintf(path, sizeof path, "%s/CURRENT", rocks->path);
+    FILE *file = len < (int)sizeof path ? fopen(path, "re") : NULL; /* owned */
+    bool read = file != NULL && fgets(name, sizeof name, file) != NULL;
+
+    if (file != NULL)
+        fclose(file);
+    name[strcspn(name, "\n")] = 0;
+    *number_out = read ? file_number(name) : 0;
+    if (*number_out > 0)
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO, "cannot read '%s'", path);
+}
+
+static kal_status roll_manifest(rocks_kv *rocks, kal_error *err)
+{
+    uint64_t before = 0;
+    uint64_t now = 0;
+
+    KAL_TRY(current_manifest(rocks, &before, err));
+    for (int i = 0; i < ROLL_FLUSHES_MAX; i++) {
+        KAL_TRY(flush_something(rocks, err));
+        KAL_TRY(current_manifest(rocks, &now, err));
+        if (now != before)
+            return KAL_OK;
+    }
+    return kal_error_set(err, KAL_BUSY, "the record of data files cannot be begun anew");
+}
+
+static int family_by_name(const char *name)
+{
+    for (int i = 0; i < KAL_KV_FAMILY_COUNT; i++) {
+        if (strcmp(name, kal_kv_family_name((kal_kv_family)i)) == 0)
+            return i;
+    }
+    return DEFAULT_FAMILY;
+}
+
+/* Takes data files off the list that belong to families that are not wanted; tells whether one of
+ * the others still belongs to its family. */
+static bool sort_out(rocks_kv *rocks, unsigned families, file_numbers *before)
+{
+    const rocksdb_livefiles_t *files = rocksdb_livefiles(rocks->db); /* owned */
+    bool found = false;
+
+    for (int i = 0; i < rocksdb_livefiles_count(files); i++) {
+        uint64_t number = file_number(rocksdb_livefiles_name(files, i) + 1); /* behind a slash */
+        int family = family_by_name(rocksdb_livefiles_column_family_name(files, i));
+        if (!has_number(before, number))
+            continue;
+        found = found || is_wanted(families, family);
+        for (size_t k = 0; k < before->len && !is_wanted(families, family); k++) {
+            if (before->items[k] == number)
+                before->items[k] = 0;
+        }
+    }
+    rocksdb_livefiles_destroy(files);
+    return found;
+}
+
+static kal_status wait_for_files(const rocks_kv *rocks, const file_numbers *before,
+                                 kal_kv_check check, void *context, kal_error *err)
+{
+    file_numbers now = {0}; /* owned */
+    bool gone = false;
+
+    kal_status status = list_files(rocks, &now, err);
+    while (status == KAL_OK && !gone) {
+        gone = true;
+        for (size_t i = 0; i < now.len; i++)
+            gone = gone && !has_number(before, now.items[i]);
+        if (!gone)
+            status = purge_wait(check, context, err);
+        if (!gone && status == KAL_OK)
+            status = list_files(rocks, &now, err);
+    }
+    kal_vec_release(&now);
+    return status;
+}
+
+static kal_status rewrite_families(rocks_kv *rocks, unsigned families, file_numbers *before,
+                                   kal_kv_check check, void *context, kal_error *err)
+{
+    for (int round = 0; round < PURGE_ROUNDS_MAX; round++) {
+        for (int i = 0; i < HANDLE_COUNT; i++) {
+            KAL_TRY(check(context, err));
+            if (is_wanted(families, i))
+                rewrite_family(rocks, i);
+        }
+        if (!sort_out(rocks, families, before))
+            return KAL_OK;
+    }
+    return kal_error_set(err, KAL_BUSY, "data files of '%s' cannot be rewritten now", rocks->path);
+}
+
+static kal_status rocks_purge(kal_kv *kv, unsigned families, kal_kv_check check, void *context,
+                              kal_error *err)
+{
+    rocks_kv *rocks = rocks_of(kv);
+    file_numbers before = {0}; /* owned */
+
+    KAL_TRY(wait_for_snapshots(rocks, check, context, err));
+    kal_status status = list_files(rocks, &before, err);
+    if (status == KAL_OK)
+        status = flush_something(rocks, err);
+    for (int i = 0; i < KAL_KV_FAMILY_COUNT && status == KAL_OK; i++)
+        status = flush_family(rocks, i, err);
+    if (status == KAL_OK)
+        status = rewrite_families(rocks, families, &before, check, context, err);
+    if (status == KAL_OK)
+        status = roll_manifest(rocks, err);
+    if (status == KAL_OK)
+        status = wait_for_files(rocks, &before, check, context, err);
+    kal_vec_release(&before);
+    return status;
+}
+
 /* --- loads ------------------------------------------------------------------------------------ */
 
 typedef struct rocks_load {
@@ -859,6 +1092,7 @@ static const kal_kv_ops ROCKS_OPS = {
     .iter_close = rocks_iter_close,
     .approximate_bytes = rocks_approximate_bytes,
     .compact = rocks_compact,
+    .purge = rocks_purge,
     .write = rocks_write,
     .sync = rocks_sync,
     .checkpoint = rocks_checkpoint,

@@ -310,7 +310,7 @@ kal_status kal_cold_get_many(kal_view *view, kal_table *table, const kal_manifes
 
 static bool needs_row(const kal_write_op *op)
 {
-    return !op->evict && !op->existence_only && !kal_table_is_stream(op->table);
+    return !op->evict && !op->erase && !op->existence_only && !kal_table_is_stream(op->table);
 }
 
 /* What the lane is to know of the row: it may be another one by then. */

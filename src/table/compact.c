@@ -157,6 +157,49 @@ static kal_status choose_inputs(compaction *c, bool forced, kal_error *err)
     return status;
 }
 
+/* Whether the segment has rows of the user, dead ones too. */
+static kal_status holds_user(const compaction *c, const kal_segment *segment, uint64_t user_no,
+                             bool *out, kal_error *err)
+{
+    uint8_t lower[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    uint8_t upper[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+
+    kal_row_key_prefix(c->table, user_no, lower);
+    kal_store_be32(lower, segment->info.segment_id);
+    memcpy(upper, lower, sizeof upper);
+    kal_bytes_increment(upper, sizeof upper); /* no number is all ones */
+    kal_kv_range range = {.family = KAL_KV_INDEX,
+                          .lower = kal_bytes_of(lower, sizeof lower),
+                          .upper = kal_bytes_of(upper, sizeof upper)};
+    KAL_TRY(kal_kv_iter_open(c->args->tables->kv, NULL, &range, &iter, err));
+    kal_status status = kal_kv_iter_next(iter, &key, &value, err);
+    kal_kv_iter_close(iter);
+    *out = status == KAL_OK;
+    return status == KAL_END ? KAL_OK : status;
+}
+
+/* The first segment that has rows of the user, however few. */
+static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *err)
+{
+    size_t count = c->manifest == NULL ? 0 : c->manifest->segment_count;
+
+    for (size_t i = 0; i < count && c->input_count == 0; i++) {
+        bool found = false;
+        compact_input *input = &c->inputs[0];
+        KAL_TRY(holds_user(c, c->manifest->segments[i], user_no, &found, err));
+        if (!found)
+            continue;
+        *input = (compact_input){.segment = c->manifest->segments[i]};
+        c->input_count = 1;
+        KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, input->segment->info.segment_id,
+                               &input->dead_count, err));
+    }
+    return KAL_OK;
+}
+
 /* ---- merging ---- */
 
 static kal_status open_input(compaction *c, const kal_view *view, compact_input *input,
@@ -361,8 +404,9 @@ static void release(compaction *c)
     free(c);
 }
 
-kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool forced,
-                             kal_flush_result *result_out, kal_error *err)
+/* user_no 0: the segments that are worth it; else one that has rows of the user. */
+static kal_status compact(const kal_flush_args *args, kal_table *table, bool forced,
+                          uint64_t user_no, kal_flush_result *result_out, kal_error *err)
 {
     kal_manifests *manifests = args->tables->manifests;
     compaction *c = calloc(1, sizeof *c); /* owned */
@@ -378,7 +422,7 @@ kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool 
     kal_view_open(&view, args->tables, 0, NULL);
     kal_status status = kal_manifests_newest(manifests, table->def->table_id, &c->manifest, err);
     if (status == KAL_OK)
-        status = choose_inputs(c, forced, err);
+        status = user_no == 0 ? choose_inputs(c, forced, err) : choose_with_user(c, user_no, err);
     if (status == KAL_OK && c->input_count > 0)
         status = merge(c, &view, err);
     if (status == KAL_OK && c->input_count > 0) {
@@ -389,6 +433,22 @@ kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool 
     }
     release(c);
     kal_view_close(&view);
+    return status;
+}
+
+kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool forced,
+                             kal_flush_result *result_out, kal_error *err)
+{
+    return compact(args, table, forced, 0, result_out, err);
+}
+
+kal_status kal_table_rewrite_with_user(const kal_flush_args *args, kal_table *table,
+                                       uint64_t user_no, bool *found_out, kal_error *err)
+{
+    kal_flush_result result;
+
+    kal_status status = compact(args, table, true, user_no, &result, err);
+    *found_out = result.segment_count > 0;
     return status;
 }
 

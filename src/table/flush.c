@@ -181,6 +181,24 @@ static bool is_being_written(kal_tables *t, uint32_t segment_id)
     return found;
 }
 
+void kal_flush_under_way(kal_tables *t, kal_segment_numbers *out)
+{
+    out->len = 0;
+    pthread_mutex_lock(&t->flush_lock);
+    for (size_t i = 0; i < t->segments_being_written.len; i++)
+        kal_vec_push(out, t->segments_being_written.items[i]);
+    pthread_mutex_unlock(&t->flush_lock);
+}
+
+bool kal_flush_is_over(kal_tables *t, const kal_segment_numbers *numbers)
+{
+    for (size_t i = 0; i < numbers->len; i++) {
+        if (is_being_written(t, numbers->items[i]))
+            return false;
+    }
+    return true;
+}
+
 static kal_status number(const kal_flush_args *args, const kal_table *table, kal_arena *arena,
                          kal_catalog_change *change, kal_segment_write_args *write, kal_error *err)
 {

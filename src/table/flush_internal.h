@@ -27,6 +27,16 @@ typedef struct kal_flush_segment {
 KAL_MUST_CHECK kal_status kal_flush_segment_begin(const kal_flush_args *args,
                                                   const kal_table *table, kal_arena *arena,
                                                   kal_flush_segment *segment, kal_error *err);
+/* Writes one segment anew that has rows of the user, dead ones too, without its dead rows.
+ * *found_out false: none has. As kal_table_compact(). */
+KAL_MUST_CHECK kal_status kal_table_rewrite_with_user(const kal_flush_args *args, kal_table *table,
+                                                      uint64_t user_no, bool *found_out,
+                                                      kal_error *err);
 void kal_flush_segment_end(const kal_flush_args *args, const kal_flush_segment *segment);
+/* What is being written at this moment, for kal_flush_is_over(): the caller's vector. */
+typedef KAL_VEC(uint32_t) kal_segment_numbers;
+void kal_flush_under_way(kal_tables *tables, kal_segment_numbers *out);
+/* Whether none of them is being written any more. */
+bool kal_flush_is_over(kal_tables *tables, const kal_segment_numbers *numbers);
 
 #endif

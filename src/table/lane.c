@@ -24,7 +24,9 @@
  *      moving the space out (after the batch is written: flush.c reads the notes on this thread). A
  *      row of a segment becomes dead; its segment's number of dead rows travels in the same batch.
  *   9. The lane opens no segment. Which seq a cold row has, the index says.
- *  10. Rows of a user in a table that limits them are counted when a write first touches them, and
+ *  10. A user who was dropped changes nothing any more, whatever he had under way: only eviction
+ * and erasing (erase.c) touch his rows. Erasing is no change either.
+ *  11. Rows of a user in a table that limits them are counted when a write first touches them, and
  * from then on in memory; a change of the catalog or a failed write makes the lane count again.
  */
 #include "base/assert.h"
@@ -571,6 +573,31 @@ static void keep_counts(group *g)
     }
 }
 
+/* Whatever stands there goes: the contents of a cold row do not matter. */
+static kal_status erase_row(group *g, kal_write_op *op, kal_bytes key, size_t stream,
+                            kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    pending_row stored;
+    const pending_row none = {0};
+
+    op->applied = KAL_WRITE_NONE;
+    KAL_TRY(manifest_of(g, op->table, &manifest, err));
+    KAL_TRY(stored_row(g, op->table, manifest, key, &stored, err));
+    if (!stored.present)
+        return KAL_OK;
+    KAL_TRY(count_row(g, op, true, false, err));
+    op->applied = KAL_WRITE_DELETE;
+    return write_row(g, op->table, manifest, stream, key, &stored, &none, err);
+}
+
+static kal_status check_user(const kal_write_op *op, kal_error *err)
+{
+    if (op->user_no == 0 || !kal_catalog_user_is_dropped(op->table->catalog, op->user_no))
+        return KAL_OK;
+    return kal_error_set(err, KAL_DENIED, "the user was dropped meanwhile");
+}
+
 /* The key of a row that comes without one: its seq. */
 static kal_bytes arrival_key(group *g, uint64_t seq)
 {
@@ -598,6 +625,9 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
         KAL_TRY(find_stream(g, op->table, &stream, err));
     if (op->evict)
         return evict_row(g, op, key, stream, err);
+    if (op->erase)
+        return erase_row(g, op, key, stream, err);
+    KAL_TRY(check_user(op, err));
     KAL_TRY(touch_shard(g, shard, err));
     KAL_TRY(manifest_of(g, op->table, &manifest, err));
     if (!is_open)
