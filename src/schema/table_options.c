@@ -44,6 +44,9 @@ typedef struct option_field {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
+#define RETENTION                                                                                  \
+    "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
+    "version; leave it at its default"
 #define AT(field) offsetof(kal_table_options, field)
 #define U         KIND(KAL_TABLE_USER)
 #define S         KIND(KAL_TABLE_SHARED)
@@ -53,7 +56,8 @@ typedef struct option_field {
 static const option_field FIELDS[] = {
     {"storage_id", U | S, FORM_STORAGE, 0, 0, NULL, NULL},
     {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, NULL},
-    {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL, COLD},
+    {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL,
+     RETENTION},
     {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, COLD},
     {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL, NULL},
     {"enable_rls", U, FORM_BOOL, AT(enable_rls), 1, NULL,

@@ -21,17 +21,18 @@ async function freePort() {
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Server {
-    constructor({ password = ROOT_PASSWORD, args = [] } = {}) {
+    constructor({ password = ROOT_PASSWORD, args = [], env = {} } = {}) {
         this.dir = mkdtempSync(join(tmpdir(), "kalamdb-e2e-"));
         this.password = password;
         this.args = args;
+        this.env = env;
         this.log = "";
     }
 
     async start() {
         this.port = await freePort();
         this.url = `http://127.0.0.1:${this.port}`;
-        const env = { ...process.env };
+        const env = { ...process.env, ...this.env };
         delete env.KALAMDB_ROOT_PASSWORD;
         if (this.password) env.KALAMDB_ROOT_PASSWORD = this.password;
         this.process = spawn(process.env.KALAMDB_SERVER,

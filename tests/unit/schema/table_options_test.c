@@ -158,13 +158,16 @@ typedef struct field_case {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
+#define RETENTION                                                                                  \
+    "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
+    "version; leave it at its default"
 #define SYSTEM "system tables are defined by the server"
 
 /* Every field of every kind. */
 static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", NULL},
-    {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", COLD},
+    {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", RETENTION},
     {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", COLD},
     {KAL_TABLE_USER, "max_rows_per_user", "0", "10", NULL},
     {KAL_TABLE_USER, "enable_rls", "TRUE", "FALSE",
@@ -173,7 +176,7 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", NULL},
     {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", NULL},
-    {KAL_TABLE_SHARED, "deleted_retention_hours", "168", "0", COLD},
+    {KAL_TABLE_SHARED, "deleted_retention_hours", "168", "0", RETENTION},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'public'", NULL},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'restricted'", NULL},
     {KAL_TABLE_SHARED, "access_level", "'private'", "'dba'", NULL},

@@ -746,6 +746,94 @@ static void impossible_directories(void **state)
     testing_dir_remove(&dir);
 }
 
+/* ---- purging ---- */
+
+static bool file_holds(const char *path, const char *mark)
+{
+    FILE *file = fopen(path, "rb"); /* owned */
+    size_t len = strlen(mark);
+    bool found = false;
+
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    char *bytes = malloc(size + 1); /* owned */
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, size, file), size);
+    for (size_t i = 0; i + len <= size && !found; i++)
+        found = memcmp(bytes + i, mark, len) == 0;
+    free(bytes);
+    fclose(file);
+    return found;
+}
+
+static unsigned files_with(const testing_dir *dir, const char *mark)
+{
+    char path[512];
+    unsigned found = 0;
+    DIR *open = opendir(dir->path); /* owned */
+
+    assert_non_null(open);
+    for (struct dirent *entry = readdir(open); entry != NULL; entry = readdir(open)) {
+        testing_dir_path(dir, entry->d_name, path, sizeof path);
+        found += entry->d_type != DT_DIR && file_holds(path, mark);
+    }
+    closedir(open);
+    return found;
+}
+
+/* Until it has been asked often enough. */
+static kal_status ask_some_times(void *context, kal_error *err)
+{
+    unsigned *left = context;
+    return (*left)-- > 0 ? KAL_OK : kal_error_set(err, KAL_CANCELLED, "asked often enough");
+}
+
+/* Keys and values that were removed: in the log, below tombstones, first and last keys of files. */
+static void purge_leaves_no_byte(void **state)
+{
+    static const char key[] = "marked-key-8f3a61c2";
+    static const char value[] = "marked-value-77d0b5e9";
+    const unsigned both = 1u << KAL_KV_CATALOG | 1u << KAL_KV_CHANGES;
+    fixture f;
+    kal_error err = KAL_ERROR_INIT;
+    unsigned often = UINT32_MAX;
+    unsigned some = 5;
+
+    (void)state;
+    open_store(&f, BACKEND_ROCKS);
+    put(&f, KAL_KV_CATALOG, key, value);
+    put(&f, KAL_KV_CATALOG, "zz-stays", "here");
+    put(&f, KAL_KV_CHANGES, key, value);
+    assert_int_equal(files_with(&f.dir, key), 1); /* the log */
+    testing_ok(kal_kv_purge(f.kv, both, ask_some_times, &often, &err), &err);
+    assert_true(files_with(&f.dir, key) >= 3); /* two data files, and as their first keys */
+    put(&f, KAL_KV_CHANGES, key, value);
+
+    kal_kv_snapshot *old = kal_kv_snapshot_take(f.kv);
+    kal_kv_batch *batch = kal_kv_batch_open(f.kv);
+    kal_kv_batch_delete(batch, KAL_KV_CATALOG, kal_cstr(key));
+    kal_kv_batch_delete_range(batch, KAL_KV_CHANGES, kal_cstr("m"), kal_cstr("n"));
+    testing_ok(kal_kv_write(f.kv, batch, true, &err), &err);
+    kal_kv_batch_close(batch);
+    assert_int_equal(kal_kv_purge(f.kv, both, ask_some_times, &some, &err), KAL_CANCELLED);
+    testing_expect(f.kv, old, KAL_KV_CATALOG, key, value); /* whoever has a snapshot keeps it */
+    kal_kv_snapshot_release(f.kv, old);
+    assert_true(files_with(&f.dir, value) > 0);
+
+    err = KAL_ERROR_INIT;
+    testing_ok(kal_kv_purge(f.kv, both, ask_some_times, &often, &err), &err);
+    assert_int_equal(files_with(&f.dir, key), 0);
+    assert_int_equal(files_with(&f.dir, value), 0);
+    expect(&f, "zz-stays", "here");
+    kal_kv_close(f.kv);
+    f.kv = testing_open_rocks(&f.dir);
+    expect(&f, "zz-stays", "here");
+    assert_int_equal(files_with(&f.dir, key), 0);
+    close_store(&f);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--open") == 0)
@@ -758,6 +846,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(batches_apply_in_order),
         cmocka_unit_test(delete_range_takes_its_range),
         cmocka_unit_test(compaction_changes_nothing),
+        cmocka_unit_test(purge_leaves_no_byte),
         cmocka_unit_test(sizes_are_approximate),
         cmocka_unit_test(longest_keys_fit),
         cmocka_unit_test(prefix_ends),
