@@ -11,6 +11,12 @@
 
 /* Opens exec->jobs with what needs nothing else registered; kal_jobs_start() comes last. */
 KAL_MUST_CHECK kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err);
-void kal_backup_register(kal_exec *exec);
+/* Also removes what a restoration has left that was interrupted. KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_backup_register(kal_exec *exec, kal_error *err);
+/* Backups that the server makes by itself, if that is set (backup_schedule.c); before the jobs are
+ * started. KAL_INVALID. */
+KAL_MUST_CHECK kal_status kal_backup_schedule_start(kal_exec *exec, kal_error *err);
+/* A job that makes a backup of everything, for the server itself. As kal_jobs_submit(). */
+KAL_MUST_CHECK kal_status kal_backup_schedule(kal_exec *exec, kal_bytes path, kal_error *err);
 
 #endif
