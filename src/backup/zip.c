@@ -33,21 +33,24 @@ static kal_status failed(kal_zip *zip, kal_error *err)
                          archive_error_string(zip->archive));
 }
 
+static bool has_failed(const kal_zip *zip)
+{
+    return zip->is_full || zip->error != 0;
+}
+
+/* libarchive is not told of a failure: it would not free its compressor then. What follows is
+ * thrown away, and whoever writes asks has_failed(). */
 static la_ssize_t write_bytes(struct archive *archive, void *context, const void *bytes, size_t len)
 {
     kal_zip *zip = context;
 
-    if (len > zip->bytes_max - zip->bytes) {
+    (void)archive;
+    if (len > zip->bytes_max - zip->bytes)
         zip->is_full = true;
-        archive_set_error(archive, EFBIG, "too large");
-        return -1;
-    }
-    zip->error = kal_file_write_all(zip->fd, kal_bytes_of(bytes, len));
-    if (zip->error != 0) {
-        archive_set_error(archive, zip->error, "cannot write");
-        return -1;
-    }
-    zip->bytes += len;
+    if (!has_failed(zip))
+        zip->error = kal_file_write_all(zip->fd, kal_bytes_of(bytes, len));
+    if (!has_failed(zip))
+        zip->bytes += len;
     return (la_ssize_t)len;
 }
 
@@ -89,14 +92,14 @@ kal_status kal_zip_begin(kal_zip *zip, const char *name, int64_t time_us, kal_er
     archive_entry_set_mtime(entry, time_us / SECOND_US, 0);
     int code = archive_write_header(zip->archive, entry);
     archive_entry_free(entry);
-    return code == ARCHIVE_OK ? KAL_OK : failed(zip, err);
+    return code == ARCHIVE_OK && !has_failed(zip) ? KAL_OK : failed(zip, err);
 }
 
 kal_status kal_zip_write(kal_zip *zip, kal_bytes bytes, kal_error *err)
 {
     while (bytes.len > 0) {
         la_ssize_t written = archive_write_data(zip->archive, bytes.ptr, bytes.len);
-        if (written <= 0)
+        if (written <= 0 || has_failed(zip))
             return failed(zip, err);
         bytes = kal_bytes_of(bytes.ptr + written, bytes.len - (size_t)written);
     }
@@ -105,7 +108,7 @@ kal_status kal_zip_write(kal_zip *zip, kal_bytes bytes, kal_error *err)
 
 kal_status kal_zip_finish(kal_zip *zip, uint64_t *bytes_out, kal_error *err)
 {
-    if (archive_write_close(zip->archive) != ARCHIVE_OK)
+    if (archive_write_close(zip->archive) != ARCHIVE_OK || has_failed(zip))
         return failed(zip, err);
     zip->error = kal_file_sync_close(zip->fd, 0);
     zip->fd = -1;
