@@ -1,6 +1,5 @@
 #include "backup/backup.h"
-#include "backup/manifest.h"
-#include "backup/tree.h"
+#include "backup/making.h"
 #include "base/file_io.h"
 #include "base/files.h"
 #include "catalog/storages.h"
@@ -21,7 +20,6 @@
 #define STORAGE      "storage"                           /* the folder of `local` */
 
 enum { PIECE_BYTES = 1024 * 1024 };
-enum { MANIFEST_BYTES_MAX = 64 * 1024 * 1024, SECRET_MODE = 0600, STORE_MODE = 0600 };
 
 const char *kal_backup_state_name(kal_backup_state state)
 {
@@ -32,63 +30,12 @@ const char *kal_backup_state_name(kal_backup_state state)
     return NAMES[state];
 }
 
-/* ---- paths ---- */
-
-static kal_status check_path(kal_bytes path, char out[KAL_TREE_PATH_BYTES], kal_error *err)
-{
-    if (path.len == 0 || path.ptr[0] != '/')
-        return kal_error_set(err, KAL_INVALID,
-                             "the path of a backup begins with '/': it is one of the server's");
-    if (memchr(path.ptr, '\0', path.len) != NULL || path.len >= KAL_TREE_PATH_BYTES / 2)
-        return kal_error_set(err, KAL_INVALID, "the path is too long or holds a NUL");
-    while (path.len > 1 && path.ptr[path.len - 1] == '/')
-        path.len--;
-    memcpy(out, path.ptr, path.len);
-    out[path.len] = '\0';
-    return KAL_OK;
-}
-
-/* Nothing is there, but its parent is. */
-static kal_status check_free(const char *path, kal_error *err)
-{
-    char parent[KAL_TREE_PATH_BYTES];
-    struct stat info;
-    size_t slash = (size_t)(strrchr(path, '/') - path);
-
-    if (lstat(path, &info) == 0)
-        return kal_error_set(err, KAL_EXISTS, "'%s' exists already", path);
-    memcpy(parent, path, slash);
-    parent[slash] = '\0';
-    if (slash > 0 && stat(parent, &info) != 0)
-        return kal_tree_failed("read", parent, errno, err);
-    if (slash > 0 && !S_ISDIR(info.st_mode))
-        return kal_error_set(err, KAL_INVALID, "'%s' is no directory", parent);
-    return KAL_OK;
-}
-
 /* ---- making ---- */
 
 typedef struct making {
+    kal_making base;
     const kal_backup_source *source;
-    const kal_backup_poll *poll;
-    kal_arena *arena;
-    kal_backup *backup;
-    char directory[KAL_TREE_PATH_BYTES]; /* under its passing name */
 } making;
-
-static kal_status add_file(making *m, const char *name, const char *from, const char *copy,
-                           kal_error *err)
-{
-    char hash[KAL_DIGEST_HEX_LEN + 1];
-    kal_backup_file *f = &m->backup->files[m->backup->file_count];
-
-    KAL_TRY(kal_tree_read(from, copy, SECRET_MODE, m->poll, &f->size_bytes, hash, err));
-    f->name = kal_arena_copy(m->arena, kal_cstr(name));
-    f->sha256 = kal_arena_copy(m->arena, kal_cstr(hash));
-    m->backup->size_bytes += f->size_bytes;
-    m->backup->file_count++;
-    return KAL_OK;
-}
 
 typedef struct segment_list {
     making *m;
@@ -104,10 +51,10 @@ static kal_status list_table(void *context, uint32_t table_id, const kal_manifes
     size_t count = 0;
 
     (void)head;
-    KAL_TRY(
-        kal_catalog_segments(m->source->catalog, NULL, table_id, m->arena, &infos, &count, err));
+    KAL_TRY(kal_catalog_segments(m->source->catalog, NULL, table_id, m->base.arena, &infos, &count,
+                                 err));
     for (size_t i = 0; i < count; i++) {
-        if (!kal_vec_try_push_in(m->arena, &list->infos, infos[i]))
+        if (!kal_vec_try_push_in(m->base.arena, &list->infos, infos[i]))
             return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
     }
     return KAL_OK;
@@ -144,7 +91,7 @@ static kal_status copy_pieces(making *m, kal_object_store *from, const kal_segme
         if (error != 0)
             status = kal_tree_failed("write", path, error, err);
         if (status == KAL_OK)
-            status = m->poll->go_on(m->poll->context, err);
+            status = m->base.poll->go_on(m->base.poll->context, err);
     }
     kal_buf_release(&piece);
     return status;
@@ -155,17 +102,17 @@ static kal_status add_segment(making *m, const kal_segment_info *info, kal_error
     const kal_backup_source *source = m->source;
     kal_object_store *from = NULL; /* owned */
     char path[KAL_TREE_PATH_BYTES];
-    char *name = kal_arena_printf(m->arena, SEGMENT_NAME, info->segment_id);
+    char *name = kal_arena_printf(m->base.arena, SEGMENT_NAME, info->segment_id);
 
-    KAL_TRY(kal_tree_path(m->directory, name, path, err));
+    KAL_TRY(kal_tree_path(m->base.directory, name, path, err));
     KAL_TRY(source->open_store(source->context, info->storage_id, &from, err));
-    int fd = kal_file_open(path, O_WRONLY | O_CREAT | O_EXCL, STORE_MODE);
+    int fd = kal_file_open(path, O_WRONLY | O_CREAT | O_EXCL, KAL_BACKUP_FILE_MODE);
     kal_status status = fd < 0 ? kal_tree_failed("write", path, errno, err)
                                : copy_pieces(m, from, info, fd, path, err);
     if (fd >= 0)
         close(fd);
     kal_object_store_close(from);
-    return status == KAL_OK ? add_file(m, name, path, NULL, err) : status;
+    return status == KAL_OK ? kal_making_add(&m->base, name, path, NULL, err) : status;
 }
 
 static int by_number(const void *a, const void *b)
@@ -179,7 +126,7 @@ static kal_status add_segments(making *m, segment_list *list, kal_error *err)
 {
     char folder[KAL_TREE_PATH_BYTES];
 
-    KAL_TRY(kal_tree_path(m->directory, KAL_BACKUP_SEGMENTS, folder, err));
+    KAL_TRY(kal_tree_path(m->base.directory, KAL_BACKUP_SEGMENTS, folder, err));
     KAL_TRY(kal_tree_make_directory(folder, err));
     if (list->infos.len > 1)
         qsort(list->infos.items, list->infos.len, sizeof *list->infos.items, by_number);
@@ -195,17 +142,13 @@ static kal_status add_store(making *m, segment_list *list, kal_error *err)
     kal_bytes *names = NULL;
     size_t count = 0;
 
-    KAL_TRY(kal_tree_path(m->directory, STORE, store, err));
+    KAL_TRY(kal_tree_path(m->base.directory, STORE, store, err));
     KAL_TRY(checkpoint(m, store, list, err));
-    KAL_TRY(kal_tree_list(store, m->arena, &names, &count, err));
-    m->backup->files =
-        kal_arena_try_array(m->arena, count + list->infos.len + 1, sizeof *m->backup->files);
-    if (m->backup->files == NULL)
-        return kal_error_set(err, KAL_LIMIT, "the statement's memory is used up");
+    KAL_TRY(kal_tree_list(store, m->base.arena, &names, &count, err));
     for (size_t i = 0; i < count; i++) {
-        char *name = kal_arena_printf(m->arena, STORE "/%.*s", KAL_FMT(names[i]));
-        KAL_TRY(kal_tree_path(m->directory, name, path, err));
-        KAL_TRY(add_file(m, name, path, NULL, err));
+        char *name = kal_arena_printf(m->base.arena, STORE "/%.*s", KAL_FMT(names[i]));
+        KAL_TRY(kal_tree_path(m->base.directory, name, path, err));
+        KAL_TRY(kal_making_add(&m->base, name, path, NULL, err));
     }
     return kal_tree_sync_directory(store, err);
 }
@@ -216,76 +159,37 @@ static kal_status add_secret(making *m, kal_error *err)
     char copy[KAL_TREE_PATH_BYTES];
 
     KAL_TRY(kal_tree_path(m->source->data_dir, SECRET, from, err));
-    KAL_TRY(kal_tree_path(m->directory, SECRET, copy, err));
-    return add_file(m, SECRET, from, copy, err);
+    KAL_TRY(kal_tree_path(m->base.directory, SECRET, copy, err));
+    return kal_making_add(&m->base, SECRET, from, copy, err);
 }
 
-/* In the order of the files' names. */
 static kal_status fill(making *m, kal_error *err)
 {
-    char path[KAL_TREE_PATH_BYTES];
     segment_list list = {.m = m};
-    kal_buf manifest; /* owned */
 
     KAL_TRY(add_store(m, &list, err));
     KAL_TRY(add_segments(m, &list, err));
-    KAL_TRY(add_secret(m, err));
-    KAL_TRY(kal_tree_path(m->directory, KAL_MANIFEST_NAME, path, err));
-    kal_buf_init(&manifest, NULL);
-    kal_manifest_write(m->backup, &manifest);
-    kal_status status =
-        kal_files_replace(kal_files_system(), path, kal_buf_bytes(&manifest), SECRET_MODE, err);
-    kal_buf_release(&manifest);
-    return status;
+    return add_secret(m, err);
 }
 
 kal_status kal_backup_make(const kal_backup_source *source, kal_bytes path,
                            const kal_backup_poll *poll, kal_arena *arena, kal_backup *out,
                            kal_error *err)
 {
-    making m = {.source = source, .poll = poll, .arena = arena, .backup = out};
-    char name[KAL_TREE_PATH_BYTES];
+    making m = {.base = {.poll = poll, .arena = arena, .backup = out}, .source = source};
     kal_view view; /* while it is open, no segment is removed that a manifest has now */
 
     *out = (kal_backup){.version = KAL_STR(KAL_VERSION),
-                        .created_at_us = kal_clock_wall_us(source->clock)};
-    KAL_TRY(check_path(path, name, err));
-    KAL_TRY(check_free(name, err));
-    KAL_TRY(kal_tree_make_beside(name, m.directory, err));
+                        .created_at_us = kal_clock_wall_us(source->clock),
+                        .is_scheduled = source->is_scheduled};
+    KAL_TRY(kal_making_begin(&m.base, path, err));
     kal_view_open(&view, source->tables, 0, NULL);
     kal_status status = fill(&m, err);
     kal_view_close(&view);
-    if (status == KAL_OK)
-        status = kal_tree_rename(m.directory, name, err);
-    if (status != KAL_OK)
-        kal_tree_remove(m.directory);
-    return status;
+    return kal_making_end(&m.base, status, err);
 }
 
 /* ---- checking ---- */
-
-static kal_status read_manifest(const char *directory, kal_arena *arena, kal_backup *out,
-                                kal_error *err)
-{
-    char path[KAL_TREE_PATH_BYTES];
-    int fd = -1;
-    kal_budget budget;
-    kal_buf text; /* owned */
-
-    KAL_TRY(kal_tree_path(directory, KAL_MANIFEST_NAME, path, err));
-    kal_status opens = kal_tree_open(path, &fd, err);
-    if (opens == KAL_NOT_FOUND)
-        kal_error_set(err, opens, "'%s' is no backup: it has no " KAL_MANIFEST_NAME, directory);
-    KAL_TRY(opens);
-    close(fd);
-    kal_budget_init(&budget, NULL, MANIFEST_BYTES_MAX);
-    kal_buf_init(&text, &budget);
-    kal_status status = kal_files_read(kal_files_system(), path, &text, err);
-    if (status == KAL_OK)
-        status = kal_manifest_read(kal_buf_bytes(&text), arena, out, err);
-    kal_buf_release(&text);
-    return status;
-}
 
 /* One file, copied too when `copy`, a directory, is not NULL: under its name, a segment under
  * STORAGE. */
@@ -309,7 +213,7 @@ static kal_status check_file(const char *directory, const char *copy, kal_backup
     if (copy != NULL)
         KAL_TRY(kal_tree_path(copy, new_name, to, err));
     kal_status status =
-        kal_tree_read(path, copy == NULL ? NULL : to, STORE_MODE, poll, &size, hash, err);
+        kal_tree_read(path, copy == NULL ? NULL : to, KAL_BACKUP_FILE_MODE, poll, &size, hash, err);
     if (status == KAL_NOT_FOUND) {
         f->state = KAL_BACKUP_MISSING;
         return KAL_OK;
@@ -327,11 +231,29 @@ kal_status kal_backup_check(kal_bytes path, const kal_backup_poll *poll, kal_are
     char directory[KAL_TREE_PATH_BYTES];
 
     *out = (kal_backup){0};
-    KAL_TRY(check_path(path, directory, err));
-    KAL_TRY(read_manifest(directory, arena, out, err));
+    KAL_TRY(kal_backup_path(path, directory, err));
+    KAL_TRY(kal_backup_read_manifest(directory, arena, out, err));
     for (size_t i = 0; i < out->file_count; i++)
         KAL_TRY(check_file(directory, NULL, &out->files[i], poll, arena, err));
     return KAL_OK;
+}
+
+kal_status kal_backup_describe(kal_bytes path, kal_arena *arena, kal_backup *out, kal_error *err)
+{
+    char directory[KAL_TREE_PATH_BYTES];
+
+    *out = (kal_backup){0};
+    KAL_TRY(kal_backup_path(path, directory, err));
+    return kal_backup_read_manifest(directory, arena, out, err);
+}
+
+void kal_backup_remove(const char *path)
+{
+    char passing[KAL_TREE_PATH_BYTES];
+    int len = snprintf(passing, sizeof passing, "%s.removing", path);
+
+    bool renamed = len > 0 && len < KAL_TREE_PATH_BYTES && rename(path, passing) == 0;
+    kal_tree_remove(renamed ? passing : path);
 }
 
 /* ---- restoring ---- */
@@ -448,7 +370,14 @@ kal_status kal_backup_restore(const char *path, const char *data_dir, kal_arena 
 
     *out = (kal_backup){0};
     KAL_TRY(check_empty(data_dir, err));
-    KAL_TRY(read_manifest(path, arena, out, err));
+    KAL_TRY(kal_backup_read_manifest(path, arena, out, err));
+    if (out->namespace_id.len > 0) {
+        kal_error_set(err, KAL_INVALID, "'%s' is the backup of one namespace, '%.*s'", path,
+                      KAL_FMT(out->namespace_id));
+        kal_error_hint(err, "RESTORE DATABASE %.*s FROM '...' restores it while a server runs",
+                       KAL_FMT(out->namespace_id));
+        return KAL_INVALID;
+    }
     KAL_TRY(kal_tree_make_beside(data_dir, directory, err));
     kal_status status = copy_files(path, directory, out, arena, err);
     if (status == KAL_OK)

@@ -31,6 +31,8 @@
 typedef struct kal_backup_poll {
     kal_status (*go_on)(void *context, kal_error *err);
     void *context;
+    /* NULL, or told now and then how far the rows of a table are. */
+    void (*note)(void *context, kal_bytes table_name, uint64_t rows);
 } kal_backup_poll;
 
 /* The name of the folder of segments, and what a restored one is called in the storage `local`. */
@@ -47,6 +49,8 @@ typedef struct kal_backup_source {
     kal_segment_open_store open_store; /* of the storages that hold segments */
     void *context;
     const kal_clock *clock;
+    kal_parquet *parquet; /* of kal_backup_make_namespace() */
+    bool is_scheduled;    /* the server itself wanted it */
 } kal_backup_source;
 
 typedef enum kal_backup_state {
@@ -64,7 +68,9 @@ typedef struct kal_backup_file {
 } kal_backup_file;
 
 typedef struct kal_backup {
-    kal_bytes version; /* of the server that made it */
+    kal_bytes version;      /* of the server that made it */
+    kal_bytes namespace_id; /* the one it is of; empty: it is of the whole database */
+    bool is_scheduled;
     int64_t created_at_us;
     kal_backup_file *files; /* by name */
     size_t file_count;
@@ -80,6 +86,11 @@ KAL_MUST_CHECK kal_status kal_backup_make(const kal_backup_source *source, kal_b
  * is not there, or is none; KAL_UNSUPPORTED: of a newer format. */
 KAL_MUST_CHECK kal_status kal_backup_check(kal_bytes path, const kal_backup_poll *poll,
                                            kal_arena *arena, kal_backup *out, kal_error *err);
+/* Only what backup.json says, nothing checked. */
+KAL_MUST_CHECK kal_status kal_backup_describe(kal_bytes path, kal_arena *arena, kal_backup *out,
+                                              kal_error *err);
+/* Removes a backup, or what is left of one: no half of it keeps the name. What fails stays. */
+void kal_backup_remove(const char *path);
 /* Makes data_dir out of a backup. KAL_EXISTS: there is something in it; KAL_CORRUPT: a file is not
  * what backup.json says, by name; else as kal_backup_check(). */
 KAL_MUST_CHECK kal_status kal_backup_restore(const char *path, const char *data_dir,

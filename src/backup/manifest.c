@@ -6,7 +6,8 @@
 #include <string.h>
 
 enum {
-    FORMAT = 2, /* 1: no segments */
+    FORMAT = 3,     /* of a namespace */
+    FORMAT_ALL = 2, /* of the whole database; 1: no segments */
     NAME_BYTES_MAX = 200
 };
 
@@ -16,11 +17,19 @@ void kal_manifest_write(const kal_backup *backup, kal_buf *out)
     kal_json_writer_init(&w, out);
     kal_json_begin_object(&w);
     kal_json_key(&w, "format");
-    kal_json_u64(&w, FORMAT);
+    kal_json_u64(&w, backup->namespace_id.len > 0 ? FORMAT : FORMAT_ALL);
     kal_json_key(&w, "version");
     kal_json_string(&w, backup->version);
     kal_json_key(&w, "created_at");
     kal_json_i64(&w, backup->created_at_us);
+    if (backup->namespace_id.len > 0) {
+        kal_json_key(&w, "namespace");
+        kal_json_string(&w, backup->namespace_id);
+    }
+    if (backup->is_scheduled) {
+        kal_json_key(&w, "scheduled");
+        kal_json_bool(&w, true);
+    }
     kal_json_key(&w, "files");
     kal_json_begin_array(&w);
     for (size_t i = 0; i < backup->file_count; i++) {
@@ -43,16 +52,23 @@ static kal_status damaged(const char *what, kal_error *err)
     return kal_error_set(err, KAL_CORRUPT, KAL_MANIFEST_NAME " is damaged: %s", what);
 }
 
-/* rocksdb/ or segments/, and letters, digits, '.', '_', '-', not a dot first; or token-secret. */
-static bool is_name(kal_bytes name)
+/* In one of the folders, and letters, digits, '.', '_', '-', not a dot first; or a file beside
+ * them.
+ */
+static bool is_name(kal_bytes name, bool of_namespace)
 {
-    const kal_bytes store = KAL_STR("rocksdb/");
-    const kal_bytes segments = KAL_STR(KAL_BACKUP_SEGMENTS "/");
-    if (kal_bytes_equal(name, KAL_STR("token-secret")))
+    static const char *const ALL[] = {"rocksdb/", KAL_BACKUP_SEGMENTS "/", NULL};
+    static const char *const NAMESPACE[] = {KAL_BACKUP_TABLES "/", NULL};
+    const char *const *folders = of_namespace ? NAMESPACE : ALL;
+    size_t folder = 0;
+
+    if (!of_namespace && kal_bytes_equal(name, KAL_STR("token-secret")))
         return true;
-    size_t folder = kal_bytes_starts_with(name, store)      ? store.len
-                    : kal_bytes_starts_with(name, segments) ? segments.len
-                                                            : 0;
+    if (of_namespace && (kal_bytes_equal(name, KAL_STR(KAL_BACKUP_NAMESPACE)) ||
+                         kal_bytes_equal(name, KAL_STR(KAL_BACKUP_USERS))))
+        return true;
+    for (; *folders != NULL && folder == 0; folders++)
+        folder = kal_bytes_starts_with(name, kal_cstr(*folders)) ? strlen(*folders) : 0;
     if (folder == 0 || name.len <= folder || name.len > NAME_BYTES_MAX || name.ptr[folder] == '.')
         return false;
     for (size_t i = folder; i < name.len; i++) {
@@ -93,7 +109,7 @@ static kal_status read_file(const kal_json *json, kal_backup *backup, kal_error 
     const kal_json *hash = member(json, "sha256", KAL_JSON_STRING);
     int64_t size = 0;
 
-    if (name == NULL || !is_name(name->text))
+    if (name == NULL || !is_name(name->text, backup->namespace_id.len > 0))
         return damaged("a file has no proper name", err);
     if (hash == NULL || !is_hash(hash->text) || !whole_number(json, "size", &size))
         return damaged("a file has no size or checksum", err);
@@ -103,6 +119,25 @@ static kal_status read_file(const kal_json *json, kal_backup *backup, kal_error 
         return damaged("sizes that cannot be", err);
     *f = (kal_backup_file){.name = name->text, .size_bytes = (uint64_t)size, .sha256 = hash->text};
     backup->file_count++;
+    return KAL_OK;
+}
+
+/* What format says it is of. */
+static kal_status read_namespace(const kal_json *json, int64_t format, kal_backup *out,
+                                 kal_error *err)
+{
+    const kal_json *name = member(json, "namespace", KAL_JSON_STRING);
+    bool is_name = name != NULL && name->text.len > 0 && name->text.len <= KAL_NAME_BYTES_MAX;
+
+    for (size_t i = 0; is_name && i < name->text.len; i++) {
+        char c = (char)name->text.ptr[i];
+        is_name = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    }
+    if (format < FORMAT)
+        return KAL_OK;
+    if (!is_name)
+        return damaged("it names no namespace", err);
+    out->namespace_id = name->text;
     return KAL_OK;
 }
 
@@ -125,6 +160,9 @@ kal_status kal_manifest_read(kal_bytes text, kal_arena *arena, kal_backup *out, 
     if (version == NULL || files == NULL || !whole_number(json, "created_at", &out->created_at_us))
         return damaged("it has no version, time or files", err);
     out->version = version->text;
+    const kal_json *scheduled = member(json, "scheduled", KAL_JSON_BOOL);
+    out->is_scheduled = scheduled != NULL && scheduled->boolean;
+    KAL_TRY(read_namespace(json, format, out, err));
     out->files = kal_arena_try_array(arena, files->len + 1, sizeof *out->files);
     if (out->files == NULL)
         return kal_error_set(err, KAL_LIMIT, KAL_MANIFEST_NAME " is too large");

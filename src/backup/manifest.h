@@ -9,6 +9,11 @@
 
 #define KAL_MANIFEST_NAME "backup.json"
 
+/* Of the backup of a namespace, see namespace.h. */
+#define KAL_BACKUP_TABLES    "tables"
+#define KAL_BACKUP_NAMESPACE "namespace.json"
+#define KAL_BACKUP_USERS     "users.txt"
+
 void kal_manifest_write(const kal_backup *backup, kal_buf *out);
 /* Nothing in it is believed: names are those that a backup has, sizes and hashes well formed, no
  * file twice. KAL_CORRUPT, KAL_UNSUPPORTED. */

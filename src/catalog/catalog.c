@@ -23,6 +23,7 @@ enum {
     KIND_MANIFEST,
     KIND_SEGMENT,
     KIND_DOOMED,
+    KIND_UNNAMED,
 };
 
 static kal_entity_store store_of(kal_kv *kv, const char *name, uint8_t kind)
@@ -55,6 +56,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->manifests = store_of(kv, "manifest", KIND_MANIFEST);
     c->segments = store_of(kv, "segment", KIND_SEGMENT);
     c->doomed = store_of(kv, "doomed segment", KIND_DOOMED);
+    c->unnamed = store_of(kv, "table that is being restored", KIND_UNNAMED);
     c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);
     pthread_mutex_init(&c->ddl_lock, NULL);
     pthread_rwlock_init(&c->publish_lock, NULL);

@@ -15,6 +15,7 @@
  *   11 manifest: u32 table_id     -> u64 version, u32 active hot_id, u32 frozen hot_id or 0
  *   12 segment: u32 table_id, u32 segment_id -> see segments.c
  *   13 doomed segment: u32 segment_id        -> its storage and object
+ *   14 table that is being restored: u32 hot_id -> u8 type; see restored.h
  *
  * Numbers are little-endian, texts u32 length and bytes.
  */
@@ -65,6 +66,7 @@ struct kal_catalog {
     kal_entity_store manifests;
     kal_entity_store segments;
     kal_entity_store doomed;
+    kal_entity_store unnamed; /* tables that are being restored */
     kal_provider providers[KAL_SYSTEM_TABLE_END];
     bool is_open;
     uint32_t popular_due_s;   /* kal_catalog_tick()'s own */
@@ -165,6 +167,18 @@ KAL_MUST_CHECK kal_status kal_table_store_put(kal_catalog_change *change,
                                               const kal_table_definition *def,
                                               const kal_table_record *record,
                                               const kal_schema_changes *changes, kal_error *err);
+/* The two parts of it: a version with a history of its own, which may be a past one, and what makes
+ * a version the current one. */
+KAL_MUST_CHECK kal_status kal_table_store_put_past(kal_catalog_change *change,
+                                                   const kal_table_definition *def,
+                                                   const kal_schema_version *step, kal_error *err);
+KAL_MUST_CHECK kal_status kal_table_store_put_names(kal_catalog_change *change,
+                                                    const kal_table_definition *def,
+                                                    const kal_table_record *record, kal_error *err);
+/* For a new table: def->table_id, a hot space and a shard. Once in a change. */
+KAL_MUST_CHECK kal_status kal_change_new_table_numbers(kal_catalog_change *change,
+                                                       kal_table_definition *def,
+                                                       kal_table_record *record, kal_error *err);
 /* The name alone: the table has another one. */
 KAL_MUST_CHECK kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_batch *batch,
                                                       kal_bytes ns, kal_bytes name, kal_error *err);
@@ -200,9 +214,6 @@ KAL_MUST_CHECK kal_status kal_segments_drop_table(kal_catalog_change *change, ui
 
 KAL_MUST_CHECK kal_status kal_users_load(kal_catalog *c, kal_error *err);
 KAL_MUST_CHECK kal_status kal_users_create_root(kal_catalog_change *change, kal_error *err);
-typedef kal_status (*kal_user_visit)(void *context, const kal_user *user, kal_error *err);
-KAL_MUST_CHECK kal_status kal_users_scan(kal_catalog *c, const kal_kv_snapshot *snapshot,
-                                         kal_user_visit visit, void *context, kal_error *err);
 void kal_users_publish(kal_catalog *c, const kal_change_step *step);
 
 KAL_MUST_CHECK kal_status kal_namespaces_load(kal_catalog *c, kal_error *err);

@@ -187,8 +187,8 @@ static kal_status check_new_table(kal_catalog *c, const kal_table_definition *de
     return KAL_NOT_FOUND;
 }
 
-static kal_status new_numbers(kal_catalog_change *change, kal_table_definition *def,
-                              kal_table_record *record, kal_error *err)
+kal_status kal_change_new_table_numbers(kal_catalog_change *change, kal_table_definition *def,
+                                        kal_table_record *record, kal_error *err)
 {
     uint64_t table_id = 0;
     uint64_t hot_id = 0;
@@ -227,7 +227,7 @@ kal_status kal_catalog_create_table(kal_catalog_change *change, const kal_table_
     kal_table_definition *own = kal_table_definition_copy(def, 0, &change->arena);
     own->created_at_us = change->now_us;
     own->updated_at_us = change->now_us;
-    KAL_TRY(new_numbers(change, own, &record, err));
+    KAL_TRY(kal_change_new_table_numbers(change, own, &record, err));
     KAL_TRY(kal_table_definition_validate(own, err));
     KAL_TRY(kal_storage_of_table_exists(change, own, err));
     kal_schema_changes changes = kal_schema_changes_of(KAL_SCHEMA_INITIAL, &change->arena);

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "catalog/catalog_internal.h"
+#include "catalog/restored.h"
 #include "types/json.h"
 
 #include <stdlib.h>
@@ -206,6 +207,63 @@ kal_status kal_catalog_create_namespace(kal_catalog_change *change, kal_bytes na
     }
     KAL_TRY(check_new_name(name, err));
     return kal_namespace_put(change, name, err);
+}
+
+kal_status kal_catalog_get_namespace(kal_catalog *c, const kal_kv_snapshot *snapshot,
+                                     kal_bytes name, kal_arena *arena, kal_namespace_info *out,
+                                     kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+    uint64_t created = 0;
+
+    if (kal_namespace_is_system(name))
+        return kal_error_set(err, KAL_DENIED, "namespace '%.*s' is the server's own",
+                             KAL_FMT(name));
+    if (name.len > KAL_NAME_BYTES_MAX)
+        return kal_catalog_unknown_namespace(c, name, err);
+    namespace_key(c, name, &key);
+    kal_status status = kal_entity_get(&c->namespaces, snapshot, &key, arena, &entity, err);
+    if (status == KAL_NOT_FOUND)
+        return kal_catalog_unknown_namespace(c, name, err);
+    KAL_TRY(status);
+    if (!take_record(&entity.record, entity.format, &created, &out->options))
+        return kal_record_corrupt("namespace", err);
+    out->created_at_us = (int64_t)created;
+    return KAL_OK;
+}
+
+static kal_status check_option(kal_bytes option, const kal_value *value, kal_error *err);
+
+/* As they would have passed through ALTER NAMESPACE. */
+static kal_status check_options(kal_bytes options, kal_arena *arena, kal_error *err)
+{
+    kal_json *json = NULL;
+
+    if (options.ptr == NULL)
+        return KAL_OK;
+    KAL_TRY(kal_json_parse(options, arena, &json, err));
+    if (json->kind != KAL_JSON_OBJECT || json->len > KAL_NAMESPACE_OPTIONS_MAX)
+        return kal_error_set(err, KAL_INVALID, "these are no options of a namespace");
+    for (size_t i = 0; i < json->len; i++) {
+        const kal_json *item = &json->items[i];
+        kal_value value = kal_value_text(item->text);
+        if (item->kind != KAL_JSON_STRING && item->kind != KAL_JSON_NUMBER &&
+            item->kind != KAL_JSON_BOOL)
+            return kal_error_set(err, KAL_INVALID, "these are no options of a namespace");
+        KAL_TRY(check_option(json->keys[i], &value, err));
+    }
+    return KAL_OK;
+}
+
+kal_status kal_catalog_restore_namespace(kal_catalog_change *change, kal_bytes name,
+                                         const kal_namespace_info *info, kal_error *err)
+{
+    bool existed = false;
+
+    KAL_TRY(check_options(info->options, &change->arena, err));
+    KAL_TRY(kal_catalog_create_namespace(change, name, false, &existed, err));
+    return put_record(change, name, info->created_at_us, info->options, err);
 }
 
 /* The options as they are, with one set or left out. */

@@ -291,23 +291,17 @@ kal_status kal_table_store_load(kal_catalog *c, kal_bytes ns, kal_bytes name, ka
 
 /* ---- writing ---- */
 
-static kal_status put_version(kal_catalog_change *change, const kal_table_definition *def,
-                              const kal_schema_changes *changes, kal_error *err)
+kal_status kal_table_store_put_past(kal_catalog_change *change, const kal_table_definition *def,
+                                    const kal_schema_version *step, kal_error *err)
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
     kal_buf record; /* owned */
-    kal_schema_version step = {
-        .version = def->schema_version,
-        .created_at_us = def->updated_at_us,
-        .changes = *changes,
-        .column_count = def->column_count,
-        .actor = kal_cstr(change->actor.user_id),
-    };
+    kal_schema_version numbered = *step;
 
-    KAL_TRY(kal_change_commit_seq(change, &step.commit_seq, err));
+    KAL_TRY(kal_change_commit_seq(change, &numbered.commit_seq, err));
     kal_buf_init(&record, NULL);
-    kal_schema_version_encode(&step, &record);
+    kal_schema_version_encode(&numbered, &record);
     kal_table_definition_encode(def, &record);
     version_key(c, def->table_id, &key);
     kal_entity_key_u32(&key, def->schema_version);
@@ -317,9 +311,8 @@ static kal_status put_version(kal_catalog_change *change, const kal_table_defini
     return status;
 }
 
-kal_status kal_table_store_put(kal_catalog_change *change, const kal_table_definition *def,
-                               const kal_table_record *record, const kal_schema_changes *changes,
-                               kal_error *err)
+kal_status kal_table_store_put_names(kal_catalog_change *change, const kal_table_definition *def,
+                                     const kal_table_record *record, kal_error *err)
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
@@ -333,9 +326,24 @@ kal_status kal_table_store_put(kal_catalog_change *change, const kal_table_defin
     kal_store_le32(current + 4, record->hot_id);
     kal_store_le16(current + 8, record->shard);
     table_key(c, def->table_id, &key);
-    KAL_TRY(kal_entity_put(&c->tables, change->batch, &key, kal_bytes_of(current, sizeof current),
-                           err));
-    return put_version(change, def, changes, err);
+    return kal_entity_put(&c->tables, change->batch, &key, kal_bytes_of(current, sizeof current),
+                          err);
+}
+
+kal_status kal_table_store_put(kal_catalog_change *change, const kal_table_definition *def,
+                               const kal_table_record *record, const kal_schema_changes *changes,
+                               kal_error *err)
+{
+    const kal_schema_version step = {
+        .version = def->schema_version,
+        .created_at_us = def->updated_at_us,
+        .changes = *changes,
+        .column_count = def->column_count,
+        .actor = kal_cstr(change->actor.user_id),
+    };
+
+    KAL_TRY(kal_table_store_put_names(change, def, record, err));
+    return kal_table_store_put_past(change, def, &step, err);
 }
 
 kal_status kal_table_store_delete_name(kal_catalog *c, kal_kv_batch *batch, kal_bytes ns,

@@ -81,9 +81,8 @@ static void user_key(kal_catalog *c, kal_bytes user_id, kal_entity_key *key)
     kal_entity_key_text(key, user_id);
 }
 
-/* Dropped users too. */
-static kal_status get_any(kal_catalog *c, kal_bytes user_id, kal_arena *arena, kal_user *user_out,
-                          kal_error *err)
+kal_status kal_catalog_get_any_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
+                                    kal_user *user_out, kal_error *err)
 {
     kal_entity_key key;
     kal_entity entity;
@@ -98,16 +97,10 @@ static kal_status get_any(kal_catalog *c, kal_bytes user_id, kal_arena *arena, k
     return KAL_OK;
 }
 
-kal_status kal_catalog_get_any_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
-                                    kal_user *user_out, kal_error *err)
-{
-    return get_any(c, user_id, arena, user_out, err);
-}
-
 kal_status kal_catalog_get_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
                                 kal_user *user_out, kal_error *err)
 {
-    KAL_TRY(get_any(c, user_id, arena, user_out, err));
+    KAL_TRY(kal_catalog_get_any_user(c, user_id, arena, user_out, err));
     return user_out->deleted_at_us == 0 ? KAL_OK : KAL_NOT_FOUND;
 }
 
@@ -297,7 +290,8 @@ kal_status kal_catalog_create_user(kal_catalog_change *change, kal_user *user, k
     kal_user found;
 
     KAL_TRY(check_user_id(user->user_id, err));
-    kal_status status = get_any(change->catalog, user->user_id, &change->arena, &found, err);
+    kal_status status =
+        kal_catalog_get_any_user(change->catalog, user->user_id, &change->arena, &found, err);
     if (status == KAL_OK)
         return user_exists(&found, err);
     if (status != KAL_NOT_FOUND)
@@ -411,7 +405,8 @@ kal_status kal_catalog_begin_erasing(kal_catalog_change *change, kal_bytes user_
 {
     kal_user user;
 
-    kal_status status = get_any(change->catalog, user_id, &change->arena, &user, err);
+    kal_status status =
+        kal_catalog_get_any_user(change->catalog, user_id, &change->arena, &user, err);
     if (status == KAL_NOT_FOUND)
         return not_found(user_id, err);
     KAL_TRY(status);
@@ -431,7 +426,7 @@ kal_status kal_catalog_forget_user(kal_catalog_change *change, kal_bytes user_id
     kal_entity_key key;
     kal_user user;
 
-    kal_status status = get_any(c, user_id, &change->arena, &user, err);
+    kal_status status = kal_catalog_get_any_user(c, user_id, &change->arena, &user, err);
     if (status == KAL_NOT_FOUND)
         return not_found(user_id, err);
     KAL_TRY(status);

@@ -129,7 +129,7 @@ static kal_status check_rows(alter_run *a, kal_table *next, kal_error *err)
     a->null_rows =
         kal_arena_alloc(&a->arena, (a->altered.not_null_count + 1) * sizeof *a->null_rows);
     kal_view_open(&view, a->run->exec->tables, 0, NULL);
-    kal_status status = kal_scan_open_all_users(&view, next, &scan, err);
+    kal_status status = kal_scan_open_all_users(&view, next, true, &scan, err);
     while (status == KAL_OK) {
         status = kal_scan_next(scan, &row, NULL, err);
         if (status == KAL_OK)

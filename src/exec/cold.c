@@ -118,6 +118,11 @@ kal_status kal_cold_open(kal_exec *exec, kal_cold **cold_out, kal_error *err)
     return KAL_OK;
 }
 
+kal_parquet *kal_cold_parquet(kal_cold *cold)
+{
+    return cold->parquet;
+}
+
 kal_segment_backend *kal_cold_backend(kal_cold *cold)
 {
     return cold->backend;

@@ -15,6 +15,8 @@
 
 /* Before the tables are opened: directories, Parquet. */
 KAL_MUST_CHECK kal_status kal_cold_open(kal_exec *exec, kal_cold **cold_out, kal_error *err);
+/* The instance that writes and reads files; borrowed. */
+kal_parquet *kal_cold_parquet(kal_cold *cold);
 /* For kal_tables_open(); borrowed. */
 kal_segment_backend *kal_cold_backend(kal_cold *cold);
 const char *kal_cold_scratch_dir(kal_cold *cold);

@@ -9,6 +9,7 @@
  */
 #include "table/erase.h"
 #include "exec/cold.h"
+#include "exec/exports.h"
 #include "exec/jobs.h"
 
 #include <stdio.h>
@@ -74,6 +75,7 @@ static kal_status erase_user(kal_exec *exec, kal_job_run *job, const kal_user *u
     kal_erase_result result;
 
     KAL_TRY(kal_erase_rows(&args, &result, err));
+    KAL_TRY(kal_exports_clean(exec->exports, err));
     KAL_TRY(kal_jobs_forget_actor(exec->jobs, user->user_id, err));
     KAL_TRY(forget_user(exec, user->user_id, err));
     kal_job_result(job, "%llu rows erased, %llu segments written anew, %llu changes cleared",
@@ -176,8 +178,8 @@ kal_status kal_run_erase_user(kal_run *run, const kal_user *user, kal_error *err
     explain(run, status, err);
     KAL_TRY(status);
     kal_result_message(run->result, 0,
-                       "User '%.*s' erased: %.*s. Backups and exported files that exist are not "
-                       "changed",
+                       "User '%.*s' erased: %.*s. Backups and exports that were downloaded are "
+                       "not changed",
                        KAL_FMT(user->user_id), KAL_FMT(result));
     return KAL_OK;
 }

@@ -6,6 +6,7 @@
 #include "catalog/system_tables.h"
 #include "exec/cold.h"
 #include "exec/evictor.h"
+#include "exec/exports.h"
 #include "exec/jobs.h"
 #include "exec/stats.h"
 #include "types/type_forms.h"
@@ -22,6 +23,11 @@ enum {
     DEFAULT_JOB_RECORDS_MAX = 10000,
     DEFAULT_JOB_RETRIES_MAX = 3,
     DEFAULT_FLUSH_INTERVAL_MS = 5000,
+    DEFAULT_EXPORT_RETENTION_S = 24 * 3600,
+    DEFAULT_EXPORT_BYTES_MAX = 1024 * 1024 * 1024,
+    DEFAULT_EXPORTS_MAX = 3,
+    DEFAULT_BACKUP_INTERVAL_S = 24 * 3600,
+    DEFAULT_BACKUPS_KEPT = 7,
     DEFAULT_STATEMENT_BYTES = 256 * 1024 * 1024,
     MEMORY_MIN_BYTES = 256 * 1024 * 1024,
     POOL_THREADS_MIN = 2,
@@ -69,6 +75,16 @@ static void set_defaults(kal_exec_options *o)
         o->job_records_max = DEFAULT_JOB_RECORDS_MAX;
     if (o->job_retries_max == 0)
         o->job_retries_max = DEFAULT_JOB_RETRIES_MAX;
+    if (o->export_retention_s == 0)
+        o->export_retention_s = DEFAULT_EXPORT_RETENTION_S;
+    if (o->export_bytes_max == 0)
+        o->export_bytes_max = DEFAULT_EXPORT_BYTES_MAX;
+    if (o->exports_max == 0)
+        o->exports_max = DEFAULT_EXPORTS_MAX;
+    if (o->backup_interval_s == 0)
+        o->backup_interval_s = DEFAULT_BACKUP_INTERVAL_S;
+    if (o->backups_kept == 0)
+        o->backups_kept = DEFAULT_BACKUPS_KEPT;
     if (o->flush_interval_ms == 0)
         o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }
@@ -108,6 +124,8 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     tables.scratch_dir = kal_cold_scratch_dir(exec->cold);
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
     KAL_TRY(kal_exec_open_jobs(exec, err));
+    KAL_TRY(kal_exports_open(exec, &exec->exports, err));
+    KAL_TRY(kal_backup_schedule_start(exec, err));
     kal_catalog_set_provider(exec->catalog, KAL_SYSTEM_SEGMENTS, kal_cold_segment_rows, exec);
     KAL_TRY(kal_cold_start(exec->cold, err));
     KAL_TRY(kal_evictor_open(exec, &exec->evictor, err));
@@ -177,6 +195,7 @@ void kal_exec_close(kal_exec *exec)
     kal_pool_close(exec->pool);
     kal_pool_close(exec->engine_pool);
     kal_jobs_close(exec->jobs);
+    kal_exports_close(exec->exports);
     kal_cold_stop(exec->cold);
     kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);

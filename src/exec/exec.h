@@ -43,6 +43,12 @@ typedef struct kal_exec_options {
     size_t job_records_max;        /* finished ones kept; 0 = 10,000 */
     unsigned job_retries_max;      /* after failures that may pass; 0 = 3 */
     uint64_t flush_interval_ms;    /* between looks at which tables are due; 0 = 5,000 */
+    uint64_t export_retention_s;   /* until an export of user data is removed; 0 = a day */
+    uint64_t export_bytes_max;     /* of one export; 0 = 1 GiB */
+    unsigned exports_max;          /* of one user at a time; 0 = 3 */
+    const char *backup_dir;        /* of backups the server makes itself; NULL or empty: none */
+    uint64_t backup_interval_s;    /* between two of them; 0 = a day */
+    unsigned backups_kept;         /* of them; 0 = 7 */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;
@@ -107,6 +113,29 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
 void kal_exec_cancel(kal_exec_request *request);
 /* Releases reply and what exec kept; call once, after done. */
 void kal_exec_request_release(kal_exec_request *request);
+
+/* ---- exports of user data ---- */
+
+typedef struct kal_exec_download kal_exec_download;
+
+struct kal_exec_download {
+    /* filled by the caller, valid until done */
+    kal_principal principal;
+    kal_bytes id; /* as the client sent it */
+    void (*done)(kal_exec_download *download);
+    void *context;
+    /* filled by exec before done */
+    kal_status status; /* KAL_NOT_FOUND: there is none for this principal */
+    kal_error error;
+    int fd; /* the caller's to close; -1 unless status is KAL_OK */
+    uint64_t size_bytes;
+    char name[32];
+    /* exec's own */
+    kal_exec *exec;
+};
+/* Opens the file of an export for its owner (or dba, system). done is called once, possibly before
+ * this returns and possibly on another thread. */
+void kal_exec_open_download(kal_exec *exec, kal_exec_download *download);
 
 /* The error shape of the SQL endpoint, for errors found before exec is asked:
  * {"status":"error","results":[],"took":0.0,"error":{"code","message","details"?,...}}. */

@@ -25,6 +25,7 @@ typedef struct kal_pool kal_pool;       /* pool.c */
 typedef struct kal_stats kal_stats;     /* stats.h */
 typedef struct kal_evictor kal_evictor; /* evictor.h */
 typedef struct kal_cold kal_cold;       /* cold.h */
+typedef struct kal_exports kal_exports; /* exports.h */
 
 struct kal_exec {
     kal_exec_options options;
@@ -43,6 +44,7 @@ struct kal_exec {
     kal_jobs *jobs;
     kal_evictor *evictor;
     kal_cold *cold;
+    kal_exports *exports;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -50,6 +52,7 @@ struct kal_exec {
     KAL_VEC(kal_catalog_worker *) inline_workers; /* of threads that call kal_exec_submit() */
     _Atomic bool stop;                            /* running queries end */
     _Atomic bool backup_check_runs;               /* SHOW BACKUP */
+    int64_t backup_tried_us;                      /* backup_schedule.c's own */
 };
 
 /* The calling thread's worker. */
@@ -261,7 +264,11 @@ KAL_MUST_CHECK kal_status kal_run_show_stats(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_flush(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_manifest(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_backup(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_restore(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_backup(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_backups(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_export(kal_run *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_show_export(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_show_jobs(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_kill_job(kal_run *run, kal_error *err);
 KAL_MUST_CHECK kal_status kal_run_describe(kal_run *run, kal_error *err);

@@ -26,9 +26,8 @@ kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err)
     KAL_TRY(
         kal_jobs_open(exec->kv, exec->catalog, exec->sched, o->clock, &options, &exec->jobs, err));
     kal_jobs_add_metrics(exec->jobs, kal_exec_metrics(exec));
-    kal_backup_register(exec);
     kal_erase_register(exec);
-    return KAL_OK;
+    return kal_backup_register(exec, err);
 }
 
 static kal_status go_on(void *context, kal_error *err)

@@ -263,11 +263,6 @@ void kal_run_watch_view(const kal_run *run, kal_view *view)
 static kal_status not_built(const char *statement, kal_error *err)
 {
     kal_error_set(err, KAL_UNSUPPORTED, "%s is not available in this version", statement);
-    if (strncmp(statement, "BACKUP", strlen("BACKUP")) == 0)
-        kal_error_hint(err, "BACKUP DATABASE ALL TO '/path' copies everything");
-    if (strncmp(statement, "RESTORE", strlen("RESTORE")) == 0)
-        kal_error_hint(err, "`kalamdb-server --restore PATH --data DIR` makes a new data directory "
-                            "out of a backup");
     return KAL_UNSUPPORTED;
 }
 
@@ -334,6 +329,14 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_show_manifest(run, err);
     case KAL_STMT_BACKUP:
         return kal_run_backup(run, err);
+    case KAL_STMT_RESTORE:
+        return kal_run_restore(run, err);
+    case KAL_STMT_SHOW_BACKUPS:
+        return kal_run_show_backups(run, err);
+    case KAL_STMT_EXPORT:
+        return kal_run_export(run, err);
+    case KAL_STMT_SHOW_EXPORT:
+        return kal_run_show_export(run, err);
     case KAL_STMT_SHOW_BACKUP:
         return kal_run_show_backup(run, err);
     case KAL_STMT_SHOW_JOBS:

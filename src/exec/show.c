@@ -13,9 +13,28 @@ static kal_status system_rows(kal_run *run, kal_system_table id, kal_table **tab
     return kal_run_system_rows(run, *table_out, rows_out, err);
 }
 
-/* Writes `columns` of the rows whose `filter_column` is `filter` (empty: all rows). */
+/* A TEXT column must have this text, or none. */
+typedef struct show_filter {
+    uint32_t column;
+    kal_bytes text; /* empty: anything */
+    bool is_null;
+} show_filter;
+
+static bool passes(const kal_value *row, const show_filter *filters, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const kal_value *v = &row[filters[i].column];
+        if (filters[i].is_null && !v->is_null)
+            return false;
+        if (filters[i].text.len > 0 && (v->is_null || !kal_bytes_equal(v->bytes, filters[i].text)))
+            return false;
+    }
+    return true;
+}
+
+/* Writes `columns` of the rows that pass all filters. */
 static kal_status show_columns(kal_run *run, kal_system_table id, const uint32_t *columns,
-                               size_t count, uint32_t filter_column, kal_bytes filter,
+                               size_t count, const show_filter *filters, size_t filter_count,
                                kal_error *err)
 {
     kal_table *table = NULL;
@@ -32,7 +51,7 @@ static kal_status show_columns(kal_run *run, kal_system_table id, const uint32_t
     kal_result_begin(run->result, out, count);
     for (size_t r = 0; r < rows.row_count && status == KAL_OK; r++) {
         const kal_value *row = rows.values + r * rows.column_count;
-        if (filter.len > 0 && !kal_bytes_equal(row[filter_column].bytes, filter))
+        if (!passes(row, filters, filter_count))
             continue;
         for (size_t i = 0; i < count; i++)
             cells[i] = row[columns[i]];
@@ -47,8 +66,7 @@ kal_status kal_run_show_namespaces(kal_run *run, kal_error *err)
 {
     static const uint32_t COLUMNS[] = {KAL_NAMESPACES_NAME, KAL_NAMESPACES_TABLE_COUNT,
                                        KAL_NAMESPACES_CREATED_AT};
-    return show_columns(run, KAL_SYSTEM_NAMESPACES, COLUMNS, KAL_ARRAY_LEN(COLUMNS), 0,
-                        (kal_bytes){0}, err);
+    return show_columns(run, KAL_SYSTEM_NAMESPACES, COLUMNS, KAL_ARRAY_LEN(COLUMNS), NULL, 0, err);
 }
 
 kal_status kal_run_show_jobs(kal_run *run, kal_error *err)
@@ -58,8 +76,26 @@ kal_status kal_run_show_jobs(kal_run *run, kal_error *err)
         KAL_JOBS_STATUS,       KAL_JOBS_PROGRESS, KAL_JOBS_CREATED_AT,   KAL_JOBS_STARTED_AT,
         KAL_JOBS_COMPLETED_AT, KAL_JOBS_RESULT,   KAL_JOBS_ERROR_MESSAGE};
     KAL_TRY(kal_may_manage(run->principal, "jobs", err));
-    return show_columns(run, KAL_SYSTEM_JOBS, COLUMNS, KAL_ARRAY_LEN(COLUMNS), 0, (kal_bytes){0},
-                        err);
+    return show_columns(run, KAL_SYSTEM_JOBS, COLUMNS, KAL_ARRAY_LEN(COLUMNS), NULL, 0, err);
+}
+
+/* Of the whole database: those without a namespace. */
+kal_status kal_run_show_backups(kal_run *run, kal_error *err)
+{
+    static const uint32_t COLUMNS[] = {
+        KAL_JOBS_JOB_ID,       KAL_JOBS_STATUS, KAL_JOBS_PARAMETERS,   KAL_JOBS_CREATED_AT,
+        KAL_JOBS_COMPLETED_AT, KAL_JOBS_RESULT, KAL_JOBS_ERROR_MESSAGE};
+    const kal_sql_backup *backup = &run->statement->backup;
+    const show_filter filters[] = {
+        {.column = KAL_JOBS_JOB_TYPE, .text = kal_cstr(kal_job_type_name(KAL_JOB_BACKUP))},
+        {.column = KAL_JOBS_NAMESPACE_ID,
+         .text = backup->namespace_name.text,
+         .is_null = backup->all},
+    };
+
+    KAL_TRY(kal_may_manage(run->principal, "backups", err));
+    return show_columns(run, KAL_SYSTEM_JOBS, COLUMNS, KAL_ARRAY_LEN(COLUMNS), filters,
+                        KAL_ARRAY_LEN(filters), err);
 }
 
 kal_status kal_run_show_tables(kal_run *run, kal_error *err)
@@ -74,6 +110,7 @@ kal_status kal_run_show_tables(kal_run *run, kal_error *err)
         kal_error_at(err, ns->position);
         return status;
     }
-    return show_columns(run, KAL_SYSTEM_TABLES, COLUMNS, KAL_ARRAY_LEN(COLUMNS),
-                        KAL_TABLES_NAMESPACE, ns->text, err);
+    const show_filter of_namespace = {.column = KAL_TABLES_NAMESPACE, .text = ns->text};
+    return show_columns(run, KAL_SYSTEM_TABLES, COLUMNS, KAL_ARRAY_LEN(COLUMNS), &of_namespace, 1,
+                        err);
 }

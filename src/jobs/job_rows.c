@@ -86,6 +86,17 @@ static kal_status add_row(void *context, const kal_job *job, kal_error *err)
     return kal_system_sink_add(w->sink, row, KAL_ARRAY_LEN(row), err);
 }
 
+kal_status kal_jobs_get(kal_jobs *jobs, uint64_t number, kal_arena *arena, kal_job *out,
+                        kal_error *err)
+{
+    return kal_job_queue_get(jobs->queue, NULL, number, arena, out, err);
+}
+
+kal_status kal_jobs_scan(kal_jobs *jobs, kal_job_visit visit, void *context, kal_error *err)
+{
+    return kal_job_queue_scan(jobs->queue, NULL, visit, context, err);
+}
+
 kal_status kal_jobs_rows(void *context, const kal_kv_snapshot *snapshot, kal_system_sink *sink,
                          kal_error *err)
 {

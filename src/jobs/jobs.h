@@ -122,6 +122,15 @@ KAL_MUST_CHECK kal_status kal_jobs_cancel(kal_jobs *jobs, kal_job_type type, uin
 /* Removes the records of finished jobs that this user had ordered. KAL_IO. */
 KAL_MUST_CHECK kal_status kal_jobs_forget_actor(kal_jobs *jobs, kal_bytes actor, kal_error *err);
 
+/* ---- looking ---- */
+
+/* One job, finished or not. KAL_NOT_FOUND leaves err alone. */
+KAL_MUST_CHECK kal_status kal_jobs_get(kal_jobs *jobs, uint64_t number, kal_arena *arena,
+                                       kal_job *out, kal_error *err);
+/* All there are, oldest first. */
+KAL_MUST_CHECK kal_status kal_jobs_scan(kal_jobs *jobs, kal_job_visit visit, void *context,
+                                        kal_error *err);
+
 /* ---- schedulers ---- */
 
 typedef kal_status (*kal_jobs_tick_fn)(kal_jobs *jobs, void *context, kal_error *err);

@@ -20,6 +20,8 @@
       "commit: on disk before the answer; interval: at most 200 ms later")                         \
     X(duckdb_library, "engine.duckdb_library", "--duckdb", "KALAMDB_DUCKDB_LIBRARY", "",           \
       "path of libduckdb.so")                                                                      \
+    X(backup_dir, "backup.directory", "--backup-dir", "KALAMDB_BACKUP_DIR", "",                    \
+      "where the server makes backups by itself; empty: it makes none")                            \
     X(log_level, "log.level", "--log-level", "KALAMDB_LOG_LEVEL", "info",                          \
       "error, warn, info or debug")                                                                \
     X(log_format, "log.format", "--log-format", "KALAMDB_LOG_FORMAT", "text", "text or json")
@@ -59,6 +61,17 @@
       100000, 10000, "finished jobs that are shown at most")                                       \
     X(flush_interval_ms, "flush.interval_ms", "--flush-interval-ms", "KALAMDB_FLUSH_INTERVAL_MS",  \
       100, 86400000, 5000, "between looks at which tables are to be flushed")                      \
+    X(backup_interval_s, "backup.interval_seconds", "--backup-interval-seconds",                   \
+      "KALAMDB_BACKUP_INTERVAL_SECONDS", 1, 31536000, 86400, "between two of these backups")       \
+    X(backups_kept, "backup.keep", "--backup-keep", "KALAMDB_BACKUP_KEEP", 1, 10000, 7,            \
+      "how many of these backups are kept; older ones are removed")                                \
+    X(export_retention_s, "export.retention_seconds", "--export-retention-seconds",                \
+      "KALAMDB_EXPORT_RETENTION_SECONDS", 1, 31536000, 86400,                                      \
+      "how long an export of user data can be downloaded")                                         \
+    X(export_size_limit_mb, "export.size_limit_mb", "--export-size-limit-mb",                      \
+      "KALAMDB_EXPORT_SIZE_LIMIT_MB", 1, 1048576, 1024, "of one export of user data")              \
+    X(exports_max, "export.max_per_user", "--export-max-per-user", "KALAMDB_EXPORT_MAX_PER_USER",  \
+      1, 1000, 3, "exports of user data that a user has at a time")                                \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

@@ -22,6 +22,7 @@ enum {
     LOOPS_MAX = 64,
     ADDRESS_BYTES = 64,
     BODY_RATE_MIN = 1024, /* bytes a second */
+    PIECE_BYTES = 64 * 1024,
 };
 
 typedef struct http_loop http_loop;
@@ -60,6 +61,10 @@ struct kal_exchange { /* a connection */
     kal_http_field fields[FIELDS_MAX];
     kal_buf head; /* kept for its memory */
     uv_write_t write;
+    uv_fs_t read;       /* of the reply's file */
+    bool is_file_read;  /* it is under way: the connection must stay */
+    uint8_t *piece;     /* of the file; arena */
+    uint64_t file_left; /* bytes of it that are not read yet */
 };
 
 struct http_loop {
@@ -138,7 +143,10 @@ static void release_reply(kal_exchange *c)
         c->reply.release(c->reply.release_context);
     else
         kal_buf_release(&c->reply.body);
+    if (c->reply.is_file)
+        close(c->reply.fd);
     c->reply = (kal_http_reply){0};
+    c->file_left = 0;
 }
 
 static void free_connection(kal_exchange *c)
@@ -155,6 +163,8 @@ static void on_closed(uv_handle_t *handle)
     kal_exchange *c = handle->data;
     c->is_closed = true;
     kal_list_remove(&c->link);
+    if (c->is_file_read) /* on_piece() finds it closed, and frees it */
+        return;
     if (c->phase == PHASE_WRITING)
         release_reply(c);
     if (c->phase != PHASE_IN_FLIGHT) /* else the reply finds it closed, and frees it */
@@ -180,21 +190,74 @@ static void after_reply(kal_exchange *c)
         return;
     }
     kal_arena_reset(&c->arena);
+    c->piece = NULL;
     kal_http_reader_finish(&c->reader);
     c->phase = PHASE_READING;
     c->in_head = false;
     c->in_body = false;
 }
 
+static void read_piece(kal_exchange *c);
+
 static void on_written(uv_write_t *request, int status)
 {
     kal_exchange *c = request->data;
     if (c->is_closing)
         return; /* on_closed releases */
+    if (status >= 0 && c->file_left > 0) {
+        read_piece(c);
+        return;
+    }
     if (status < 0)
         c->hang_up = true;
     after_reply(c);
     process(c);
+}
+
+/* What was promised cannot be sent: the client sees that the body is short. */
+static void on_piece(uv_fs_t *request)
+{
+    kal_exchange *c = request->data;
+    ssize_t len = request->result;
+
+    uv_fs_req_cleanup(request);
+    c->is_file_read = false;
+    if (c->is_closed) {
+        release_reply(c);
+        free_connection(c);
+        return;
+    }
+    if (c->is_closing)
+        return;
+    if (len <= 0) {
+        hang_up(c);
+        return;
+    }
+    c->file_left -= (uint64_t)len;
+    uv_buf_t buf = uv_buf_init((char *)c->piece, (unsigned)len);
+    c->write.data = c;
+    set_deadline(c, c->loop->server->options.write_timeout_ms);
+    if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written) < 0)
+        hang_up(c);
+}
+
+/* The next piece of the reply's file: read, then written, then the next. */
+static void read_piece(kal_exchange *c)
+{
+    if (c->piece == NULL)
+        c->piece = kal_arena_try_alloc(&c->arena, PIECE_BYTES);
+    if (c->piece == NULL) {
+        hang_up(c);
+        return;
+    }
+    unsigned len = c->file_left < PIECE_BYTES ? (unsigned)c->file_left : PIECE_BYTES;
+    uv_buf_t buf = uv_buf_init((char *)c->piece, len);
+    c->read.data = c;
+    set_deadline(c, c->loop->server->options.write_timeout_ms);
+    if (uv_fs_read(&c->loop->loop, &c->read, c->reply.fd, &buf, 1, -1, on_piece) == 0)
+        c->is_file_read = true;
+    else
+        hang_up(c);
 }
 
 /* The rest that the socket did not take at once. */
@@ -227,7 +290,7 @@ static bool write_reply(kal_exchange *c)
         .keep_alive = !c->hang_up && !c->loop->is_draining,
         .date = c->loop->date,
         .content_type = c->reply.content_type == NULL ? "application/json" : c->reply.content_type,
-        .content_length = c->reply.body.len,
+        .content_length = c->reply.is_file ? c->reply.file_bytes : c->reply.body.len,
         .fields = c->fields,
         .field_count = c->reply.field_count,
     };
@@ -235,6 +298,7 @@ static bool write_reply(kal_exchange *c)
     unsigned count = 1;
 
     c->phase = PHASE_WRITING;
+    c->file_left = c->reply.is_file && !c->is_head ? c->reply.file_bytes : 0;
     kal_buf_clear(&c->head);
     kal_http_head_write(&head, &c->head);
     bufs[0] = uv_buf_init((char *)c->head.ptr, (unsigned)c->head.len);
@@ -250,6 +314,10 @@ static bool write_reply(kal_exchange *c)
     if (written >= 0 && (size_t)written < total) {
         write_rest(c, bufs, count, (size_t)written);
         return c->phase == PHASE_READING;
+    }
+    if (written >= 0 && c->file_left > 0) {
+        read_piece(c);
+        return false;
     }
     if (written < 0)
         c->hang_up = true;

@@ -7,6 +7,9 @@
  *
  *     accept -> read -> kal_http_reader -> handler -> kal_exchange_respond -> one writev -> read
  *
+ * A reply whose body is a file is written piece by piece: libuv's threads read the file, the loop
+ * never waits for a disk, and one piece is in memory.
+ *
  * While a request is in flight its client is looked after: when it has left, the handler is told
  * (kal_exchange_on_cancel), since nobody waits for the answer.
  *
@@ -88,6 +91,9 @@ typedef struct kal_http_reply {
     int status;
     const char *content_type; /* static; NULL: application/json */
     kal_buf body;             /* moved into the exchange */
+    bool is_file; /* instead: the next file_bytes bytes of fd, which is the exchange's */
+    int fd;
+    uint64_t file_bytes;
     const kal_http_field *fields;
     size_t field_count; /* copied by respond */
     /* Called with release_context on the loop's thread once the body is not needed any more,

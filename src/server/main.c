@@ -145,6 +145,12 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .job_records_max = (size_t)config->job_records_max,
         .job_retries_max = (unsigned)config->job_retries_max,
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
+        .export_retention_s = (uint64_t)config->export_retention_s,
+        .export_bytes_max = (uint64_t)config->export_size_limit_mb * MIB,
+        .exports_max = (unsigned)config->exports_max,
+        .backup_dir = config->backup_dir,
+        .backup_interval_s = (uint64_t)config->backup_interval_s,
+        .backups_kept = (unsigned)config->backups_kept,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };

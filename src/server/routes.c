@@ -243,6 +243,55 @@ static void handle_sql(kal_routes *routes, kal_exchange *exchange)
     }
 }
 
+/* ---- exports of user data ---- */
+
+#define EXPORTS "/v1/exports/"
+
+typedef struct download_request {
+    kal_exec_download download;
+    kal_exchange *exchange;
+} download_request;
+
+static void on_download(kal_exec_download *d)
+{
+    download_request *r = d->context;
+    char *disposition =
+        kal_arena_printf(kal_exchange_arena(r->exchange), "attachment; filename=\"%s\"", d->name);
+    const kal_http_field fields[] = {{"Content-Disposition", disposition},
+                                     {"Cache-Control", "no-store"}};
+    kal_http_reply reply = {.status = 200,
+                            .content_type = "application/zip",
+                            .is_file = true,
+                            .fd = d->fd,
+                            .file_bytes = d->size_bytes,
+                            .fields = fields,
+                            .field_count = KAL_ARRAY_LEN(fields)};
+
+    if (d->status == KAL_OK)
+        kal_exchange_respond(r->exchange, &reply);
+    else
+        respond_plain_error(r->exchange, kal_status_http(d->status),
+                            d->status == KAL_NOT_FOUND ? "not_found" : "error", &d->error);
+}
+
+static void handle_export(kal_routes *routes, kal_exchange *exchange)
+{
+    const kal_http_request *request = kal_exchange_request(exchange);
+    kal_error err = KAL_ERROR_INIT;
+    download_request *r = KAL_NEW(kal_exchange_arena(exchange), download_request);
+
+    if (identify(routes, request, &r->download.principal, &err) != KAL_OK) {
+        respond_auth_error(exchange, &err);
+        return;
+    }
+    r->exchange = exchange;
+    r->download.id =
+        kal_bytes_of(request->path.ptr + strlen(EXPORTS), request->path.len - strlen(EXPORTS));
+    r->download.done = on_download;
+    r->download.context = r;
+    kal_exec_open_download(routes->exec, &r->download);
+}
+
 /* ---- health, status, me ---- */
 
 static void handle_health(kal_routes *routes, kal_exchange *exchange)
@@ -532,7 +581,17 @@ static const route ROUTES[] = {
     {"/v1/api/auth/refresh", KAL_HTTP_POST, "POST", handle_refresh},
     {"/v1/api/auth/logout", KAL_HTTP_POST, "POST", handle_logout},
     {"/v1/api/auth/setup", KAL_HTTP_POST, "POST", handle_setup},
+    {EXPORTS, KAL_HTTP_GET, "GET, HEAD", handle_export},
 };
+
+/* A path that ends with / stands for all below it. */
+static bool is_path_of(const route *r, kal_bytes path)
+{
+    size_t len = strlen(r->path);
+    if (r->path[len - 1] != '/')
+        return kal_bytes_equal(path, kal_cstr(r->path));
+    return path.len > len && kal_bytes_starts_with(path, kal_cstr(r->path));
+}
 
 static void respond_wrong_method(kal_exchange *exchange, const route *r)
 {
@@ -552,7 +611,7 @@ void kal_routes_handle(void *context, kal_exchange *exchange)
     kal_http_method method = request->method == KAL_HTTP_HEAD ? KAL_HTTP_GET : request->method;
 
     for (size_t i = 0; i < KAL_ARRAY_LEN(ROUTES); i++) {
-        if (!kal_bytes_equal(request->path, kal_cstr(ROUTES[i].path)))
+        if (!is_path_of(&ROUTES[i], request->path))
             continue;
         if (method == ROUTES[i].method)
             ROUTES[i].handle(context, exchange);

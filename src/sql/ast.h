@@ -328,7 +328,11 @@ typedef struct kal_sql_assignments {
     X(DELETE, "DELETE")                                                                            \
     X(SELECT, "SELECT")                                                                            \
     X(BACKUP, "BACKUP DATABASE")                                                                   \
+    X(RESTORE, "RESTORE DATABASE")                                                                 \
     X(SHOW_BACKUP, "SHOW BACKUP")                                                                  \
+    X(SHOW_BACKUPS, "SHOW BACKUPS")                                                                \
+    X(EXPORT, "EXPORT USER DATA")                                                                  \
+    X(SHOW_EXPORT, "SHOW EXPORT")                                                                  \
     X(SHOW_JOBS, "SHOW JOBS")                                                                      \
     X(KILL_JOB, "KILL JOB")                                                                        \
     X(FLUSH, "FLUSH TABLE")                                                                        \
@@ -543,8 +547,13 @@ typedef struct kal_sql_delete {
     kal_sql_items returning;
 } kal_sql_delete;
 
-/* BACKUP DATABASE ALL TO 'path', SHOW BACKUP 'path' */
+/* BACKUP DATABASE, RESTORE DATABASE, SHOW BACKUP 'path', SHOW BACKUPS FOR DATABASE */
 typedef struct kal_sql_backup {
+    bool all;
+    kal_sql_name namespace_name; /* unless all */
+    bool if_exists;              /* BACKUP */
+    bool if_not_exists;          /* RESTORE */
+    bool skip_missing_users;     /* RESTORE */
     kal_bytes path;
     uint32_t position; /* of path */
 } kal_sql_backup;

@@ -196,6 +196,10 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
         return p->status == KAL_OK;
     if (kal_parser_at_word(p, "BACKUP") && kal_parse_backup(p, statement))
         return p->status == KAL_OK;
+    if (kal_parser_at_word(p, "RESTORE") && kal_parse_restore(p, statement))
+        return p->status == KAL_OK;
+    if (kal_parser_at_word(p, "EXPORT") && kal_parse_export(p, statement))
+        return p->status == KAL_OK;
     if (kal_parser_at_word(p, "KILL") && kal_parse_kill_job(p, statement))
         return p->status == KAL_OK;
     if (kal_parse_not_built(p, statement))

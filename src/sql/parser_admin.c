@@ -280,27 +280,20 @@ static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
            parse_version(p, &diff->to) && kal_parser_expect_end(p, NULL);
 }
 
-static bool parse_backup_path(kal_parser *p, kal_sql_statement *statement)
-{
-    statement->backup.position = kal_parser_position(p, p->token.start);
-    return kal_parser_string(p, "the path of the backup as a string", &statement->backup.path) &&
-           kal_parser_expect_end(p, NULL);
-}
-
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
-    static const char *const WORDS[] = {"NAMESPACES", "TABLES", "CREATE",   "STATS", "SCHEMA",
-                                        "STORAGES",   "BACKUP", "MANIFEST", "JOBS",  NULL};
+    static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
+                                        "SCHEMA",     "STORAGES", "BACKUP", "MANIFEST",
+                                        "JOBS",       "EXPORT",   NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
     if (kal_parser_at_keyword(p, KAL_KW_TABLES))
         return parse_show_tables(p, statement);
-    if (kal_parser_at_word(p, "BACKUP")) {
-        kal_parser_advance(p);
-        statement->kind = KAL_STMT_SHOW_BACKUP;
-        return parse_backup_path(p, statement);
-    }
+    if (kal_parser_at_word(p, "BACKUP") || kal_parser_at_word(p, "BACKUPS"))
+        return kal_parse_show_backup(p, statement);
+    if (kal_parser_at_word(p, "EXPORT") || kal_parser_at_word(p, "EXPORTS"))
+        return kal_parse_show_export(p, statement);
     if (kal_parser_at_word(p, "JOBS")) {
         kal_parser_advance(p);
         statement->kind = KAL_STMT_SHOW_JOBS;
@@ -333,8 +326,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
     }
     return kal_parser_expected_words(
         p,
-        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP or JOBS "
-        "after SHOW",
+        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP, JOBS "
+        "or EXPORT after SHOW",
         WORDS);
 }
 
@@ -510,8 +503,6 @@ static const char *const NOT_BUILT[] = {
     "DROP INDEX",
     "CLEAR TOPIC",
     "SHOW LIVE QUERIES",
-    "SHOW BACKUPS",
-    "SHOW EXPORT",
     "SHOW COLUMNS",
     "SHOW TOPICS",
     "SHOW VIEWS",
@@ -522,11 +513,8 @@ static const char *const NOT_BUILT[] = {
     "KILL",
     "SUBSCRIBE TO",
     "SUBSCRIBE",
-    "BACKUP DATABASE",
     "BACKUP",
-    "RESTORE DATABASE",
     "RESTORE",
-    "EXPORT USER DATA",
     "EXPORT",
     "IMPORT",
     "EXECUTE AS USER",
@@ -587,18 +575,6 @@ bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement)
         return true;
     }
     return false;
-}
-
-bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement)
-{
-    if (!begins_with(p, "BACKUP DATABASE ALL"))
-        return false;
-    for (int words = 0; words < 3; words++)
-        kal_parser_advance(p);
-    statement->kind = KAL_STMT_BACKUP;
-    (void)(kal_parser_expect_keyword(p, KAL_KW_TO, "before the path of the backup") &&
-           parse_backup_path(p, statement)); /* what is wrong is in p */
-    return true;
 }
 
 /* The words of an id without quotes: FL-a53f2c81d00e4 is a word, a minus and a word. */

@@ -168,6 +168,9 @@ bool kal_parse_alter_storage(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_drop_storage(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_show_storages(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_storage_check(kal_parser *p, kal_sql_statement *statement);
+/* From BACKUP, BACKUPS, EXPORT on. */
+bool kal_parse_show_backup(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_show_export(kal_parser *p, kal_sql_statement *statement);
 /* From NAMESPACE on. */
 bool kal_parse_alter_namespace(kal_parser *p, kal_sql_statement *statement);
 /* From COMMENT on. */
@@ -189,6 +192,8 @@ bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_use(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_flush(kal_parser *p, kal_sql_statement *statement);    /* false: none of these */
 bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement);   /* false: another BACKUP */
+bool kal_parse_restore(kal_parser *p, kal_sql_statement *statement);  /* false: another RESTORE */
+bool kal_parse_export(kal_parser *p, kal_sql_statement *statement);   /* false: another EXPORT */
 bool kal_parse_kill_job(kal_parser *p, kal_sql_statement *statement); /* false: another KILL */
 bool kal_parse_transaction(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_explain(kal_parser *p, kal_sql_statement *statement);

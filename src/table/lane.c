@@ -617,7 +617,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     size_t stream = 0;
     const kal_manifest *manifest = NULL;
     pending_row stored = {0};
-    pending_row next = {.inserted_us = g->now_us};
+    pending_row next = {.inserted_us = op->inserted_us != 0 ? op->inserted_us : g->now_us};
     kal_write_action action = KAL_WRITE_NONE;
 
     KAL_TRY(kal_table_check_fate(op->table, err));

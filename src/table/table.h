@@ -141,9 +141,15 @@ KAL_MUST_CHECK kal_status kal_scan_next_chunk(kal_scan *scan, const uint32_t *co
                                               size_t *rows_out, kal_error *err);
 void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 /* Every row of the table, whoever's partition it is in: for checks that the server makes itself
- * (SET NOT NULL), never for what a statement shows. The view has no overlay. */
+ * (SET NOT NULL) and for backups, never for what a statement shows. expired_too: also rows of
+ * STREAM tables that are too old. The view has no overlay. */
 KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
-                                                  kal_scan **scan_out, kal_error *err);
+                                                  bool expired_too, kal_scan **scan_out,
+                                                  kal_error *err);
+/* Of the row that kal_scan_next() gave last: whose it is (0: SHARED), and in a STREAM table when it
+ * was inserted. Without an overlay. */
+uint64_t kal_scan_user_no(const kal_scan *scan);
+int64_t kal_scan_inserted_us(const kal_scan *scan);
 
 /* The segments that hold rows of the table, as the view's manifest has them; borrowed from the
  * view. *count_out 0: none. */
@@ -212,9 +218,10 @@ typedef struct kal_write_op {
     /* prepared */
     uint64_t seq_seen; /* 0 = the row was absent */
     kal_write_action action;
-    kal_bytes row; /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
-    bool evict;    /* STREAM: removes the row of seq_seen, if it is still there; no change */
-    bool erase;    /* removes whatever stands there, of a user who was dropped; no change */
+    kal_bytes row;       /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
+    int64_t inserted_us; /* STREAM: of a row that comes back from a backup; 0: now */
+    bool evict;          /* STREAM: removes the row of seq_seen, if it is still there; no change */
+    bool erase;          /* removes whatever stands there, of a user who was dropped; no change */
     /* the row as it lies in a segment, if whoever prepares the write knows it; copied by
        kal_write_add */
     uint64_t cold_seq;

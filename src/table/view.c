@@ -30,13 +30,13 @@ void kal_view_close(kal_view *view)
 
 /* The row of a stored value; KAL_NOT_FOUND when its time is over at the view's moment. */
 static kal_status take_row(const kal_view *view, const kal_table *table, kal_bytes *value,
-                           kal_error *err)
+                           int64_t *inserted_us_out, kal_error *err)
 {
-    int64_t inserted_us = 0;
+    *inserted_us_out = 0;
     if (!kal_table_is_stream(table))
         return KAL_OK;
-    KAL_TRY(kal_stream_take_time(value, &inserted_us, err));
-    return kal_stream_is_expired(table, inserted_us, view->now_us) ? KAL_NOT_FOUND : KAL_OK;
+    KAL_TRY(kal_stream_take_time(value, inserted_us_out, err));
+    return kal_stream_is_expired(table, *inserted_us_out, view->now_us) ? KAL_NOT_FOUND : KAL_OK;
 }
 
 /* A row of the own transaction that has its key from its order only has it as its seq, too. */
@@ -65,6 +65,7 @@ static kal_status get_hot(kal_view *view, kal_table *table, const kal_manifest *
                           uint8_t *row_key, size_t len, bool cached_only, kal_arena *arena,
                           kal_row *row_out, kal_error *err)
 {
+    int64_t inserted_us = 0;
     kal_bytes bytes;
 
     kal_row_key_set_space(row_key, active_space(table, manifest));
@@ -77,7 +78,7 @@ static kal_status get_hot(kal_view *view, kal_table *table, const kal_manifest *
     if (status == KAL_NOT_FOUND && manifest != NULL && manifest->segment_count > 0)
         return KAL_COLD;
     KAL_TRY(status);
-    KAL_TRY(take_row(view, table, &bytes, err));
+    KAL_TRY(take_row(view, table, &bytes, &inserted_us, err));
     return kal_table_row_open(table, view->snapshot, bytes, cached_only, row_out, err);
 }
 
@@ -169,6 +170,8 @@ struct kal_scan {
     hot_run runs[2];              /* active, frozen */
     hot_run *base;                /* the run whose row comes next; NULL: neither has one */
     kal_cold_scan *cold;          /* owned; NULL: no segment may have rows */
+    uint64_t row_user_no;         /* of the last row, unless it is the overlay's */
+    int64_t row_inserted_us;      /* likewise; STREAM */
     const kal_ordered_entry *own; /* next entry of the overlay, NULL at its end */
     kal_bytes own_bound;          /* upper (forward) or lower (reverse) bound */
     uint8_t lower[KAL_ROW_KEY_BYTES_MAX];
@@ -328,14 +331,14 @@ static kal_status open_all_users(kal_scan *scan, kal_error *err)
     return open_runs(scan, manifest, lower, upper, err);
 }
 
-kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, kal_scan **scan_out,
-                                   kal_error *err)
+kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, bool expired_too,
+                                   kal_scan **scan_out, kal_error *err)
 {
     kal_scan *scan = new_scan(view, table);
 
     *scan_out = NULL;
     KAL_ASSERT(view->overlay == NULL);
-    scan->shows_expired = true;
+    scan->shows_expired = expired_too;
     kal_status status = open_all_users(scan, err);
     if (status != KAL_OK) {
         kal_scan_close(scan);
@@ -343,6 +346,16 @@ kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, kal_scan **
     }
     *scan_out = scan;
     return KAL_OK;
+}
+
+uint64_t kal_scan_user_no(const kal_scan *scan)
+{
+    return scan->row_user_no;
+}
+
+int64_t kal_scan_inserted_us(const kal_scan *scan)
+{
+    return scan->row_inserted_us;
 }
 
 void kal_scan_close(kal_scan *scan)
@@ -460,7 +473,9 @@ static kal_status next_hot(kal_scan *scan, kal_row *row_out, kal_bytes *key_out,
             *key_out = primary_of(scan->base->key);
             bytes = scan->base->value;
             scan->base->ready = false;
-            kal_status status = take_row(scan->view, scan->table, &bytes, err);
+            scan->row_user_no = kal_load_be64(scan->base->key.ptr + KAL_ROW_SHARD_PREFIX_BYTES);
+            kal_status status =
+                take_row(scan->view, scan->table, &bytes, &scan->row_inserted_us, err);
             if (status == KAL_NOT_FOUND && !scan->shows_expired) {
                 KAL_TRY(pass_over(scan, err));
                 continue;
@@ -499,6 +514,7 @@ static kal_status next_cold(kal_scan *scan, kal_row *row_out, kal_bytes *key_out
         KAL_TRY(kal_cold_scan_next(scan->cold, &row, err));
     } while (is_in_overlay(scan, row.cold_key));
     *row_out = kal_row_of_values(row.values, row.seq);
+    scan->row_user_no = row.user_no;
     *key_out = row.cold_key.len > 0 ? kal_bytes_of(row.cold_key.ptr + KAL_COLD_KEY_PREFIX_BYTES,
                                                    row.cold_key.len - KAL_COLD_KEY_PREFIX_BYTES)
                                     : (kal_bytes){0};

@@ -163,18 +163,18 @@ test("what is refused leaves nothing behind", async () => {
     await refused("BACKUP DATABASE ALL TO ''", "INVALID_INPUT", /begins with '\/'/);
     await refused("BACKUP DATABASE ALL", "INVALID_SQL", /TO/);
     await refused("BACKUP DATABASE ALL TO here", "INVALID_SQL", /path of the backup as a string/);
-    await refused(`BACKUP DATABASE app TO ${sql(path("x"))}`, "UNSUPPORTED", /BACKUP DATABASE ALL TO/);
-    await refused(`RESTORE DATABASE app FROM ${sql(path("once"))}`, "UNSUPPORTED", /--restore PATH/);
+    await refused(`RESTORE DATABASE ALL FROM ${sql(path("once"))}`, "UNSUPPORTED", /--restore PATH/);
+    await refused(`RESTORE DATABASE other FROM ${sql(path("once"))}`, "INVALID_INPUT", /backup of the whole database.*--restore PATH/);
     await refused(`SHOW BACKUP ${sql(path("none"))}`, "BACKUP_NOT_FOUND", /is no backup/);
     await refused(`BACKUP DATABASE ALL TO ${sql("/" + "x".repeat(5000))}`, "INVALID_INPUT", /too long/);
     const uma = await root.addUser("uma");
     for (const statement of [`BACKUP DATABASE ALL TO ${sql(path("uma"))}`, `SHOW BACKUP ${sql(path("once"))}`])
         assert.equal((await uma.error(statement)).code, "PERMISSION_DENIED");
     mkdirSync(path("junk"));
-    for (const text of ["", "{", "[]", "{\"format\":3}", "{\"format\":1,\"version\":\"1\",\"created_at\":1,\"files\":[{\"name\":\"rocksdb/../../x\",\"size\":1,\"sha256\":\"" + "0".repeat(64) + "\"}]}"]) {
+    for (const text of ["", "{", "[]", "{\"format\":4}", "{\"format\":1,\"version\":\"1\",\"created_at\":1,\"files\":[{\"name\":\"rocksdb/../../x\",\"size\":1,\"sha256\":\"" + "0".repeat(64) + "\"}]}"]) {
         writeFileSync(join(path("junk"), "backup.json"), text);
         const error = await root.error(`SHOW BACKUP ${sql(path("junk"))}`);
-        assert.equal(error.code, text.includes(":3") ? "UNSUPPORTED" : "DATA_CORRUPTED", `${text}: ${error.message}`);
+        assert.equal(error.code, text.includes(":4") ? "UNSUPPORTED" : "DATA_CORRUPTED", `${text}: ${error.message}`);
         assert.equal(restore("junk", path("never")).code, 1);
     }
     // What is no plain file is not waited for.

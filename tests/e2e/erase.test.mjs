@@ -151,11 +151,20 @@ test("nothing is left, the others have what they had", async () => {
     for (const mark of ann.marks) assert.ok(there.some((f) => f.endsWith(mark)), `${mark} is nowhere to be found`);
     assert.ok(there.some((f) => f.startsWith(away)) && there.some((f) => f.includes("/rocksdb/")) && there.some((f) => f.endsWith(" rows")), there.join("\n"));
 
+    // Her own export and the one that somebody made for her go as well.
+    await ann.client.sql("EXPORT USER DATA");
+    await root.sql("EXPORT USER DATA FOR 'ann'");
+    const exportsOf = async (client) => (await client.rows("SHOW EXPORT")).map(([, status]) => status);
+    while ((await exportsOf(ann.client))[0] !== "completed" || (await exportsOf(root))[0] !== "completed") await sleep(20);
+    const archives = () => readdirSync(join(server.dir, "data", "exports"));
+    assert.equal(archives().length, 2);
+
     const work = bob.work();
     const { message } = await root.sql("DROP USER 'ann' ERASE");
+    assert.deepEqual(archives(), []);
     bob.over = true;
     await work;
-    assert.match(message, /^User 'ann' erased: \d+ rows erased, \d+ segments written anew, \d+ changes cleared\. Backups and exported files that exist are not changed$/);
+    assert.match(message, /^User 'ann' erased: \d+ rows erased, \d+ segments written anew, \d+ changes cleared\. Backups and exports that were downloaded are not changed$/);
     assert.deepEqual(await findMarks([...ann.marks, "password of ann"]), []);
     await bob.check();
     assert.equal(await shared(), pool);

@@ -51,6 +51,52 @@ static void test_round_trip(void **state)
     kal_arena_release(&arena);
 }
 
+static kal_status read_one(const char *start, const char *name, kal_backup *out)
+{
+    char text[600];
+    kal_arena arena; /* owned */
+    kal_error err = KAL_ERROR_INIT;
+
+    kal_arena_init(&arena, NULL);
+    snprintf(text, sizeof text,
+             "{%s,\"version\":\"1\",\"created_at\":1,\"files\":[{\"name\":\"%s\",\"size\":1,"
+             "\"sha256\":\"" HASH "\"}]}",
+             start, name);
+    kal_status status = read_text(text, &arena, out, &err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* Goal: the files of the two kinds of backup cannot stand for each other. Method: names of both in
+ * both, and namespaces that are none. */
+static void test_kinds(void **state)
+{
+    static const char ALL[] = "\"format\":2";
+    static const char ONE[] = "\"format\":3,\"namespace\":\"app\"";
+    kal_backup back;
+
+    (void)state;
+    assert_int_equal(read_one(ALL, "rocksdb/x", &back), KAL_OK);
+    assert_int_equal(back.namespace_id.len, 0);
+    assert_false(back.is_scheduled);
+    assert_int_equal(read_one(ONE, "tables/x.json", &back), KAL_OK);
+    assert_int_equal(back.namespace_id.len, 3);
+    assert_int_equal(read_one(ONE, "users.txt", &back), KAL_OK);
+    assert_int_equal(read_one(ONE, "namespace.json", &back), KAL_OK);
+    assert_int_equal(read_one("\"format\":2,\"scheduled\":true", "token-secret", &back), KAL_OK);
+    assert_true(back.is_scheduled);
+    assert_int_equal(read_one(ALL, "tables/x.json", &back), KAL_CORRUPT);
+    assert_int_equal(read_one(ALL, "users.txt", &back), KAL_CORRUPT);
+    assert_int_equal(read_one(ONE, "rocksdb/x", &back), KAL_CORRUPT);
+    assert_int_equal(read_one(ONE, "token-secret", &back), KAL_CORRUPT);
+    assert_int_equal(read_one(ONE, "tables/../x", &back), KAL_CORRUPT);
+    assert_int_equal(read_one("\"format\":3", "tables/x", &back), KAL_CORRUPT);
+    assert_int_equal(read_one("\"format\":3,\"namespace\":\"\"", "tables/x", &back), KAL_CORRUPT);
+    assert_int_equal(read_one("\"format\":3,\"namespace\":\"../x\"", "tables/x", &back),
+                     KAL_CORRUPT);
+    assert_int_equal(read_one("\"format\":3,\"namespace\":1", "tables/x", &back), KAL_CORRUPT);
+}
+
 static void refuse_file(const char *name, const char *size, const char *hash)
 {
     char text[600];
@@ -109,7 +155,7 @@ static void test_refused(void **state)
     kal_arena arena; /* owned */
     kal_error err = KAL_ERROR_INIT;
     kal_arena_init(&arena, NULL);
-    assert_int_equal(read_text("{\"format\":3}", &arena, &back, &err), KAL_UNSUPPORTED);
+    assert_int_equal(read_text("{\"format\":4}", &arena, &back, &err), KAL_UNSUPPORTED);
     assert_int_equal(read_text("{\"format\":0}", &arena, &back, &err), KAL_CORRUPT);
     assert_int_equal(read_text("nothing", &arena, &back, &err), KAL_CORRUPT);
     assert_int_equal(read_text("[]", &arena, &back, &err), KAL_CORRUPT);
@@ -120,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
