@@ -41,6 +41,7 @@
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum {
@@ -830,7 +831,9 @@ static kal_status list_files(const rocks_kv *rocks, file_numbers *out, kal_error
     out->len = 0;
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         uint64_t number = file_number(entry->d_name);
-        if (number > 0)
+        struct stat st;
+        /* An empty log holds nothing, and one that a crash left may stay until the next opening. */
+        if (number > 0 && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && st.st_size > 0)
             kal_vec_push(out, number);
     }
     closedir(dir);

@@ -168,7 +168,8 @@ static void who_and_when(void **state)
 
     (void)state;
     test_db_expect_error(db, "bob", "DROP USER 'ann' ERASE", "PERMISSION_DENIED", "");
-    test_db_expect_error(db, NULL, "BEGIN; DROP USER 'ann' ERASE; COMMIT", "UNSUPPORTED", "transaction");
+    test_db_expect_error(db, NULL, "BEGIN; DROP USER 'ann' ERASE; COMMIT", "UNSUPPORTED",
+                         "transaction");
     test_db_expect_error(db, NULL, "DROP USER 'root' ERASE", "PERMISSION_DENIED", "");
     test_db_expect_error(db, NULL, "DROP USER 'nobody' ERASE", "USER_NOT_FOUND", "nobody");
     test_db_run(db, "DROP USER IF EXISTS 'nobody' ERASE");
