@@ -81,8 +81,9 @@ static void user_key(kal_catalog *c, kal_bytes user_id, kal_entity_key *key)
     kal_entity_key_text(key, user_id);
 }
 
-kal_status kal_catalog_get_any_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
-                                    kal_user *user_out, kal_error *err)
+/* Dropped users too. */
+static kal_status get_any(kal_catalog *c, kal_bytes user_id, kal_arena *arena, kal_user *user_out,
+                          kal_error *err)
 {
     kal_entity_key key;
     kal_entity entity;
@@ -100,7 +101,7 @@ kal_status kal_catalog_get_any_user(kal_catalog *c, kal_bytes user_id, kal_arena
 kal_status kal_catalog_get_user(kal_catalog *c, kal_bytes user_id, kal_arena *arena,
                                 kal_user *user_out, kal_error *err)
 {
-    KAL_TRY(kal_catalog_get_any_user(c, user_id, arena, user_out, err));
+    KAL_TRY(get_any(c, user_id, arena, user_out, err));
     return user_out->deleted_at_us == 0 ? KAL_OK : KAL_NOT_FOUND;
 }
 
@@ -271,8 +272,7 @@ kal_status kal_catalog_create_user(kal_catalog_change *change, kal_user *user, k
     kal_user found;
 
     KAL_TRY(check_user_id(user->user_id, err));
-    kal_status status =
-        kal_catalog_get_any_user(change->catalog, user->user_id, &change->arena, &found, err);
+    kal_status status = get_any(change->catalog, user->user_id, &change->arena, &found, err);
     if (status == KAL_OK)
         return user_exists(&found, err);
     if (status != KAL_NOT_FOUND)
