@@ -3,7 +3,7 @@
  *
  *     backup.json                  as of every backup (backup.h); format 3, with the namespace
  *     namespace.json               its name, time of creation and options
- *     users.txt                    whose rows there are, one user_id a line
+ *     users.txt                    whose rows there are, one user a line (users.h)
  *     tables/NAME.json             a table or view: its versions, its files (table_file.h)
  *     tables/NAME.0001.parquet ... its rows, if it has any
  *
@@ -14,7 +14,10 @@
  * Restoring checks every file first. Then the rows are written under tables without a name
  * (catalog/restored.h), and one change makes namespace, tables, views and history known: nobody
  * sees a part of it, whatever fails or is killed when. Rows get new seqs; rows of STREAM tables
- * keep their age. A row belongs to the user of its user_id here.
+ * keep their age. A row belongs to the account that it had: the user of its user_id here,
+ * if he has the number and the time of creation that he had in the backup. A name may be somebody
+ * else's by now, and on another server it always is another account: then whoever restores says
+ * that they are the same people.
  *
  * Threads: any, with stacks of KAL_ENGINE_STACK_BYTES; calls block.
  */
@@ -35,7 +38,8 @@ typedef struct kal_restore_target {
     kal_tables *tables;
     kal_parquet *parquet;
     const kal_principal *actor;
-    bool skip_missing_users; /* leave out the rows of users who do not exist here */
+    bool users_by_name;      /* whoever has a user's name here is that user */
+    bool skip_missing_users; /* leave out the rows of users who are not here */
 } kal_restore_target;
 
 typedef struct kal_restored {
@@ -46,10 +50,10 @@ typedef struct kal_restored {
 
 /*
  * name: what the namespace will be called; empty: as in the backup. KAL_EXISTS: there is one of
- * this name. KAL_INVALID: it is a backup of the whole database; users of it do not exist here (code
- * USER_NOT_FOUND, names the first). KAL_UNSUPPORTED: it has views, which name their tables by
- * namespace, and another name was asked for. KAL_CORRUPT: names the file. Else as
- * kal_backup_check(), or what poll says.
+ * this name. KAL_INVALID: it is a backup of the whole database; users of it are not here (code
+ * USER_NOT_FOUND, names the first). KAL_CONFLICT: one of them was dropped meanwhile.
+ * KAL_UNSUPPORTED: it has views, which name their tables by namespace, and another name was asked
+ * for. KAL_CORRUPT: names the file. Else as kal_backup_check(), or what poll says.
  */
 KAL_MUST_CHECK kal_status kal_backup_restore_namespace(const kal_restore_target *target,
                                                        kal_bytes path, kal_bytes name,

@@ -14,7 +14,6 @@
 enum {
     DESCRIPTION_BYTES_MAX = 64 * 1024 * 1024, /* of one table's NAME.json */
     USERS_BYTES_MAX = 512 * 1024 * 1024,
-    NAMES_SHOWN = 5,
 };
 #define DESCRIPTIONS_MEMORY_MAX                                                                    \
     ((size_t)1024 * 1024 * 1024) /* of all tables, as they were parsed */
@@ -35,6 +34,8 @@ typedef struct restoring {
     restored_table *tables;
     size_t table_count;
     kal_restored *out;
+    kal_owners owners; /* owned, if has_owners */
+    bool has_owners;
     char directory[KAL_TREE_PATH_BYTES];
 } restoring;
 
@@ -161,47 +162,47 @@ static kal_status read_namespace(restoring *r, kal_error *err)
 
 /* ---- users ---- */
 
-static kal_status missing_users(size_t count, const kal_buf *names, kal_error *err)
+static kal_status missing_users(const kal_owners *o, kal_error *err)
 {
-    kal_error_set(err, KAL_INVALID, "%zu user%s with rows in the backup %s not exist here: %.*s%s",
-                  count, count == 1 ? "" : "s", count == 1 ? "does" : "do",
-                  KAL_FMT(kal_buf_bytes(names)), count > NAMES_SHOWN ? ", ..." : "");
+    kal_error_set(err, KAL_INVALID, "%zu user%s with rows in the backup %s not exist here: %.*s",
+                  o->missing_count, o->missing_count == 1 ? "" : "s",
+                  o->missing_count == 1 ? "does" : "do", KAL_FMT(kal_buf_bytes(&o->missing_names)));
     kal_error_code(err, "USER_NOT_FOUND");
     kal_error_hint(err, "create them first, or say SKIP MISSING USERS to leave their rows out");
     return KAL_INVALID;
 }
 
+/* Their rows must not come to somebody who has only taken the name. */
+static kal_status other_users(const kal_owners *o, kal_error *err)
+{
+    kal_error_set(err, KAL_INVALID,
+                  "%zu user%s of this server %s not the account%s of that name in the backup: %.*s",
+                  o->other_count, o->other_count == 1 ? "" : "s",
+                  o->other_count == 1 ? "is" : "are", o->other_count == 1 ? "" : "s",
+                  KAL_FMT(kal_buf_bytes(&o->other_names)));
+    kal_error_code(err, "USER_NOT_FOUND");
+    kal_error_hint(err, "if they are the same people, say USERS BY NAME; SKIP MISSING USERS leaves "
+                        "their rows out");
+    return KAL_INVALID;
+}
+
 static kal_status check_users(restoring *r, kal_error *err)
 {
-    size_t missing = 0;
-    kal_bytes user_id;
-    kal_user user;
-    kal_buf text;      /* owned */
-    kal_buf names;     /* owned */
-    kal_arena scratch; /* owned */
+    const kal_restore_target *target = r->target;
+    kal_buf text; /* owned */
 
     kal_buf_init(&text, NULL);
-    kal_buf_init(&names, NULL);
-    kal_arena_init(&scratch, NULL);
     kal_status status = read_text(r, KAL_STR(KAL_BACKUP_USERS), USERS_BYTES_MAX, &text, err);
-    kal_bytes rest = kal_buf_bytes(&text);
-    while (status == KAL_OK && (status = kal_users_next(&rest, &user_id, err)) == KAL_OK) {
-        status = kal_catalog_get_user(r->target->catalog, user_id, &scratch, &user, err);
-        kal_arena_reset(&scratch);
-        if (status != KAL_NOT_FOUND)
-            continue;
-        status = KAL_OK;
-        if (missing++ < NAMES_SHOWN)
-            kal_buf_printf(&names, "%s'%.*s'", missing > 1 ? ", " : "", KAL_FMT(user_id));
-    }
-    if (status == KAL_END)
-        status = missing == 0 || r->target->skip_missing_users
-                     ? KAL_OK
-                     : missing_users(missing, &names, err);
-    kal_arena_release(&scratch);
-    kal_buf_release(&names);
+    r->has_owners = status == KAL_OK;
+    if (status == KAL_OK)
+        status = kal_owners_open(&r->owners, target->catalog, kal_buf_bytes(&text),
+                                 target->users_by_name, err);
     kal_buf_release(&text);
-    return status;
+    if (status != KAL_OK || target->skip_missing_users)
+        return status;
+    if (r->owners.other_count > 0)
+        return other_users(&r->owners, err);
+    return r->owners.missing_count > 0 ? missing_users(&r->owners, err) : KAL_OK;
 }
 
 /* ---- under another name ---- */
@@ -251,10 +252,9 @@ static kal_status load_table(restoring *r, restored_table *t, kal_error *err)
         .poll = r->poll,
         .parquet = r->target->parquet,
         .tables = r->target->tables,
-        .catalog = r->target->catalog,
         .table = t->table,
         .file = &t->file,
-        .skip_missing_users = r->target->skip_missing_users,
+        .owners = &r->owners,
     };
     uint64_t loaded = 0;
     uint64_t skipped = 0;
@@ -282,7 +282,10 @@ static kal_status publish(restoring *r, kal_error *err)
     kal_catalog_change *change =
         kal_catalog_begin(r->target->catalog, r->target->actor); /* owned */
 
-    kal_status status = kal_catalog_restore_namespace(change, r->name, &r->info, err);
+    /* Whoever is dropped from now on is dropped after there is this namespace. */
+    kal_status status = kal_owners_check(&r->owners, r->target->catalog, err);
+    if (status == KAL_OK)
+        status = kal_catalog_restore_namespace(change, r->name, &r->info, err);
     for (size_t i = 0; i < r->table_count && status == KAL_OK; i++) {
         const restored_table *t = &r->tables[i];
         status = kal_catalog_publish_restored(change, t->table, t->file.versions,
@@ -369,6 +372,8 @@ kal_status kal_backup_restore_namespace(const kal_restore_target *target, kal_by
     out->table_count = r.table_count;
     for (size_t i = 0; i < r.table_count; i++)
         kal_table_release(r.tables[i].table);
+    if (r.has_owners)
+        kal_owners_close(&r.owners);
     kal_arena_release(&r.arena);
     return status;
 }

@@ -207,9 +207,7 @@ typedef struct row_loader {
     kal_arena arena;  /* owned: of the load */
     kal_write *write; /* owned; NULL: nothing waits to be committed */
     size_t write_bytes;
-    kal_buf key;      /* owned */
-    kal_buf user_id;  /* owned; of the user that was looked up last */
-    uint64_t user_no; /* 0: does not exist here */
+    kal_buf key; /* owned */
     uint64_t loaded;
     uint64_t skipped;
 } row_loader;
@@ -254,31 +252,6 @@ static kal_status commit(row_loader *l, kal_error *err)
     if (status == KAL_OK && poll->note != NULL)
         poll->note(poll->context, l->args->table->def->table_name, l->loaded);
     return status;
-}
-
-/* The number that the user has here: rows of one user mostly stand together. One who was dropped
- * writes nothing any more, so he is none. */
-static kal_status find_user(row_loader *l, kal_bytes user_id, kal_error *err)
-{
-    kal_user user;
-    kal_arena scratch; /* owned */
-
-    if (l->user_id.len > 0 && kal_bytes_equal(kal_buf_bytes(&l->user_id), user_id))
-        return KAL_OK;
-    kal_arena_init(&scratch, NULL);
-    kal_status status = kal_catalog_get_user(l->args->catalog, user_id, &scratch, &user, err);
-    l->user_no = status == KAL_OK ? user.user_no : 0;
-    kal_arena_release(&scratch);
-    kal_buf_clear(&l->user_id);
-    kal_buf_append_bytes(&l->user_id, user_id);
-    if (status != KAL_NOT_FOUND)
-        return status;
-    if (l->args->skip_missing_users)
-        return KAL_OK;
-    kal_error_set(err, KAL_INVALID, "user '%.*s' of the backup does not exist here",
-                  KAL_FMT(user_id));
-    kal_error_code(err, "USER_NOT_FOUND");
-    return KAL_INVALID;
 }
 
 static kal_status make_key(row_loader *l, const kal_value *values, kal_error *err)
@@ -333,13 +306,12 @@ static kal_status add_row(row_loader *l, const kal_value *row, kal_error *err)
         if (row[i].is_null)
             return corrupt(l, "a row without its user, seq or time", err);
     }
-    if (c->has_user)
-        KAL_TRY(find_user(l, row[0].bytes, err));
-    if (c->has_user && l->user_no == 0) {
+    if (c->has_user && !kal_owners_find(l->args->owners, row[0].bytes, &op.user_no))
+        return corrupt(l, "a row of a user whom users.txt does not name", err);
+    if (c->has_user && op.user_no == 0) {
         l->skipped++;
         return KAL_OK;
     }
-    op.user_no = c->has_user ? l->user_no : 0;
     op.inserted_us = c->has_time ? row[c->hidden - 1].integer : 0;
     KAL_TRY(check_not_null(l, own, err));
     KAL_TRY(make_key(l, own, err));
@@ -407,12 +379,10 @@ kal_status kal_rows_load(const kal_rows_load_args *args, uint64_t *loaded_out,
 
     kal_arena_init(&l.arena, NULL);
     kal_buf_init(&l.key, NULL);
-    kal_buf_init(&l.user_id, NULL);
     l.columns = columns_of(args->table->def, &l.arena);
     kal_status status = load_files(&l, err);
     kal_write_close(l.write);
     kal_buf_release(&l.key);
-    kal_buf_release(&l.user_id);
     kal_arena_release(&l.arena);
     *loaded_out = l.loaded;
     *skipped_out = l.skipped;

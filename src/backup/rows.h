@@ -26,10 +26,9 @@ typedef struct kal_rows_load_args {
     const kal_backup_poll *poll;
     kal_parquet *parquet;
     kal_tables *tables;
-    kal_catalog *catalog;
     kal_table *table;
     const kal_table_file *file;
-    bool skip_missing_users;
+    const kal_owners *owners; /* rows of those who are not here are left out */
 } kal_rows_load_args;
 
 /* Writes the rows into the table, in commits of a few megabytes. KAL_CORRUPT: they are not those

@@ -323,14 +323,14 @@ typedef struct kal_user {
 KAL_MUST_CHECK kal_status kal_catalog_get_user(kal_catalog *catalog, kal_bytes user_id,
                                                kal_arena *arena, kal_user *user_out,
                                                kal_error *err);
-/* Dropped ones too, whose rows are still there. KAL_NOT_FOUND leaves err alone. */
-KAL_MUST_CHECK kal_status kal_catalog_get_any_user(kal_catalog *catalog, kal_bytes user_id,
-                                                   kal_arena *arena, kal_user *user_out,
-                                                   kal_error *err);
 /* Every user as of snapshot (NULL: now), dropped ones too; borrowed for the call. */
 typedef kal_status (*kal_user_visit)(void *context, const kal_user *user, kal_error *err);
 KAL_MUST_CHECK kal_status kal_users_scan(kal_catalog *catalog, const kal_kv_snapshot *snapshot,
                                          kal_user_visit visit, void *context, kal_error *err);
+/* Also users who were dropped. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_catalog_get_any_user(kal_catalog *catalog, kal_bytes user_id,
+                                                   kal_arena *arena, kal_user *user_out,
+                                                   kal_error *err);
 /* What every request asks: false when the user is gone. Never touches the store. */
 bool kal_catalog_user_state(kal_catalog *catalog, uint64_t user_no, uint32_t *generation_out,
                             kal_role *role_out);

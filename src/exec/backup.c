@@ -16,6 +16,7 @@
 #include "exec/jobs.h"
 
 #define PATH_PARAMETER      "path"
+#define BY_NAME_PARAMETER   "users_by_name"
 #define SKIP_PARAMETER      "skip_missing_users"
 #define SCHEDULED_PARAMETER "scheduled"
 
@@ -104,6 +105,7 @@ static kal_status run_restore_job(kal_job_run *job, void *context, kal_error *er
         .tables = exec->tables,
         .parquet = kal_cold_parquet(exec->cold),
         .actor = &actor,
+        .users_by_name = job_says(job, BY_NAME_PARAMETER),
         .skip_missing_users = job_says(job, SKIP_PARAMETER),
     };
     const kal_backup_poll poll = {check_job, job, note_rows};
@@ -115,7 +117,7 @@ static kal_status run_restore_job(kal_job_run *job, void *context, kal_error *er
     if (restored.skipped_count > 0)
         kal_job_result(job,
                        "Namespace '%.*s' restored: %zu tables and views, %llu rows; %llu rows of "
-                       "users who do not exist were left out",
+                       "users who are not here were left out",
                        KAL_FMT(job->job->namespace_id), restored.table_count,
                        (unsigned long long)restored.row_count,
                        (unsigned long long)restored.skipped_count);
@@ -149,6 +151,10 @@ static void write_parameters(const kal_sql_backup *backup, kal_buf *out)
     kal_json_begin_object(&w);
     kal_json_key(&w, PATH_PARAMETER);
     kal_json_string(&w, backup->path);
+    if (backup->users_by_name) {
+        kal_json_key(&w, BY_NAME_PARAMETER);
+        kal_json_bool(&w, true);
+    }
     if (backup->skip_missing_users) {
         kal_json_key(&w, SKIP_PARAMETER);
         kal_json_bool(&w, true);

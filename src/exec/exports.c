@@ -105,14 +105,28 @@ static kal_status path_of(const kal_exports *exports, const char *id, const char
 
 /* ---- the job ---- */
 
+typedef struct export_run {
+    kal_exec *exec;
+    kal_job_run *job;
+    const export_job *x;
+} export_run;
+
+/* Whose user is dropped meanwhile, his rows are not to be written anywhere. */
 static kal_status check_job(void *context, kal_error *err)
 {
-    return kal_job_check(context, err);
+    const export_run *run = context;
+
+    KAL_TRY(kal_job_check(run->job, err));
+    if (user_exists(run->exec, run->x->user_no))
+        return KAL_OK;
+    return kal_error_set(err, KAL_NOT_FOUND, "user '%.*s' does not exist",
+                         KAL_FMT(run->x->user_id));
 }
 
 static void note_rows(void *context, kal_bytes table_name, uint64_t rows)
 {
-    kal_job_progress(context, "table '%.*s', %llu rows", KAL_FMT(table_name),
+    const export_run *run = context;
+    kal_job_progress(run->job, "table '%.*s', %llu rows", KAL_FMT(table_name),
                      (unsigned long long)rows);
 }
 
@@ -120,7 +134,8 @@ static kal_status make_file(kal_exports *exports, kal_job_run *job, const export
                             const char *partial, const char *path, kal_error *err)
 {
     kal_exec *exec = exports->exec;
-    const kal_backup_poll poll = {check_job, job, note_rows};
+    export_run run = {exec, job, x};
+    const kal_backup_poll poll = {check_job, &run, note_rows};
     const kal_user_export_args args = {
         .catalog = exec->catalog,
         .tables = exec->tables,
@@ -132,7 +147,9 @@ static kal_status make_file(kal_exports *exports, kal_job_run *job, const export
     };
     kal_user_exported made;
 
+    KAL_TRY(check_job(&run, err));
     KAL_TRY(kal_user_export(&args, &made, err));
+    KAL_TRY(check_job(&run, err));
     if (rename(partial, path) != 0)
         return kal_error_set(err, KAL_IO, "cannot make '%s': %s", path, strerror(errno));
     int error = kal_file_sync_directory_of(path);
@@ -157,8 +174,6 @@ static kal_status run_export_job(kal_job_run *job, void *context, kal_error *err
 
     if (!read_parameters(job->parameters, &x))
         return kal_error_set(err, KAL_INVALID, "the job says no user");
-    if (!user_exists(exports->exec, x.user_no))
-        return kal_error_set(err, KAL_NOT_FOUND, "user '%.*s' does not exist", KAL_FMT(x.user_id));
     kal_job_id_format(job->job->type, job->job->number, id);
     KAL_TRY(path_of(exports, id, PARTIAL_END, partial, err));
     KAL_TRY(path_of(exports, id, ARCHIVE_END, path, err));
@@ -222,10 +237,10 @@ kal_status kal_exports_clean(kal_exports *exports, kal_error *err)
     return KAL_OK;
 }
 
-static kal_status clean(kal_jobs *jobs, void *exports, kal_error *err)
+static kal_status clean(kal_jobs *jobs, void *context, kal_error *err)
 {
     (void)jobs;
-    return kal_exports_clean(exports, err);
+    return kal_exports_clean(context, err);
 }
 
 kal_status kal_exports_open(kal_exec *exec, kal_exports **exports_out, kal_error *err)

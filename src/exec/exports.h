@@ -14,8 +14,8 @@
 /* Directory, job and clean-up; after the jobs are opened and before they are started. */
 KAL_MUST_CHECK kal_status kal_exports_open(kal_exec *exec, kal_exports **exports_out,
                                            kal_error *err);
-/* Removes what nobody may fetch any more; an export that is being made of a user who was dropped
- * removes itself. KAL_IO. */
+/* Removes what nobody may fetch any more, now: for whoever erases a user. It happens by itself
+ * twice a minute. KAL_IO. */
 KAL_MUST_CHECK kal_status kal_exports_clean(kal_exports *exports, kal_error *err);
 void kal_exports_close(kal_exports *exports); /* after the jobs have stopped; NULL is allowed */
 

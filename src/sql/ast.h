@@ -553,6 +553,7 @@ typedef struct kal_sql_backup {
     kal_sql_name namespace_name; /* unless all */
     bool if_exists;              /* BACKUP */
     bool if_not_exists;          /* RESTORE */
+    bool users_by_name;          /* RESTORE */
     bool skip_missing_users;     /* RESTORE */
     kal_bytes path;
     uint32_t position; /* of path */

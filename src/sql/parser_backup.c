@@ -48,11 +48,18 @@ bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement)
     return true;
 }
 
-/* [SKIP MISSING USERS] */
-static bool parse_skip(kal_parser *p, kal_sql_backup *backup)
+/* [USERS BY NAME] [SKIP MISSING USERS] */
+static bool parse_users(kal_parser *p, kal_sql_backup *backup)
 {
-    static const char *const WORDS[] = {"SKIP", NULL};
+    static const char *const WORDS[] = {"USERS", "SKIP", NULL};
 
+    if (kal_parser_at_word(p, "USERS")) {
+        kal_parser_advance(p);
+        if (!at_words(p, "BY", "NAME"))
+            return kal_parser_expected(p, "BY NAME after USERS");
+        skip_words(p, 2);
+        backup->users_by_name = true;
+    }
     if (!kal_parser_at_word(p, "SKIP"))
         return kal_parser_expect_end(p, WORDS);
     kal_parser_advance(p);
@@ -73,7 +80,7 @@ bool kal_parse_restore(kal_parser *p, kal_sql_statement *statement)
     statement->kind = KAL_STMT_RESTORE;
     (void)(kal_parser_if_not_exists(p, &backup->if_not_exists) && parse_database(p, backup) &&
            kal_parser_expect_keyword(p, KAL_KW_FROM, "before the path of the backup") &&
-           parse_path(p, backup) && parse_skip(p, backup)); /* what is wrong is in p */
+           parse_path(p, backup) && parse_users(p, backup)); /* what is wrong is in p */
     return true;
 }
 

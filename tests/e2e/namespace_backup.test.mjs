@@ -351,7 +351,8 @@ test("what is damaged is named, and nothing of it becomes visible", async () => 
     await damaged("UNSUPPORTED", /own\.json.*format/, edited("tables/own.json", (t) => t.replace('"format":1', '"format":99')));
     await damaged("DATA_CORRUPTED", /own/, edited("tables/own.json", (t) => t.replaceAll('"BigInt"', '"Text"')));
     await damaged("DATA_CORRUPTED", /namespace\.json/, edited("namespace.json", (t) => t.replace('"small"', '"large"')));
-    await damaged("USER_NOT_FOUND", /does not exist here: 'nobody'/, edited("users.txt", () => "ann\nbob\nnobody\n"));
+    await damaged("USER_NOT_FOUND", /does not exist here: 'nobody'/, edited("users.txt", (t) => `${t}99 5 nobody\n`));
+    await damaged("DATA_CORRUPTED", /users\.txt does not name/, edited("users.txt", (t) => t.split("\n").slice(1).join("\n")));
     await damaged("DATA_CORRUPTED", /users\.txt/, edited("users.txt", (t) => `${t}\n`));
     await damaged("DATA_CORRUPTED", /own\.0001\.parquet|own/, () => {
         cpSync(join(path("bad"), "tables/pool.0001.parquet"), join(path("bad"), "tables/own.0001.parquet"));
@@ -399,6 +400,7 @@ test("refused: names, rights, what exists", async () => {
     for (const name of ["system", "information_schema", "kalamdb", '"Up"', '"a/b"'])
         await refused(`RESTORE DATABASE ${name} FROM ${b}`, name === "system" || name === "information_schema" ? "NAMESPACE_EXISTS" : "INVALID_INPUT", /./);
     await refused(`RESTORE DATABASE new FROM ${b} SKIP`, "INVALID_SQL", /MISSING USERS/);
+    await refused(`RESTORE DATABASE new FROM ${b} USERS`, "INVALID_SQL", /BY NAME/);
     await refused(`RESTORE DATABASE new ${b}`, "INVALID_SQL", /FROM/);
     await refused("BACKUP DATABASE", "INVALID_SQL", /namespace or ALL/);
     for (const role of ["user", "service"]) {
@@ -421,13 +423,20 @@ test("users who do not exist here: named, or left out when that is said", async 
         await other.start();
         const there = await other.client();
         const bob = await there.addUser("bob");
-        const error = await there.error(`RESTORE DATABASE small FROM ${sql(path("small"))}`);
+        const account = await there.error(`RESTORE DATABASE small FROM ${sql(path("small"))}`);
+        assert.equal(account.code, "USER_NOT_FOUND");
+        assert.match(account.message, /1 user of this server is not the account of that name in the backup: 'bob'/);
+        assert.match(account.hint, /USERS BY NAME/);
+        assert.match((await there.sql(`RESTORE DATABASE nobodys FROM ${sql(path("small"))} SKIP MISSING USERS`)).message, /6000 rows of users who are not here were left out/);
+        assert.deepEqual(await bob.rows("SELECT count(*) FROM nobodys.own"), [["0"]], "he has only the name");
+        await there.sql("DROP NAMESPACE nobodys CASCADE");
+        const error = await there.error(`RESTORE DATABASE small FROM ${sql(path("small"))} USERS BY NAME`);
         assert.equal(error.code, "USER_NOT_FOUND");
         assert.match(error.message, /1 user with rows in the backup does not exist here: 'ann'/);
         assert.match(error.hint, /SKIP MISSING USERS/);
         assert.deepEqual((await there.rows("SHOW NAMESPACES")).map(([name]) => name).includes("small"), false);
-        const reply = await there.sql(`RESTORE DATABASE small FROM ${sql(path("small"))} SKIP MISSING USERS`);
-        assert.match(reply.message, /2 tables and views, 6000 rows; 3000 rows of users who do not exist were left out/);
+        const reply = await there.sql(`RESTORE DATABASE small FROM ${sql(path("small"))} USERS BY NAME SKIP MISSING USERS`);
+        assert.match(reply.message, /2 tables and views, 6000 rows; 3000 rows of users who are not here were left out/);
         assert.deepEqual(await bob.rows("SELECT count(*) FROM small.own"), [["3000"]]);
         assert.deepEqual(await (await there.addUser("ann")).rows("SELECT count(*) FROM small.own"), [["0"]]);
         await other.restart("SIGKILL");
@@ -435,6 +444,23 @@ test("users who do not exist here: named, or left out when that is said", async 
     } finally {
         await other.close();
     }
+});
+
+test("a user who was dropped is not there: his rows come back to nobody", async () => {
+    const leaver = await root.addUser("leaver");
+    await root.sql("CREATE NAMESPACE behind");
+    await root.sql("CREATE USER TABLE behind.t (id INT PRIMARY KEY)");
+    await leaver.sql("INSERT INTO behind.t VALUES (1)");
+    await clients.ann.sql("INSERT INTO behind.t VALUES (2)");
+    await backup("behind", "behind");
+    await root.sql("DROP NAMESPACE behind CASCADE");
+    await root.sql("DROP USER 'leaver'");
+    const error = await root.error(`RESTORE DATABASE behind FROM ${sql(path("behind"))}`);
+    assert.equal(error.code, "USER_NOT_FOUND");
+    assert.match(error.message, /'leaver'/);
+    assert.match((await restore("behind", "behind", "SKIP MISSING USERS")).message, /1 rows; 1 rows of users/);
+    assert.deepEqual(await clients.ann.rows("SELECT id FROM behind.t"), [[2]]);
+    await root.sql("DROP NAMESPACE behind CASCADE");
 });
 
 const job = async (type) => object(await root.sql(`SELECT job_id, status, progress FROM system.jobs WHERE job_type = '${type}' AND status = 'running'`))[0];

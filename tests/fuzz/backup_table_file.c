@@ -40,12 +40,13 @@ static void check_table(const kal_table_file *file, kal_arena *arena)
 static void check_users(kal_bytes text)
 {
     kal_error err = KAL_ERROR_INIT;
-    kal_bytes user_id;
+    kal_backup_user user = {0};
     kal_status status;
 
-    while ((status = kal_users_next(&text, &user_id, &err)) == KAL_OK)
-        KAL_ASSERT(user_id.len > 0 && user_id.len <= KAL_USER_ID_BYTES_MAX &&
-                   memchr(user_id.ptr, '\n', user_id.len) == NULL);
+    while ((status = kal_users_next(&text, &user, &err)) == KAL_OK)
+        KAL_ASSERT(user.user_no > 0 && user.user_id.len > 0 &&
+                   user.user_id.len <= KAL_USER_ID_BYTES_MAX &&
+                   memchr(user.user_id.ptr, '\n', user.user_id.len) == NULL);
     KAL_ASSERT(status == KAL_END || (status == KAL_CORRUPT && err.message[0] != '\0'));
 }
 
