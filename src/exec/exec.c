@@ -28,6 +28,7 @@ enum {
     QUERY_THREADS_MIN = 2, /* one, and one for somebody else */
     CLOSE_GRACE_SECONDS = 10,
 };
+#define DEFAULT_S3_CACHE_BYTES (UINT64_C(10) << 30)
 
 static size_t machine_memory_bytes(void)
 {
@@ -69,6 +70,8 @@ static void set_defaults(kal_exec_options *o)
         o->job_records_max = DEFAULT_JOB_RECORDS_MAX;
     if (o->job_retries_max == 0)
         o->job_retries_max = DEFAULT_JOB_RETRIES_MAX;
+    if (o->s3_cache_bytes == 0)
+        o->s3_cache_bytes = DEFAULT_S3_CACHE_BYTES;
     if (o->flush_interval_ms == 0)
         o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }

@@ -43,6 +43,7 @@ typedef struct kal_exec_options {
     size_t job_records_max;        /* finished ones kept; 0 = 10,000 */
     unsigned job_retries_max;      /* after failures that may pass; 0 = 3 */
     uint64_t flush_interval_ms;    /* between looks at which tables are due; 0 = 5,000 */
+    uint64_t s3_cache_bytes;       /* of S3 objects kept as files; 0 = 10 GiB */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;

@@ -59,6 +59,8 @@
       100000, 10000, "finished jobs that are shown at most")                                       \
     X(flush_interval_ms, "flush.interval_ms", "--flush-interval-ms", "KALAMDB_FLUSH_INTERVAL_MS",  \
       100, 86400000, 5000, "between looks at which tables are to be flushed")                      \
+    X(s3_cache_mb, "storage.s3_cache_mb", "--s3-cache-mb", "KALAMDB_S3_CACHE_MB", 1, 1048576,      \
+      10240, "segments of S3 storages kept as files")                                              \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

@@ -145,6 +145,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .job_records_max = (size_t)config->job_records_max,
         .job_retries_max = (unsigned)config->job_retries_max,
         .flush_interval_ms = (uint64_t)config->flush_interval_ms,
+        .s3_cache_bytes = (uint64_t)config->s3_cache_mb << 20,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };
