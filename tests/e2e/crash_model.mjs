@@ -113,6 +113,14 @@ export function crashModel(server, random, backupDir) {
 
     // ---- the operations: prepare() unarmed; run() is one statement; check() afterwards, acknowledged or not
 
+    // Until no job of this type is under way.
+    async function over(type) {
+        const unfinished = () => root.rows(`SELECT job_id, status FROM system.jobs WHERE job_type = '${type}' AND status IN ('queued', 'running', 'retrying')`);
+        for (let i = 0; (await unfinished()).length > 0; i++) {
+            assert.ok(i < 1200, JSON.stringify(await unfinished()));
+            await sleep(25);
+        }
+    }
     const hasTable = async (name) => (await root.rows(`SELECT table_name FROM system.tables WHERE table_name = '${name}'`)).length > 0;
     const fill = async () => { for (const w of writers) await writeOnce(w); };
 
@@ -173,6 +181,7 @@ export function crashModel(server, random, backupDir) {
             prepare() { this.path = join(backupDir(), `backup${next++}`); },
             run() { return root.sql(`BACKUP DATABASE ALL TO '${this.path}'`); },
             async check(done) {
+                await over("backup"); // one that had not begun when the server died begins now
                 if (done) assert.ok(existsSync(this.path), "an acknowledged backup is not there");
                 if (existsSync(this.path)) {
                     const rows = await root.rows(`SHOW BACKUP '${this.path}'`);
@@ -193,11 +202,7 @@ export function crashModel(server, random, backupDir) {
             },
             run() { return root.sql(`DROP USER '${this.user}' ERASE`); },
             async check(done) {
-                const unfinished = () => root.rows("SELECT job_id, status FROM system.jobs WHERE job_type = 'user_cleanup' AND status IN ('queued', 'running', 'retrying')");
-                for (let i = 0; (await unfinished()).length > 0; i++) {
-                    assert.ok(i < 1200, JSON.stringify(await unfinished()));
-                    await sleep(25);
-                }
+                await over("user_cleanup");
                 const state = await root.rows(`SELECT auth_type FROM system.users WHERE user_id = '${this.user}'`);
                 if (state.length > 0) { // it had not begun
                     assert.deepEqual([done, state], [false, [["password"]]]);
