@@ -1,5 +1,5 @@
 #include "backup/manifest.h"
-#include "auth/digest.h"
+#include "base/digest.h"
 #include "base/json_reader.h"
 #include "base/json_writer.h"
 

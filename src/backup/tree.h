@@ -6,7 +6,7 @@
 #ifndef KAL_BACKUP_TREE_H
 #define KAL_BACKUP_TREE_H
 
-#include "auth/digest.h"
+#include "base/digest.h"
 #include "backup/backup.h"
 
 #define KAL_TREE_PATH_BYTES 4096
