@@ -84,6 +84,11 @@ void kal_object_store_close(kal_object_store *store)
         store->ops->close(store);
 }
 
+void kal_object_store_watch(kal_object_store *store, const kal_object_poll *poll)
+{
+    store->poll = poll;
+}
+
 kal_status kal_object_put(kal_object_store *store, kal_bytes key, kal_bytes content, kal_error *err)
 {
     KAL_TRY(kal_object_key_check(key, err));

@@ -1,12 +1,13 @@
 /*
- * object_store.h: where whole objects lie (segments, later): bytes under a key, over a directory of
- * the file system, or over memory. An object is written once as a whole, read by ranges, listed by
- * the beginning of its key, deleted; never changed in place.
+ * object_store.h: where whole objects lie (segments): bytes under a key, over a directory of the
+ * file system, over a bucket (object_store_s3.h), or over memory. An object is written once as a
+ * whole, read by ranges, listed by the beginning of its key, deleted; never changed in place.
  *
  * Keys are relative paths: parts of 1 to 255 bytes between single '/', 1024 bytes at most, no NUL,
  * no part `.` or `..`, none that begins with `.tmp-` (the backends' own). Anything else is
  * KAL_INVALID, from every function. A key is either an object or the beginning of others' paths,
- * never both: putting `a` while `a/b` exists, or the other way round, is KAL_INVALID.
+ * never both: putting `a` while `a/b` exists, or the other way round, is KAL_INVALID. (A bucket
+ * does not look: nothing may rely on it.)
  *
  * Durability (directory): when put or delete has answered KAL_OK, it survives a power cut: an
  * object is written under a temporary name in its folder, synced, renamed, and the folder synced.
@@ -34,6 +35,12 @@ typedef struct kal_object {
     uint64_t size; /* bytes */
 } kal_object;
 
+/* Asked while an operation takes its time; what it answers, but KAL_OK, ends the operation. */
+typedef struct kal_object_poll {
+    kal_status (*go_on)(void *context, kal_error *err);
+    void *context;
+} kal_object_poll;
+
 /* Of the file system that holds the objects. */
 typedef struct kal_object_space {
     uint64_t total_bytes;
@@ -48,6 +55,8 @@ KAL_MUST_CHECK kal_status kal_object_store_open_files(const char *directory,
  * delete that fails has been carried out or not. */
 kal_object_store *kal_object_store_open_mem(uint64_t seed, unsigned fail_per_1000);
 void kal_object_store_close(kal_object_store *store); /* NULL is allowed */
+/* From now on operations ask poll (borrowed; NULL: nobody). A bucket only: the others are quick. */
+void kal_object_store_watch(kal_object_store *store, const kal_object_poll *poll);
 
 /* The operations that kal_object_store_break() lets fail, as bits. */
 enum {
@@ -85,6 +94,7 @@ KAL_MUST_CHECK kal_status kal_object_local_path(const kal_object_store *store, k
                                                 char *path_out, kal_error *err);
 /* Deleting what is not there is KAL_OK. */
 KAL_MUST_CHECK kal_status kal_object_delete(kal_object_store *store, kal_bytes key, kal_error *err);
+/* KAL_UNSUPPORTED: nobody knows. */
 KAL_MUST_CHECK kal_status kal_object_space_of(kal_object_store *store, kal_object_space *space_out,
                                               kal_error *err);
 

@@ -448,7 +448,7 @@ kal_status kal_object_store_open_files(const char *directory, kal_object_store *
     file_store *f = malloc(sizeof *f + len + 1);
     if (f == NULL)
         kal_die("out of memory: object store");
-    f->base.ops = &FILE_OPS;
+    f->base = (kal_object_store){.ops = &FILE_OPS};
     f->directory_len = len;
     memcpy(f->directory, directory, len);
     f->directory[len] = '\0';

@@ -128,7 +128,8 @@ static void probe_large(prober *p, kal_bytes small)
 static void probe_space(prober *p)
 {
     kal_error err = KAL_ERROR_INIT;
-    p->out->has_space = is_ok(p, kal_object_space_of(p->store, &p->out->space, &err), &err);
+    kal_status status = kal_object_space_of(p->store, &p->out->space, &err);
+    p->out->has_space = status != KAL_UNSUPPORTED && is_ok(p, status, &err);
 }
 
 void kal_storage_probe_run(kal_object_store *store, const kal_clock *clock, bool extended,

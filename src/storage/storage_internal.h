@@ -32,6 +32,7 @@ typedef struct kal_object_ops {
 /* The first member of every backend's own struct. */
 struct kal_object_store {
     const kal_object_ops *ops;
+    const kal_object_poll *poll; /* borrowed, or NULL */
 };
 
 /* Adds an object under a copy of its key. KAL_LIMIT. */
