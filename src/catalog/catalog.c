@@ -51,7 +51,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->namespaces.format = 2;
     c->users = store_of(kv, "user", KIND_USER);
     c->storages = store_of(kv, "storage", KIND_STORAGE);
-    c->storages.format = 2;
+    c->storages.format = 3;
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
     c->manifests = store_of(kv, "manifest", KIND_MANIFEST);
     c->segments = store_of(kv, "segment", KIND_SEGMENT);

@@ -1,9 +1,10 @@
 /*
  * storages.c: storages in the store, one record each, and the rules that tie tables to them.
  *
- * Record (format 2): i64 created, i64 updated, then the texts name, description (empty: none),
- * type, base directory, template of SHARED tables, template of USER tables. Format 1 has neither
- * updated nor description; it is read.
+ * Record (format 3): i64 created, i64 updated, then the texts name, description (empty: none),
+ * type, base directory, template of SHARED tables, template of USER tables, and of s3 (else empty)
+ * endpoint, region, access key id, secret access key, session token. Format 2 ends before endpoint;
+ * format 1 has neither updated nor description. Both are read.
  */
 #include "catalog/storages.h"
 #include "catalog/catalog_internal.h"
@@ -11,6 +12,11 @@
 #include "storage/path_template.h"
 
 enum { USERS_SHOWN_MAX = 3 };
+
+bool kal_storage_is_s3(const kal_storage *storage)
+{
+    return kal_bytes_equal(storage->type, KAL_STR(KAL_STORAGE_TYPE_S3));
+}
 
 /* ---- in the store ---- */
 
@@ -35,6 +41,11 @@ static kal_status put_storage(kal_catalog_change *change, const kal_storage *s, 
     kal_buf_append_text(&record, s->base_directory);
     kal_buf_append_text(&record, s->shared_template);
     kal_buf_append_text(&record, s->user_template);
+    kal_buf_append_text(&record, s->s3.location.endpoint);
+    kal_buf_append_text(&record, s->s3.location.region);
+    kal_buf_append_text(&record, s->s3.credentials.access_key_id);
+    kal_buf_append_text(&record, s->s3.credentials.secret_access_key);
+    kal_buf_append_text(&record, s->s3.credentials.session_token);
     storage_key(c, s->storage_id, &key);
     kal_status status =
         kal_entity_put(&c->storages, change->batch, &key, kal_buf_bytes(&record), err);
@@ -56,6 +67,19 @@ kal_status kal_storage_create_local(kal_catalog_change *change, kal_error *err)
     return put_storage(change, &local, err);
 }
 
+/* What follows in format 3. */
+static bool take_s3(kal_bytes *record, kal_storage *s)
+{
+    kal_s3_target *t = &s->s3;
+    bool whole = kal_bytes_take_text(record, &t->location.endpoint) &&
+                 kal_bytes_take_text(record, &t->location.region) &&
+                 kal_bytes_take_text(record, &t->credentials.access_key_id) &&
+                 kal_bytes_take_text(record, &t->credentials.secret_access_key) &&
+                 kal_bytes_take_text(record, &t->credentials.session_token);
+    return whole && (!kal_storage_is_s3(s) ||
+                     kal_s3_parse_bucket(s->base_directory, &t->location, NULL) == KAL_OK);
+}
+
 static kal_status decode_storage(const kal_entity *entity, kal_storage *s, kal_error *err)
 {
     kal_bytes record = entity->record;
@@ -69,7 +93,8 @@ static kal_status decode_storage(const kal_entity *entity, kal_storage *s, kal_e
                  kal_bytes_take_text(&record, &s->type) &&
                  kal_bytes_take_text(&record, &s->base_directory) &&
                  kal_bytes_take_text(&record, &s->shared_template) &&
-                 kal_bytes_take_text(&record, &s->user_template);
+                 kal_bytes_take_text(&record, &s->user_template) &&
+                 (entity->format < 3 || take_s3(&record, s));
     s->created_at_us = (int64_t)created;
     s->updated_at_us = entity->format == 1 ? (int64_t)created : (int64_t)updated;
     if (s->description.len == 0)
@@ -303,17 +328,28 @@ static bool holds(kal_bytes a, kal_bytes b)
     return kal_bytes_starts_with(b, a) && (b.len == a.len || b.ptr[a.len] == '/');
 }
 
+static bool overlap(const kal_storage *a, const kal_storage *b)
+{
+    if (kal_storage_is_s3(a) != kal_storage_is_s3(b))
+        return false;
+    if (kal_storage_is_s3(a))
+        return kal_s3_overlap(&a->s3.location, &b->s3.location);
+    return b->base_directory.len > 0 && (holds(a->base_directory, b->base_directory) ||
+                                         holds(b->base_directory, a->base_directory));
+}
+
 static kal_status check_apart(void *context, const kal_storage *other, kal_error *err)
 {
     const kal_storage *own = context;
-    kal_bytes theirs = other->base_directory;
 
-    if (theirs.len == 0 ||
-        (!holds(theirs, own->base_directory) && !holds(own->base_directory, theirs)))
+    if (!overlap(own, other))
         return KAL_OK;
-    kal_error_set(err, KAL_INVALID, "the directory '%.*s' overlaps '%.*s' of storage '%.*s'",
-                  KAL_FMT(own->base_directory), KAL_FMT(theirs), KAL_FMT(other->storage_id));
-    kal_error_hint(err, "each storage needs a directory of its own");
+    kal_error_set(err, KAL_INVALID, "%s '%.*s' overlaps '%.*s' of storage '%.*s'",
+                  kal_storage_is_s3(own) ? "the place" : "the directory",
+                  KAL_FMT(own->base_directory), KAL_FMT(other->base_directory),
+                  KAL_FMT(other->storage_id));
+    kal_error_hint(err, kal_storage_is_s3(own) ? "each storage needs a prefix of its own"
+                                               : "each storage needs a directory of its own");
     return KAL_INVALID;
 }
 
@@ -362,6 +398,12 @@ kal_status kal_catalog_alter_storage(kal_catalog_change *change, kal_bytes id,
     s.description = chosen(alter->description, s.description);
     s.shared_template = chosen(alter->shared_template, s.shared_template);
     s.user_template = chosen(alter->user_template, s.user_template);
+    if (alter->credentials != NULL && !kal_storage_is_s3(&s))
+        return kal_error_set(err, KAL_INVALID,
+                             "storage '%.*s' has no credentials: it is of type %.*s", KAL_FMT(id),
+                             KAL_FMT(s.type));
+    if (alter->credentials != NULL)
+        s.s3.credentials = *alter->credentials;
     s.updated_at_us = change->now_us;
     KAL_TRY(check_storage(&s, err));
     return put_storage(change, &s, err);

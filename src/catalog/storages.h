@@ -9,9 +9,11 @@
 #define KAL_CATALOG_STORAGES_H
 
 #include "catalog/catalog.h"
+#include "storage/s3_config.h"
 
 #define KAL_STORAGE_LOCAL                 "local"
 #define KAL_STORAGE_TYPE_FILESYSTEM       "filesystem"
+#define KAL_STORAGE_TYPE_S3               "s3"
 #define KAL_STORAGE_NAME_BYTES_MAX        256u
 #define KAL_STORAGE_DESCRIPTION_BYTES_MAX 4096u
 
@@ -19,8 +21,10 @@ typedef struct kal_storage {
     kal_bytes storage_id;     /* as kal_storage_id_valid() */
     kal_bytes name;           /* for people */
     kal_bytes description;    /* ptr NULL: none */
-    kal_bytes type;           /* KAL_STORAGE_TYPE_FILESYSTEM */
-    kal_bytes base_directory; /* absolute and canonical; empty: of `local`, given by the server */
+    kal_bytes type;           /* KAL_STORAGE_TYPE_FILESYSTEM or _S3 */
+    kal_bytes base_directory; /* absolute and canonical; empty: of `local`, given by the server; of
+                                 s3: s3://bucket[/prefix] */
+    kal_s3_target s3;         /* of s3; location.bucket and .prefix as base_directory says */
     kal_bytes shared_template;
     kal_bytes user_template;
     int64_t created_at_us;
@@ -31,6 +35,7 @@ typedef struct kal_storage {
 KAL_MUST_CHECK kal_status kal_catalog_get_storage(kal_catalog *catalog, kal_bytes storage_id,
                                                   kal_arena *arena, kal_storage *storage_out,
                                                   kal_error *err);
+bool kal_storage_is_s3(const kal_storage *storage);
 /* Tables of this kind have rows that move to a storage. */
 bool kal_storage_is_used_by(const kal_table_definition *def);
 /* Where a table's segments lie: its storage, and the folder in it of all its users, as a key. In
@@ -40,7 +45,7 @@ KAL_MUST_CHECK kal_status kal_catalog_table_folder(kal_catalog *catalog,
                                                    kal_arena *arena, kal_bytes *storage_id_out,
                                                    kal_bytes *folder_out, kal_error *err);
 /* Adds a storage (times are assigned). KAL_EXISTS unless if_not_exists; KAL_INVALID: name,
- * templates, or a base directory that is, holds or lies in another storage's. */
+ * templates, or a place that is, holds or lies in another storage's. */
 KAL_MUST_CHECK kal_status kal_catalog_create_storage(kal_catalog_change *change,
                                                      const kal_storage *storage, bool if_not_exists,
                                                      bool *existed_out, kal_error *err);
@@ -51,8 +56,9 @@ typedef struct kal_storage_alter {
     kal_bytes description;
     kal_bytes shared_template;
     kal_bytes user_template;
+    const kal_sigv4_credentials *credentials;
 } kal_storage_alter;
-/* KAL_NOT_FOUND, KAL_INVALID. */
+/* KAL_NOT_FOUND, KAL_INVALID: texts, or credentials for a storage that is not of type s3. */
 KAL_MUST_CHECK kal_status kal_catalog_alter_storage(kal_catalog_change *change,
                                                     kal_bytes storage_id,
                                                     const kal_storage_alter *alter, kal_error *err);

@@ -135,6 +135,11 @@ static kal_status namespace_row(void *context, kal_bytes name, int64_t created_a
     return add_row(m, err);
 }
 
+static kal_bytes shown_or_null(kal_bytes text)
+{
+    return text.len == 0 ? (kal_bytes){0} : text;
+}
+
 static kal_status storage_row(void *context, const kal_storage *storage, kal_error *err)
 {
     row_maker *m = context;
@@ -144,7 +149,11 @@ static kal_status storage_row(void *context, const kal_storage *storage, kal_err
     set_optional(m, KAL_STORAGES_DESCRIPTION, KAL_TYPE_TEXT, storage->description);
     set_text(m, KAL_STORAGES_STORAGE_TYPE, storage->type);
     set_text(m, KAL_STORAGES_BASE_DIRECTORY, storage->base_directory);
-    set_null(m, KAL_STORAGES_CREDENTIALS, KAL_TYPE_TEXT);
+    set_optional(m, KAL_STORAGES_CREDENTIALS, KAL_TYPE_TEXT,
+                 kal_storage_is_s3(storage) ? KAL_STR("***") : (kal_bytes){0});
+    set_optional(m, KAL_STORAGES_REGION, KAL_TYPE_TEXT, shown_or_null(storage->s3.location.region));
+    set_optional(m, KAL_STORAGES_ENDPOINT, KAL_TYPE_TEXT,
+                 shown_or_null(storage->s3.location.endpoint));
     set_text(m, KAL_STORAGES_SHARED_TABLES_TEMPLATE, storage->shared_template);
     set_text(m, KAL_STORAGES_USER_TABLES_TEMPLATE, storage->user_template);
     set_time(m, KAL_STORAGES_CREATED_AT, storage->created_at_us);

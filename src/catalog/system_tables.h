@@ -69,7 +69,9 @@
     X(STORAGES, SHARED_TABLES_TEMPLATE, "shared_tables_template", TEXT, R)                         \
     X(STORAGES, USER_TABLES_TEMPLATE, "user_tables_template", TEXT, R)                             \
     X(STORAGES, CREATED_AT, "created_at", TIMESTAMP, R)                                            \
-    X(STORAGES, UPDATED_AT, "updated_at", TIMESTAMP, R)
+    X(STORAGES, UPDATED_AT, "updated_at", TIMESTAMP, R)                                            \
+    X(STORAGES, REGION, "region", TEXT, N)                                                         \
+    X(STORAGES, ENDPOINT, "endpoint", TEXT, N)
 
 #define KAL_LIVE_QUERIES_COLUMNS(X)                                                                \
     X(LIVE_QUERIES, LIVE_ID, "live_id", TEXT, R)                                                   \

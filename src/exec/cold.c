@@ -26,6 +26,9 @@ struct kal_cold {
     kal_exec *exec;               /* borrowed */
     kal_parquet *parquet;         /* owned */
     kal_segment_backend *backend; /* owned */
+    kal_s3_client *s3;            /* owned */
+    kal_object_cache *cache;      /* owned */
+    kal_object_poll poll;         /* of all requests to S3 servers */
     char scratch_dir[PATH_BYTES];
     char files_dir[PATH_BYTES]; /* symbolic links to segments of SHARED tables */
     kal_catalog_worker *worker; /* owned; the scheduler's */
@@ -83,6 +86,29 @@ static kal_status make_empty(const kal_cold *cold, const char *name, char path[P
     return KAL_OK;
 }
 
+/* When the server stops, its jobs wait for nobody; statements have had their time by then. */
+static kal_status go_on(void *context, kal_error *err)
+{
+    const kal_cold *cold = context;
+    const kal_exec *exec = cold->exec;
+
+    if (atomic_load(&exec->stop) || (exec->jobs != NULL && kal_jobs_stopping(exec->jobs)))
+        return kal_error_set(err, KAL_CANCELLED, "the server is shutting down");
+    return KAL_OK;
+}
+
+static kal_status open_far(kal_cold *cold, kal_error *err)
+{
+    const kal_exec_options *o = &cold->exec->options;
+    const kal_s3_client_options s3 = {.clock = o->clock, .poll = &cold->poll};
+    char path[PATH_BYTES];
+
+    cold->poll = (kal_object_poll){go_on, cold};
+    cold->s3 = kal_s3_client_open(&s3);
+    KAL_TRY(make_empty(cold, "cache", path, err));
+    return kal_object_cache_open(path, o->s3_cache_bytes, &cold->cache, err);
+}
+
 static kal_status open_parts(kal_cold *cold, kal_error *err)
 {
     const kal_exec_options *o = &cold->exec->options;
@@ -94,9 +120,10 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
 
     KAL_TRY(make_empty(cold, "tmp", cold->scratch_dir, err));
     KAL_TRY(make_empty(cold, "shared", cold->files_dir, err));
+    KAL_TRY(open_far(cold, err));
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
-    cold->backend = kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir,
-                                                     kal_cold_open_store, cold);
+    cold->backend = kal_segment_backend_open_parquet(cold->parquet, o->clock, cold->scratch_dir,
+                                                     cold->cache, kal_cold_open_store, cold);
     return KAL_OK;
 }
 
@@ -138,18 +165,30 @@ const char *kal_cold_files_dir(const kal_cold *cold)
     return cold->files_dir;
 }
 
-/* Links stay until the server starts again: a number is never used twice. */
-kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info, kal_arena *arena,
-                         const char **path_out, kal_error *err)
+kal_s3_client *kal_cold_s3(const kal_cold *cold)
+{
+    return cold->s3;
+}
+
+/* Links stay until the server starts again: a number is never used twice, and the file of a far
+ * segment has the same name whenever it is here. */
+kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info, const kal_object_poll *poll,
+                         kal_arena *arena, const char **path_out, kal_cached_object **pin_out,
+                         kal_error *err)
 {
     const kal_segment_place place = {info->storage_id, info->object};
     const kal_segment_written expected = {info->row_count, info->size_bytes};
     char target[PATH_MAX];
     char *link = kal_arena_printf(arena, "%s/%08x.parquet", cold->files_dir, info->segment_id);
 
-    KAL_TRY(cold->backend->ops->local_file(cold->backend, &place, &expected, target, err));
-    if (symlink(target, link) != 0 && errno != EEXIST)
-        return kal_error_set(err, KAL_IO, "cannot make '%s': %s", link, strerror(errno));
+    KAL_TRY(cold->backend->ops->local_file(cold->backend, &place, &expected, poll, target, pin_out,
+                                           err));
+    if (symlink(target, link) != 0 && errno != EEXIST) {
+        int error = errno;
+        kal_cached_object_release(*pin_out);
+        *pin_out = NULL;
+        return kal_error_set(err, KAL_IO, "cannot make '%s': %s", link, strerror(error));
+    }
     *path_out = link;
     return KAL_OK;
 }
@@ -161,6 +200,8 @@ void kal_cold_close(kal_cold *cold)
     KAL_ASSERT(cold->worker == NULL);
     kal_segment_backend_close(cold->backend);
     kal_parquet_close(cold->parquet);
+    kal_object_cache_close(cold->cache);
+    kal_s3_client_close(cold->s3);
     kal_vec_release(&cold->pauses);
     pthread_mutex_destroy(&cold->lock);
     free(cold);
@@ -236,6 +277,8 @@ static kal_status run_move(kal_job_run *job, void *context, kal_error *err)
     count(cold, job->job->type, &result);
     if (status == KAL_NOT_FOUND) /* dropped: nothing is left to be moved */
         status = KAL_OK;
+    if (status == KAL_CANCELLED) /* by whom? */
+        (void)!kal_job_check(job, NULL);
     if (ends_for_good(job, status))
         begin_pause(cold, job->job);
     kal_job_result(job, "%llu rows, %llu segments, %llu bytes",
@@ -362,23 +405,22 @@ static kal_status look_at_all(kal_cold *cold, kal_error *err)
     return status;
 }
 
-static kal_status sweep(kal_cold *cold, kal_error *err)
+/* With a thread of its own: storages may be slow to delete. */
+static kal_status sweep(kal_jobs *jobs, void *context, kal_error *err)
 {
+    kal_cold *cold = context;
     const kal_flush_args args = {.tables = cold->exec->tables, .actor = &KAL_PRINCIPAL_SERVER};
     uint64_t removed = 0;
 
+    (void)jobs;
     kal_status status = kal_tables_sweep(&args, &removed, err);
     return status == KAL_BUSY ? KAL_OK : status;
 }
 
 static kal_status tick(kal_jobs *jobs, void *context, kal_error *err)
 {
-    kal_cold *cold = context;
-
-    kal_status status = look_at_all(cold, err);
-    if (status == KAL_OK && !kal_jobs_stopping(jobs))
-        status = sweep(cold, err);
-    return status;
+    (void)jobs;
+    return look_at_all(context, err);
 }
 
 static uint64_t flushed_rows(void *context)
@@ -396,6 +438,47 @@ static uint64_t segment_compactions(void *context)
     return atomic_load(&((kal_cold *)context)->compactions);
 }
 
+#define CACHE_METRIC(name)                                                                         \
+    static uint64_t cache_##name(void *context)                                                    \
+    {                                                                                              \
+        return kal_object_cache_get_counts(((kal_cold *)context)->cache).name;                     \
+    }
+CACHE_METRIC(hits)
+CACHE_METRIC(misses)
+CACHE_METRIC(evictions)
+CACHE_METRIC(fetched_bytes)
+CACHE_METRIC(bytes)
+#undef CACHE_METRIC
+
+#define S3_METRIC(name)                                                                            \
+    static uint64_t s3_##name(void *context)                                                       \
+    {                                                                                              \
+        return kal_s3_client_counts(((kal_cold *)context)->s3).name;                               \
+    }
+S3_METRIC(requests)
+S3_METRIC(retries)
+S3_METRIC(failures)
+#undef S3_METRIC
+
+static void add_far_metrics(kal_cold *cold)
+{
+    static const struct {
+        const char *name;
+        kal_metric_read read;
+    } METRICS[] = {
+        {"s3_requests", s3_requests},
+        {"s3_retries", s3_retries},
+        {"s3_failures", s3_failures},
+        {"s3_cache_hits", cache_hits},
+        {"s3_cache_misses", cache_misses},
+        {"s3_cache_evictions", cache_evictions},
+        {"s3_cache_fetched_bytes", cache_fetched_bytes},
+        {"s3_cache_bytes", cache_bytes},
+    };
+    for (size_t i = 0; i < KAL_ARRAY_LEN(METRICS); i++)
+        kal_metrics_add(kal_exec_metrics(cold->exec), METRICS[i].name, METRICS[i].read, cold);
+}
+
 kal_status kal_cold_start(kal_cold *cold, kal_error *err)
 {
     kal_exec *exec = cold->exec;
@@ -404,8 +487,10 @@ kal_status kal_cold_start(kal_cold *cold, kal_error *err)
     kal_metrics_add(kal_exec_metrics(exec), "rows_flushed", flushed_rows, cold);
     kal_metrics_add(kal_exec_metrics(exec), "flushes", flushes, cold);
     kal_metrics_add(kal_exec_metrics(exec), "segment_compactions", segment_compactions, cold);
+    add_far_metrics(cold);
     kal_jobs_register(exec->jobs, KAL_JOB_FLUSH, run_move, cold, 0);
     kal_jobs_register(exec->jobs, KAL_JOB_COMPACT, run_move, cold, 0);
+    KAL_TRY(kal_jobs_every(exec->jobs, "sweep", exec->options.flush_interval_ms, sweep, cold, err));
     return kal_jobs_every(exec->jobs, "flush", exec->options.flush_interval_ms, tick, cold, err);
 }
 

@@ -11,6 +11,7 @@
 #define KAL_EXEC_COLD_H
 
 #include "exec/exec_internal.h"
+#include "storage/s3_http.h"
 #include "table/flush.h"
 
 /* Before the tables are opened: directories, Parquet. */
@@ -35,10 +36,15 @@ KAL_MUST_CHECK kal_status kal_cold_has_work(kal_exec *exec, const kal_table *tab
 
 /* The directory of what kal_cold_file() makes. */
 const char *kal_cold_files_dir(const kal_cold *cold);
-/* The segment of a SHARED table as a file in that directory, found to be whole; in the arena.
- * KAL_UNSUPPORTED: it is no file of this machine. KAL_IO, KAL_CORRUPT. */
+/* The segment of a SHARED table as a file in that directory, found to be whole; in the arena. It
+ * stays as long as *pin_out (NULL: anyway) is not released. Waits for a far one as long as poll
+ * says. KAL_UNSUPPORTED: it should not be a file here now. KAL_IO, KAL_CORRUPT. */
 KAL_MUST_CHECK kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info,
-                                        kal_arena *arena, const char **path_out, kal_error *err);
+                                        const kal_object_poll *poll, kal_arena *arena,
+                                        const char **path_out, kal_cached_object **pin_out,
+                                        kal_error *err);
+/* What all storages of type s3 share; borrowed. */
+kal_s3_client *kal_cold_s3(const kal_cold *cold);
 
 /* A kal_segment_open_store; context is the kal_cold. */
 kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_store **store_out,

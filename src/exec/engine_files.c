@@ -1,8 +1,9 @@
 /*
  * engine_files.c: the segments of a SHARED table as files that DuckDB may read itself.
  *
- * Of a USER table never: a file holds the rows of many users. When one of a table's segments is no
- * file of this machine, all are read through the view's scan.
+ * Of a USER table never: a file holds the rows of many users. Those of a far storage are fetched,
+ * and stay until the statement ends; when that would be too much of the cache, all are read through
+ * the view's scan, one after the other.
  */
 #include "base/assert.h"
 #include "exec/cold.h"
@@ -58,6 +59,24 @@ static kal_status file_columns(kal_run *run, const kal_table *table, uint32_t ve
     return KAL_OK;
 }
 
+static kal_status go_on(void *context, kal_error *err)
+{
+    return kal_run_check_time(context, err);
+}
+
+static kal_status add_path(kal_run *run, const kal_segment_info *info, const char **path_out,
+                           kal_error *err)
+{
+    const kal_object_poll poll = {go_on, run};
+    kal_cached_object *pin = NULL;
+
+    KAL_TRY(kal_cold_file(run->exec->cold, info, &poll, run->arena, path_out, &pin, err));
+    if (pin == NULL || kal_vec_try_push_in(run->arena, &run->pins, pin))
+        return KAL_OK;
+    kal_cached_object_release(pin);
+    return out_of_memory(err);
+}
+
 static kal_status add_file(kal_run *run, const kal_table *table, kal_segment *segment,
                            kal_engine_file *files, size_t count, kal_error *err)
 {
@@ -77,7 +96,7 @@ static kal_status add_file(kal_run *run, const kal_table *table, kal_segment *se
     file->row_count = info->row_count;
     file->dead = NULL;
     KAL_TRY(dead_rows(run, segment, &file->dead, err));
-    return kal_cold_file(run->exec->cold, info, run->arena, &file->path, err);
+    return add_path(run, info, &file->path, err);
 }
 
 kal_status kal_run_engine_files(kal_run *run, kal_table *table, kal_engine_table *out,

@@ -34,6 +34,7 @@ enum {
     QUERY_THREADS_MIN = 2, /* one, and one for somebody else */
     CLOSE_GRACE_SECONDS = 10,
 };
+#define DEFAULT_S3_CACHE_BYTES (UINT64_C(10) << 30)
 
 static size_t machine_memory_bytes(void)
 {
@@ -85,6 +86,8 @@ static void set_defaults(kal_exec_options *o)
         o->backup_interval_s = DEFAULT_BACKUP_INTERVAL_S;
     if (o->backups_kept == 0)
         o->backups_kept = DEFAULT_BACKUPS_KEPT;
+    if (o->s3_cache_bytes == 0)
+        o->s3_cache_bytes = DEFAULT_S3_CACHE_BYTES;
     if (o->flush_interval_ms == 0)
         o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }

@@ -49,6 +49,7 @@ typedef struct kal_exec_options {
     const char *backup_dir;        /* of backups the server makes itself; NULL or empty: none */
     uint64_t backup_interval_s;    /* between two of them; 0 = a day */
     unsigned backups_kept;         /* of them; 0 = 7 */
+    uint64_t s3_cache_bytes;       /* of S3 objects kept as files; 0 = 10 GiB */
     bool sync_commits;             /* fsync before the answer */
     const char *root_password;     /* NULL or from the environment */
 } kal_exec_options;

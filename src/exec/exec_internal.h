@@ -140,8 +140,9 @@ typedef struct kal_run {
     uint64_t top_rows;
     KAL_VEC(kal_table *) tables; /* retained for the statement; arena */
     KAL_VEC(kal_run_system) system;
-    KAL_VEC(kal_dead_rows *) dead; /* references of the statement; arena */
-    pthread_mutex_t *system_lock;  /* the engine's threads share `system` */
+    KAL_VEC(kal_dead_rows *) dead;     /* references of the statement; arena */
+    KAL_VEC(kal_cached_object *) pins; /* the same */
+    pthread_mutex_t *system_lock;      /* the engine's threads share `system` */
     const char *peer;
 } kal_run;
 

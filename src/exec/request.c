@@ -90,7 +90,7 @@ static kal_bytes error_details(const kal_exec_job *job)
 {
     const kal_sql_statement *s = job->current;
     if (s == NULL || s->kind == KAL_STMT_CREATE_USER || s->kind == KAL_STMT_ALTER_USER ||
-        s->kind == KAL_STMT_CREATE_STORAGE)
+        s->kind == KAL_STMT_CREATE_STORAGE || s->kind == KAL_STMT_ALTER_STORAGE)
         return (kal_bytes){0};
     kal_bytes text = s->text;
     if (text.len > DETAILS_BYTES_MAX)
@@ -318,6 +318,8 @@ static void statement_close(statement_run *s)
         kal_table_release(s->run.tables.items[i]);
     for (size_t i = 0; i < s->run.dead.len; i++)
         kal_dead_rows_release(s->run.dead.items[i]);
+    for (size_t i = 0; i < s->run.pins.len; i++)
+        kal_cached_object_release(s->run.pins.items[i]);
     pthread_mutex_destroy(&s->system_lock);
     kal_arena_release(&s->arena);
 }

@@ -2,7 +2,9 @@
  * storage_check.c: STORAGE CHECK: one row that says whether a storage works, from a probe that uses
  * it. What fails is in the row; the statement fails only when there is no such storage.
  */
+#include "exec/cold.h"
 #include "exec/storages.h"
+#include "storage/object_store_s3.h"
 #include "storage/probe.h"
 
 #include <limits.h>
@@ -14,6 +16,10 @@ kal_status kal_exec_open_storage(kal_exec *exec, const kal_storage *storage,
 {
     char path[PATH_MAX];
 
+    if (kal_storage_is_s3(storage)) {
+        *store_out = kal_object_store_open_s3(kal_cold_s3(exec->cold), &storage->s3, 0);
+        return KAL_OK;
+    }
     if (storage->base_directory.len > 0)
         snprintf(path, sizeof path, "%.*s", KAL_FMT(storage->base_directory));
     else {
@@ -29,13 +35,20 @@ kal_status kal_exec_open_storage(kal_exec *exec, const kal_storage *storage,
     return kal_object_store_open_files(path, store_out, err);
 }
 
+static kal_status go_on(void *context, kal_error *err)
+{
+    return kal_run_check_time(context, err);
+}
+
 static void probe_storage(kal_run *run, const kal_storage *storage, kal_storage_probe *probe)
 {
+    const kal_object_poll poll = {go_on, run};
     kal_object_store *store = NULL; /* owned */
 
     *probe = (kal_storage_probe){.error = KAL_ERROR_INIT};
     if (kal_exec_open_storage(run->exec, storage, &store, &probe->error) != KAL_OK)
         return;
+    kal_object_store_watch(store, &poll);
     kal_storage_probe_run(store, run->exec->options.clock, run->statement->storage.extended, probe);
     kal_object_store_close(store);
 }

@@ -1,9 +1,9 @@
 /*
  * storage_ddl.c: CREATE, ALTER and DROP STORAGE, SHOW STORAGES.
  *
- * CREATE makes and tries the directory before it takes the DDL lock, which nobody shall hold while
- * a disk is slow; whether the id is free and the directory nobody else's is decided under the lock.
- * A statement that fails there leaves the directory it made.
+ * CREATE makes and tries the directory, or tries the bucket, before it takes the DDL lock, which
+ * nobody shall hold while a disk is slow; whether the id is free and the directory nobody else's is
+ * decided under the lock. A statement that fails there leaves the directory it made.
  */
 #include "catalog/system_tables.h"
 #include "exec/ddl.h"
@@ -29,37 +29,42 @@ static kal_status fail_at(kal_run *run, kal_sql_storage_clause clause, kal_statu
     return status;
 }
 
-/* ---- what is not there yet ---- */
+/* ---- the type ---- */
 
-static kal_status refuse_s3(kal_run *run, kal_sql_storage_clause clause, kal_error *err)
+static kal_status check_type(kal_run *run, bool *is_s3_out, kal_error *err)
 {
-    kal_status status = kal_error_set(err, KAL_UNSUPPORTED,
-                                      "storages of type s3 are not available in this version");
-    kal_error_hint(err, "TYPE filesystem with PATH '/a/directory'");
-    return fail_at(run, clause, status, err);
-}
-
-static kal_status check_type(kal_run *run, kal_error *err)
-{
-    static const kal_sql_storage_clause OF_S3[] = {KAL_SQL_STORAGE_BUCKET, KAL_SQL_STORAGE_REGION,
-                                                   KAL_SQL_STORAGE_CREDENTIALS};
     const kal_sql_storage_text *type = text_of(run, KAL_SQL_STORAGE_TYPE);
 
     if (!type->given)
-        return kal_error_set(err, KAL_INVALID, "TYPE is missing: filesystem");
-    if (kal_bytes_equal_nocase(type->text, KAL_STR("s3")))
-        return refuse_s3(run, KAL_SQL_STORAGE_TYPE, err);
-    if (!kal_bytes_equal_nocase(type->text, KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM))) {
-        size_t shown = type->text.len < 64 ? type->text.len : 64;
-        return fail_at(run, KAL_SQL_STORAGE_TYPE,
-                       kal_error_set(err, KAL_INVALID,
-                                     "unknown storage type '%.*s', valid types: %s", (int)shown,
-                                     (const char *)type->text.ptr, KAL_STORAGE_TYPE_FILESYSTEM),
-                       err);
-    }
+        return kal_error_set(err, KAL_INVALID, "TYPE is missing: filesystem or s3");
+    *is_s3_out = kal_bytes_equal_nocase(type->text, KAL_STR(KAL_STORAGE_TYPE_S3));
+    if (*is_s3_out || kal_bytes_equal_nocase(type->text, KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM)))
+        return KAL_OK;
+    size_t shown = type->text.len < 64 ? type->text.len : 64;
+    return fail_at(run, KAL_SQL_STORAGE_TYPE,
+                   kal_error_set(err, KAL_INVALID,
+                                 "unknown storage type '%.*s', valid types: %s, %s", (int)shown,
+                                 (const char *)type->text.ptr, KAL_STORAGE_TYPE_FILESYSTEM,
+                                 KAL_STORAGE_TYPE_S3),
+                   err);
+}
+
+static kal_status refuse_clauses_of_s3(kal_run *run, kal_error *err)
+{
+    static const struct {
+        kal_sql_storage_clause clause;
+        const char *word;
+    } OF_S3[] = {{KAL_SQL_STORAGE_BUCKET, "BUCKET"},
+                 {KAL_SQL_STORAGE_REGION, "REGION"},
+                 {KAL_SQL_STORAGE_ENDPOINT, "ENDPOINT"},
+                 {KAL_SQL_STORAGE_CREDENTIALS, "CREDENTIALS"}};
+
     for (size_t i = 0; i < KAL_ARRAY_LEN(OF_S3); i++) {
-        if (text_of(run, OF_S3[i])->given)
-            return refuse_s3(run, OF_S3[i], err);
+        if (text_of(run, OF_S3[i].clause)->given)
+            return fail_at(
+                run, OF_S3[i].clause,
+                kal_error_set(err, KAL_INVALID, "%s is of storages of type s3", OF_S3[i].word),
+                err);
     }
     return KAL_OK;
 }
@@ -113,6 +118,114 @@ static kal_status prepare_directory(kal_run *run, kal_bytes path, kal_bytes *can
     return KAL_IO;
 }
 
+/* ---- the bucket ---- */
+
+/* A place in the JSON as one in the statement, as far as quotes in it allow. */
+static kal_status fail_in_credentials(kal_run *run, kal_error *err)
+{
+    const kal_sql_storage_text *text = text_of(run, KAL_SQL_STORAGE_CREDENTIALS);
+    if (err != NULL && err->position >= 0)
+        err->position += text->position + 1;
+    return fail_at(run, KAL_SQL_STORAGE_CREDENTIALS, KAL_INVALID, err);
+}
+
+static kal_status parse_credentials(kal_run *run, kal_s3_credentials *out, kal_error *err)
+{
+    const kal_sql_storage_text *text = text_of(run, KAL_SQL_STORAGE_CREDENTIALS);
+
+    if (!text->given) {
+        kal_error_set(err, KAL_INVALID, "CREDENTIALS is missing");
+        kal_error_hint(err,
+                       "CREDENTIALS '{\"access_key_id\":\"..\",\"secret_access_key\":\"..\"}'");
+        return KAL_INVALID;
+    }
+    kal_status status = kal_s3_parse_credentials(text->text, run->arena, out, err);
+    return status == KAL_OK ? KAL_OK : fail_in_credentials(run, err);
+}
+
+/* BUCKET or PATH, whichever is given. */
+static kal_status parse_place(kal_run *run, kal_s3_location *out, kal_error *err)
+{
+    const kal_sql_storage_text *bucket = text_of(run, KAL_SQL_STORAGE_BUCKET);
+    const kal_sql_storage_text *path = text_of(run, KAL_SQL_STORAGE_PATH);
+    kal_sql_storage_clause clause = bucket->given ? KAL_SQL_STORAGE_BUCKET : KAL_SQL_STORAGE_PATH;
+
+    if (!bucket->given && !path->given)
+        return kal_error_set(err, KAL_INVALID, "BUCKET is missing: BUCKET 'name[/prefix]'");
+    if (bucket->given && path->given)
+        return fail_at(run, KAL_SQL_STORAGE_PATH,
+                       kal_error_set(err, KAL_INVALID, "BUCKET and PATH say the same: give one"),
+                       err);
+    if (path->given && !kal_bytes_starts_with(path->text, KAL_STR(KAL_S3_SCHEME)))
+        return fail_at(
+            run, KAL_SQL_STORAGE_PATH,
+            kal_error_set(err, KAL_INVALID, "PATH of a storage of type s3 begins with s3://"), err);
+    return fail_at(run, clause, kal_s3_parse_bucket(text_of(run, clause)->text, out, err), err);
+}
+
+static kal_status parse_endpoint(kal_run *run, kal_bytes in_credentials, kal_s3_location *out,
+                                 kal_error *err)
+{
+    const kal_sql_storage_text *clause = text_of(run, KAL_SQL_STORAGE_ENDPOINT);
+
+    if (clause->given && in_credentials.ptr != NULL)
+        return fail_at(
+            run, KAL_SQL_STORAGE_ENDPOINT,
+            kal_error_set(err, KAL_INVALID, "ENDPOINT is given in CREDENTIALS, too: give one"),
+            err);
+    if (!clause->given)
+        return fail_at(run, KAL_SQL_STORAGE_CREDENTIALS,
+                       kal_s3_parse_endpoint(in_credentials, run->arena, out, err), err);
+    kal_bytes text = clause->text.ptr == NULL ? KAL_STR("") : clause->text;
+    return fail_at(run, KAL_SQL_STORAGE_ENDPOINT, kal_s3_parse_endpoint(text, run->arena, out, err),
+                   err);
+}
+
+static kal_status plan_s3(kal_run *run, kal_storage *s, kal_error *err)
+{
+    const kal_sql_storage_text *region = text_of(run, KAL_SQL_STORAGE_REGION);
+    kal_s3_location *location = &s->s3.location;
+    kal_s3_credentials credentials;
+    kal_bytes given = region->text;
+
+    if (region->given && given.ptr == NULL)
+        given = KAL_STR("");
+    KAL_TRY(parse_place(run, location, err));
+    KAL_TRY(fail_at(run, KAL_SQL_STORAGE_REGION, kal_s3_parse_region(given, location, err), err));
+    KAL_TRY(parse_credentials(run, &credentials, err));
+    KAL_TRY(parse_endpoint(run, credentials.endpoint, location, err));
+    s->s3.credentials = credentials.signing;
+    s->base_directory =
+        kal_cstr(kal_arena_printf(run->arena, KAL_S3_SCHEME "%.*s%s%.*s", KAL_FMT(location->bucket),
+                                  location->prefix.len > 0 ? "/" : "", KAL_FMT(location->prefix)));
+    return KAL_OK;
+}
+
+static kal_status go_on(void *context, kal_error *err)
+{
+    return kal_run_check_time(context, err);
+}
+
+/* Writes, reads, lists and deletes something in it. */
+static kal_status try_bucket(kal_run *run, const kal_storage *s, kal_error *err)
+{
+    const kal_object_poll poll = {go_on, run};
+    kal_object_store *store = NULL; /* owned */
+    kal_storage_probe probe;
+
+    KAL_TRY(kal_exec_open_storage(run->exec, s, &store, err));
+    kal_object_store_watch(store, &poll);
+    kal_storage_probe_run(store, run->exec->options.clock, false, &probe);
+    kal_object_store_close(store);
+    if (probe.error.status == KAL_OK)
+        return KAL_OK;
+    kal_error_set(err, probe.error.status, "storage '%.*s' cannot be used: %s",
+                  KAL_FMT(s->storage_id), probe.error.message);
+    if (probe.error.hint[0] != '\0')
+        kal_error_hint(err, "%s", probe.error.hint);
+    return probe.error.status;
+}
+
 /* ---- CREATE ---- */
 
 static kal_bytes text_or(kal_run *run, kal_sql_storage_clause clause, const char *otherwise)
@@ -124,20 +237,27 @@ static kal_bytes text_or(kal_run *run, kal_sql_storage_clause clause, const char
 /* Everything that can be said without the disk and the lock. */
 static kal_status plan_storage(kal_run *run, kal_storage *s, kal_error *err)
 {
-    KAL_TRY(check_type(run, err));
+    bool is_s3 = false;
+
+    KAL_TRY(check_type(run, &is_s3, err));
     *s = (kal_storage){
         .storage_id = run->statement->storage.name.text,
         .name = text_of(run, KAL_SQL_STORAGE_NAME)->text,
         .description = text_of(run, KAL_SQL_STORAGE_DESCRIPTION)->text,
-        .type = KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM),
+        .type = is_s3 ? KAL_STR(KAL_STORAGE_TYPE_S3) : KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM),
         .shared_template =
             text_or(run, KAL_SQL_STORAGE_SHARED_TEMPLATE, KAL_SHARED_TEMPLATE_DEFAULT),
         .user_template = text_or(run, KAL_SQL_STORAGE_USER_TEMPLATE, KAL_USER_TEMPLATE_DEFAULT),
     };
     if (!text_of(run, KAL_SQL_STORAGE_NAME)->given)
         return kal_error_set(err, KAL_INVALID, "NAME is missing: NAME 'for people'");
-    if (!text_of(run, KAL_SQL_STORAGE_PATH)->given)
-        return kal_error_set(err, KAL_INVALID, "PATH is missing: PATH '/a/directory'");
+    if (is_s3) {
+        KAL_TRY(plan_s3(run, s, err));
+    } else {
+        KAL_TRY(refuse_clauses_of_s3(run, err));
+        if (!text_of(run, KAL_SQL_STORAGE_PATH)->given)
+            return kal_error_set(err, KAL_INVALID, "PATH is missing: PATH '/a/directory'");
+    }
     KAL_TRY(fail_at(run, KAL_SQL_STORAGE_SHARED_TEMPLATE,
                     kal_path_template_check(s->shared_template, KAL_PATH_TEMPLATE_SHARED, err),
                     err));
@@ -145,17 +265,25 @@ static kal_status plan_storage(kal_run *run, kal_storage *s, kal_error *err)
                    kal_path_template_check(s->user_template, KAL_PATH_TEMPLATE_USER, err), err);
 }
 
+static kal_status prepare_place(kal_run *run, kal_storage *s, kal_error *err)
+{
+    const kal_sql_storage_text *path = text_of(run, KAL_SQL_STORAGE_PATH);
+
+    if (kal_storage_is_s3(s))
+        return try_bucket(run, s, err);
+    return fail_at(run, KAL_SQL_STORAGE_PATH,
+                   prepare_directory(run, path->text, &s->base_directory, err), err);
+}
+
 static kal_status create_storage(kal_run *run, kal_storage *s, bool *existed_out, kal_error *err)
 {
     bool if_not_exists = run->statement->storage.if_not_exists;
-    const kal_sql_storage_text *path = text_of(run, KAL_SQL_STORAGE_PATH);
     kal_storage existing;
 
     kal_status status =
         kal_catalog_get_storage(run->exec->catalog, s->storage_id, run->arena, &existing, NULL);
     if (status == KAL_NOT_FOUND)
-        KAL_TRY(fail_at(run, KAL_SQL_STORAGE_PATH,
-                        prepare_directory(run, path->text, &s->base_directory, err), err));
+        KAL_TRY(prepare_place(run, s, err));
     else if (status != KAL_OK)
         return kal_error_set(err, status, "storage '%.*s' cannot be read", KAL_FMT(s->storage_id));
     else if (!if_not_exists)
@@ -201,10 +329,36 @@ static kal_bytes altered_text(const kal_run *run, kal_sql_storage_clause clause)
     return text->text.ptr == NULL ? KAL_STR("") : text->text;
 }
 
+/* The new ones are tried before they take the place of those that may still work. The endpoint is
+ * where the segments are: it stays. */
+static kal_status plan_credentials(kal_run *run, kal_bytes id, kal_s3_credentials *out,
+                                   kal_error *err)
+{
+    kal_storage s;
+    kal_s3_location location = {0};
+
+    KAL_TRY(parse_credentials(run, out, err));
+    KAL_TRY(kal_catalog_get_storage(run->exec->catalog, id, run->arena, &s, err));
+    if (!kal_storage_is_s3(&s))
+        return KAL_OK; /* is refused below */
+    if (out->endpoint.ptr != NULL) {
+        KAL_TRY(fail_at(run, KAL_SQL_STORAGE_CREDENTIALS,
+                        kal_s3_parse_endpoint(out->endpoint, run->arena, &location, err), err));
+        if (!kal_bytes_equal(location.endpoint, s.s3.location.endpoint))
+            return fail_at(
+                run, KAL_SQL_STORAGE_CREDENTIALS,
+                kal_error_set(err, KAL_INVALID, "the endpoint of a storage cannot be changed"),
+                err);
+    }
+    s.s3.credentials = out->signing;
+    return try_bucket(run, &s, err);
+}
+
 kal_status kal_run_alter_storage(kal_run *run, kal_error *err)
 {
     const kal_sql_name *name = &run->statement->storage.name;
-    const kal_storage_alter alter = {
+    kal_s3_credentials credentials;
+    kal_storage_alter alter = {
         .name = altered_text(run, KAL_SQL_STORAGE_NAME),
         .description = altered_text(run, KAL_SQL_STORAGE_DESCRIPTION),
         .shared_template = altered_text(run, KAL_SQL_STORAGE_SHARED_TEMPLATE),
@@ -212,6 +366,14 @@ kal_status kal_run_alter_storage(kal_run *run, kal_error *err)
     };
 
     KAL_TRY(kal_may_manage(run->principal, "storage operations", err));
+    if (text_of(run, KAL_SQL_STORAGE_CREDENTIALS)->given) {
+        kal_status planned = plan_credentials(run, name->text, &credentials, err);
+        if (planned != KAL_OK) {
+            kal_error_at(err, name->position);
+            return planned;
+        }
+        alter.credentials = &credentials.signing;
+    }
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal);
     kal_status status = kal_catalog_alter_storage(change, name->text, &alter, err);
     KAL_TRY(kal_ddl_finish(run, change, status, true, name->position, err));

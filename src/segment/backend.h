@@ -11,7 +11,7 @@
 #define KAL_SEGMENT_BACKEND_H
 
 #include "engine/parquet.h"
-#include "storage/object_store.h"
+#include "storage/object_cache.h"
 
 typedef struct kal_segment_place {
     kal_bytes storage_id;
@@ -42,10 +42,12 @@ typedef struct kal_segment_backend_ops {
     /* NULL, or the scan of the Parquet file behind the reader, to be read by chunks instead. */
     kal_parquet_scan *(*parquet_scan)(kal_segment_reader *reader);
     void (*reader_close)(kal_segment_reader *reader); /* NULL is allowed */
-    /* NULL, or: where the segment is as a file (PATH_MAX bytes), found to be whole.
-     * KAL_UNSUPPORTED: it is no file of this machine. */
+    /* NULL, or: where the segment is as a file (PATH_MAX bytes), found to be whole, and what keeps
+     * it there: NULL or to be released. poll may end the wait for a far one. KAL_UNSUPPORTED: it
+     * should not be a file here now: too much of the cache is in use. */
     kal_status (*local_file)(kal_segment_backend *backend, const kal_segment_place *place,
-                             const kal_segment_written *expected, char *path_out, kal_error *err);
+                             const kal_segment_written *expected, const kal_object_poll *poll,
+                             char *path_out, kal_cached_object **pin_out, kal_error *err);
     /* Removing what is not there is KAL_OK. */
     kal_status (*remove)(kal_segment_backend *backend, const kal_segment_place *place,
                          kal_error *err);
@@ -64,8 +66,11 @@ struct kal_segment_reader {
 typedef kal_status (*kal_segment_open_store)(void *context, kal_bytes storage_id,
                                              kal_object_store **store_out, kal_error *err);
 /* Segments as Parquet files in the objects of storages. All are borrowed; scratch_dir: where a file
- * lies while it is made. */
-kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const char *scratch_dir,
+ * lies while it is made; cache: for objects that are no files of this machine, on scratch_dir's
+ * file system; clock: of the deadlines of scans. */
+kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const kal_clock *clock,
+                                                      const char *scratch_dir,
+                                                      kal_object_cache *cache,
                                                       kal_segment_open_store open_store,
                                                       void *context);
 /* Segments in memory. Each write, open and remove fails with KAL_IO in fail_per_1000 of 1000 cases,

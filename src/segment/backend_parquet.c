@@ -4,6 +4,9 @@
  * A file is made in the scratch directory and put into its storage as a whole, which is durable. It
  * has a checksum inside (engine/parquet.h); what is compared here is that it is the file that was
  * written under this name: its size.
+ *
+ * An object that is no file of this machine is read through the cache, which a new file goes into
+ * at once. One that turns out to be damaged leaves the cache: the damage may be here and not there.
  */
 #include "base/assert.h"
 #include "segment/backend.h"
@@ -18,7 +21,9 @@
 typedef struct parquet_backend {
     kal_segment_backend base;
     kal_parquet *parquet;    /* borrowed */
+    const kal_clock *clock;  /* borrowed */
     const char *scratch_dir; /* borrowed */
+    kal_object_cache *cache; /* borrowed */
     kal_segment_open_store open_store;
     void *context;
 } parquet_backend;
@@ -26,6 +31,7 @@ typedef struct parquet_backend {
 typedef struct parquet_reader {
     kal_segment_reader base;
     kal_parquet_scan *scan; /* owned */
+    kal_cached_object *pin; /* NULL, or of the cache */
     char path[PATH_MAX];
 } parquet_reader;
 
@@ -44,6 +50,12 @@ static kal_status scratch_path(const parquet_backend *b, const kal_segment_place
     return KAL_OK;
 }
 
+static bool is_far(const kal_object_store *store, const kal_segment_place *place)
+{
+    char path[PATH_MAX];
+    return kal_object_local_path(store, place->object, path, NULL) == KAL_UNSUPPORTED;
+}
+
 static kal_status put(const parquet_backend *b, const kal_segment_place *place, const char *path,
                       uint64_t *size_out, kal_error *err)
 {
@@ -55,6 +67,10 @@ static kal_status put(const parquet_backend *b, const kal_segment_place *place, 
     *size_out = (uint64_t)info.st_size;
     KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
     kal_status status = kal_object_put_file(store, place->object, path, err);
+    if (status == KAL_OK && is_far(store, place)) {
+        const kal_object_cache_name name = {place->storage_id, place->object};
+        kal_object_cache_adopt(b->cache, &name, path, *size_out);
+    }
     kal_object_store_close(store);
     return status;
 }
@@ -99,26 +115,104 @@ static kal_status check_file(const kal_segment_place *place, const kal_segment_w
         (unsigned long long)expected->size_bytes);
 }
 
+typedef struct found_file {
+    char *path;             /* PATH_MAX bytes, the caller's */
+    bool for_long;          /* will it be kept */
+    kal_cached_object *pin; /* owned; NULL: of this machine anyway */
+} found_file;
+
+/* A statement keeps all its files until it ends: not so many that others could not read theirs. */
+static bool fills_cache(const parquet_backend *b, uint64_t size)
+{
+    kal_object_cache_counts counts = kal_object_cache_get_counts(b->cache);
+    return counts.pinned_bytes + size > counts.bytes_max / 2;
+}
+
+static kal_status fetch_file(const parquet_backend *b, kal_object_store *store,
+                             const kal_segment_place *place, const kal_segment_written *expected,
+                             const kal_object_poll *poll, found_file *out, kal_error *err)
+{
+    const kal_object_cache_name name = {place->storage_id, place->object};
+
+    if (out->for_long && fills_cache(b, expected->size_bytes))
+        return kal_error_set(err, KAL_UNSUPPORTED, "too much of the cache is in use");
+    KAL_TRY(
+        kal_object_cache_get(b->cache, store, &name, expected->size_bytes, poll, &out->pin, err));
+    snprintf(out->path, PATH_MAX, "%s", kal_cached_object_path(out->pin));
+    return KAL_OK;
+}
+
+/* As a file that has the right size. */
 static kal_status find_file(const parquet_backend *b, const kal_segment_place *place,
-                            char path[PATH_MAX], kal_error *err)
+                            const kal_segment_written *expected, const kal_object_poll *poll,
+                            found_file *out, kal_error *err)
 {
     kal_object_store *store = NULL; /* owned */
 
+    out->pin = NULL;
     KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
-    kal_status status = kal_object_local_path(store, place->object, path, err);
+    kal_status status = kal_object_local_path(store, place->object, out->path, err);
+    if (status == KAL_UNSUPPORTED)
+        status = fetch_file(b, store, place, expected, poll, out, err);
     kal_object_store_close(store);
+    if (status == KAL_OK)
+        status = check_file(place, expected, out->path, err);
+    if (status != KAL_OK)
+        kal_cached_object_release(out->pin);
     return status;
 }
 
+/* After a failure to read the file. The name of one in the cache tells nobody what it is. */
+static void give_up(const parquet_backend *b, const kal_segment_place *place, kal_status status,
+                    kal_cached_object *pin, kal_error *err)
+{
+    const kal_object_cache_name name = {place->storage_id, place->object};
+
+    if (pin != NULL && status == KAL_CORRUPT) {
+        kal_object_cache_drop(b->cache, &name);
+        kal_error_set(err, KAL_CORRUPT,
+                      "segment '%.*s' in storage '%.*s' is damaged: its bytes are not those that "
+                      "were written",
+                      KAL_FMT(place->object), KAL_FMT(place->storage_id));
+    }
+    kal_cached_object_release(pin);
+}
+
 static kal_status parquet_local_file(kal_segment_backend *backend, const kal_segment_place *place,
-                                     const kal_segment_written *expected, char *path_out,
-                                     kal_error *err)
+                                     const kal_segment_written *expected,
+                                     const kal_object_poll *poll, char *path_out,
+                                     kal_cached_object **pin_out, kal_error *err)
 {
     const parquet_backend *b = (const parquet_backend *)backend;
+    found_file file = {.path = path_out, .for_long = true};
 
-    KAL_TRY(find_file(b, place, path_out, err));
-    KAL_TRY(check_file(place, expected, path_out, err));
-    return kal_parquet_check(b->parquet, path_out, err);
+    *pin_out = NULL;
+    KAL_TRY(find_file(b, place, expected, poll, &file, err));
+    kal_status status = kal_parquet_check(b->parquet, path_out, err);
+    if (status != KAL_OK)
+        give_up(b, place, status, file.pin, err);
+    else
+        *pin_out = file.pin;
+    return status;
+}
+
+/* What ends a scan also ends the wait for its file. */
+typedef struct scan_watch {
+    const parquet_backend *backend;
+    const kal_parquet_scan_args *args;
+} scan_watch;
+
+static kal_status go_on(void *context, kal_error *err)
+{
+    const scan_watch *watch = context;
+    const kal_parquet_scan_args *args = watch->args;
+
+    if (args->cancelled != NULL && atomic_load(args->cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
+    if (args->deadline_mono_ns != 0 &&
+        kal_clock_mono_ns(watch->backend->clock) >= args->deadline_mono_ns)
+        return kal_error_set(err, KAL_TIMEOUT, "the statement took too long and was stopped");
+    return KAL_OK;
 }
 
 static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_place *place,
@@ -128,22 +222,27 @@ static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_p
 {
     const parquet_backend *b = (const parquet_backend *)backend;
     kal_parquet_scan_args here = *args;
+    scan_watch watch = {b, args};
+    const kal_object_poll poll = {go_on, &watch};
     parquet_reader *reader = calloc(1, sizeof *reader);
 
     *reader_out = NULL;
     if (reader == NULL)
         kal_die("out of memory: segment");
+    found_file file = {.path = reader->path};
     reader->base.backend = backend;
     here.path = reader->path;
-    kal_status status = find_file(b, place, reader->path, err);
-    if (status == KAL_OK)
-        status = check_file(place, expected, reader->path, err);
-    if (status == KAL_OK)
+    kal_status status = find_file(b, place, expected, &poll, &file, err);
+    if (status == KAL_OK) {
         status = kal_parquet_scan_open(b->parquet, &here, &reader->scan, err);
+        if (status != KAL_OK)
+            give_up(b, place, status, file.pin, err);
+    }
     if (status != KAL_OK) {
         free(reader);
         return status;
     }
+    reader->pin = file.pin;
     *reader_out = &reader->base;
     return KAL_OK;
 }
@@ -162,8 +261,10 @@ static kal_parquet_scan *parquet_scan(kal_segment_reader *reader)
 
 static void parquet_reader_close(kal_segment_reader *reader)
 {
-    kal_parquet_scan_close(((parquet_reader *)reader)->scan);
-    free(reader);
+    parquet_reader *own = (parquet_reader *)reader;
+    kal_parquet_scan_close(own->scan);
+    kal_cached_object_release(own->pin);
+    free(own);
 }
 
 /* ---- removing, opening, closing ---- */
@@ -178,8 +279,11 @@ static kal_status parquet_remove(kal_segment_backend *backend, const kal_segment
     KAL_TRY(scratch_path(b, place, path, err));
     (void)unlink(path); /* of a write that a crash ended */
     KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
+    const kal_object_cache_name name = {place->storage_id, place->object};
     kal_status status = kal_object_delete(store, place->object, err);
     kal_object_store_close(store);
+    if (status == KAL_OK)
+        kal_object_cache_drop(b->cache, &name);
     return status;
 }
 
@@ -199,13 +303,21 @@ static const kal_segment_backend_ops PARQUET_OPS = {
     .remove = parquet_remove,
 };
 
-kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const char *scratch_dir,
+kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const kal_clock *clock,
+                                                      const char *scratch_dir,
+                                                      kal_object_cache *cache,
                                                       kal_segment_open_store open_store,
                                                       void *context)
 {
     parquet_backend *b = calloc(1, sizeof *b);
     if (b == NULL)
         kal_die("out of memory: segments");
-    *b = (parquet_backend){{&PARQUET_OPS}, parquet, scratch_dir, open_store, context};
+    *b = (parquet_backend){.base = {&PARQUET_OPS},
+                           .parquet = parquet,
+                           .clock = clock,
+                           .scratch_dir = scratch_dir,
+                           .cache = cache,
+                           .open_store = open_store,
+                           .context = context};
     return &b->base;
 }

@@ -72,6 +72,8 @@
       "KALAMDB_EXPORT_SIZE_LIMIT_MB", 1, 1048576, 1024, "of one export of user data")              \
     X(exports_max, "export.max_per_user", "--export-max-per-user", "KALAMDB_EXPORT_MAX_PER_USER",  \
       1, 1000, 3, "exports of user data that a user has at a time")                                \
+    X(s3_cache_mb, "storage.s3_cache_mb", "--s3-cache-mb", "KALAMDB_S3_CACHE_MB", 1, 1048576,      \
+      10240, "segments of S3 storages kept as files")                                              \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \
       "KALAMDB_SCHEMA_CACHE_TABLES", 16, 10000000, 10000, "table definitions kept in memory")      \
     X(type_cache_size, "schema.type_cache_size", "--type-cache-size", "KALAMDB_TYPE_CACHE_SIZE",   \

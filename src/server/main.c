@@ -151,6 +151,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .backup_dir = config->backup_dir,
         .backup_interval_s = (uint64_t)config->backup_interval_s,
         .backups_kept = (unsigned)config->backups_kept,
+        .s3_cache_bytes = (uint64_t)config->s3_cache_mb << 20,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };

@@ -367,6 +367,7 @@ typedef enum kal_sql_storage_clause {
     KAL_SQL_STORAGE_PATH, /* also BASE_DIRECTORY */
     KAL_SQL_STORAGE_BUCKET,
     KAL_SQL_STORAGE_REGION,
+    KAL_SQL_STORAGE_ENDPOINT,
     KAL_SQL_STORAGE_SHARED_TEMPLATE,
     KAL_SQL_STORAGE_USER_TEMPLATE,
     KAL_SQL_STORAGE_CREDENTIALS, /* a secret: the statement is not repeated in errors */

@@ -17,9 +17,10 @@ static const struct {
     {"BASE_DIRECTORY", KAL_SQL_STORAGE_PATH, false},
     {"BUCKET", KAL_SQL_STORAGE_BUCKET, false},
     {"REGION", KAL_SQL_STORAGE_REGION, false},
+    {"ENDPOINT", KAL_SQL_STORAGE_ENDPOINT, false},
     {"SHARED_TABLES_TEMPLATE", KAL_SQL_STORAGE_SHARED_TEMPLATE, true},
     {"USER_TABLES_TEMPLATE", KAL_SQL_STORAGE_USER_TEMPLATE, true},
-    {"CREDENTIALS", KAL_SQL_STORAGE_CREDENTIALS, false},
+    {"CREDENTIALS", KAL_SQL_STORAGE_CREDENTIALS, true},
 };
 
 static bool fail_clause(kal_parser *p, bool altering)
@@ -31,18 +32,24 @@ static bool fail_clause(kal_parser *p, bool altering)
                                                "BASE_DIRECTORY",
                                                "BUCKET",
                                                "REGION",
+                                               "ENDPOINT",
                                                "SHARED_TABLES_TEMPLATE",
                                                "USER_TABLES_TEMPLATE",
                                                "CREDENTIALS",
                                                NULL};
-    static const char *const ALTER_WORDS[] = {"NAME", "DESCRIPTION", "SHARED_TABLES_TEMPLATE",
-                                              "USER_TABLES_TEMPLATE", NULL};
+    static const char *const ALTER_WORDS[] = {
+        "NAME",        "DESCRIPTION", "SHARED_TABLES_TEMPLATE", "USER_TABLES_TEMPLATE",
+        "CREDENTIALS", NULL};
     if (altering)
         return kal_parser_expected_words(
-            p, "NAME, DESCRIPTION, SHARED_TABLES_TEMPLATE or USER_TABLES_TEMPLATE after SET",
+            p,
+            "NAME, DESCRIPTION, SHARED_TABLES_TEMPLATE, USER_TABLES_TEMPLATE or CREDENTIALS after "
+            "SET",
             ALTER_WORDS);
     return kal_parser_expected_words(
-        p, "TYPE, NAME, DESCRIPTION, PATH, SHARED_TABLES_TEMPLATE or USER_TABLES_TEMPLATE",
+        p,
+        "TYPE, NAME, DESCRIPTION, PATH, BUCKET, REGION, ENDPOINT, CREDENTIALS, "
+        "SHARED_TABLES_TEMPLATE or USER_TABLES_TEMPLATE",
         CREATE_WORDS);
 }
 

@@ -20,6 +20,11 @@ typedef struct kal_s3_location {
     kal_bytes prefix; /* of all keys, without '/' at its ends; empty: none */
 } kal_s3_location;
 
+typedef struct kal_s3_target {
+    kal_s3_location location;
+    kal_sigv4_credentials credentials;
+} kal_s3_target;
+
 /* What CREDENTIALS says. Texts in the arena. */
 typedef struct kal_s3_credentials {
     kal_sigv4_credentials signing;

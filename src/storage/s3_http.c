@@ -27,7 +27,6 @@ enum {
 
 struct kal_s3_client {
     kal_s3_client_options options;
-    _Atomic bool stopped;
     _Atomic uint64_t requests;
     _Atomic uint64_t retries;
     _Atomic uint64_t failures;
@@ -64,11 +63,6 @@ kal_s3_client *kal_s3_client_open(const kal_s3_client_options *options)
         c->options.pause_ms = 100;
     pthread_mutex_init(&c->lock, NULL);
     return c;
-}
-
-void kal_s3_client_stop(kal_s3_client *client)
-{
-    atomic_store(&client->stopped, true);
 }
 
 void kal_s3_client_close(kal_s3_client *client)
@@ -133,9 +127,11 @@ typedef struct attempt {
 
 static bool go_on(attempt *a)
 {
-    if (atomic_load(&a->client->stopped))
-        a->stopped = kal_error_set(&a->why, KAL_CANCELLED, "the server stops");
-    else if (a->poll != NULL)
+    const kal_object_poll *of_all = a->client->options.poll;
+
+    if (of_all != NULL)
+        a->stopped = of_all->go_on(of_all->context, &a->why);
+    if (a->stopped == KAL_OK && a->poll != NULL)
         a->stopped = a->poll->go_on(a->poll->context, &a->why);
     return a->stopped == KAL_OK;
 }

@@ -2,7 +2,7 @@
  * s3_http.h: requests to an S3 server: signed, sent, tried again.
  *
  * A client is what all S3 stores of a database share: idle connections (a TLS handshake costs more
- * than a small object), numbers, and the word that ends everything at a stop of the server. libcurl
+ * than a small object), numbers, and whom to ask whether to go on at all. libcurl
  * only carries bytes: it follows no redirect, uses no proxy, knows no credentials.
  *
  * A request that failed for a reason that may pass (no connection, one that broke or stalled, 429,
@@ -22,16 +22,16 @@ typedef struct kal_s3_client kal_s3_client; /* opaque: kal_s3_client_close */
 
 typedef struct kal_s3_client_options {
     const kal_clock *clock; /* borrowed */
-    unsigned connect_ms;    /* 0 = 5,000 */
-    unsigned stall_ms;      /* without 1 KiB/s for so long; 0 = 15,000 */
-    unsigned attempts_max;  /* 0 = 4 */
-    unsigned pause_ms;      /* before the second attempt, four times as long before each further
-                               one; 0 = 100 */
+    const kal_object_poll
+        *poll;             /* borrowed; NULL: nobody. Of all requests, e.g. a stop of the server */
+    unsigned connect_ms;   /* 0 = 5,000 */
+    unsigned stall_ms;     /* without 1 KiB/s for so long; 0 = 15,000 */
+    unsigned attempts_max; /* 0 = 4 */
+    unsigned pause_ms;     /* before the second attempt, four times as long before each further
+                              one; 0 = 100 */
 } kal_s3_client_options;
 
 kal_s3_client *kal_s3_client_open(const kal_s3_client_options *options);
-/* From now on every request ends with KAL_CANCELLED, those under way soon. */
-void kal_s3_client_stop(kal_s3_client *client);
 void kal_s3_client_close(kal_s3_client *client); /* NULL is allowed; asserts that nothing runs */
 
 typedef struct kal_s3_counts { /* since opening */
@@ -71,14 +71,9 @@ typedef struct kal_s3_response {
     uint64_t range_last;
 } kal_s3_response;
 
-typedef struct kal_s3_target {
-    kal_s3_location location;
-    kal_sigv4_credentials credentials;
-} kal_s3_target;
-
 /* KAL_OK for 2xx and 4xx that the caller may know what to do with: 404 and 416. Else the error
- * names object, bucket, endpoint and the server's code. KAL_IO, KAL_DENIED never; what poll says;
- * KAL_CANCELLED; KAL_LIMIT: out's budget. out is as before unless the answer is 2xx. */
+ * names object, bucket, endpoint and the server's code. KAL_IO; what one of the two polls says;
+ * KAL_LIMIT: out's budget. out is as before unless the answer is 2xx. */
 KAL_MUST_CHECK kal_status kal_s3_perform(kal_s3_client *client, const kal_s3_target *target,
                                          const kal_object_poll *poll, const kal_s3_request *request,
                                          kal_s3_response *out, kal_error *err);

@@ -32,6 +32,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { SWEEP_FAILURES_MAX = 3 }; /* of a storage, in one sweep */
+
 /* ---- changes of the catalog ---- */
 
 kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change, kal_write_hook hook,
@@ -576,6 +578,8 @@ typedef struct doomed_list {
     kal_tables *tables;
     kal_arena arena;
     KAL_VEC(kal_doomed_segment) items; /* arena */
+    KAL_VEC(kal_bytes)
+    failed; /* arena; the storages of removals that failed, as often as they did */
 } doomed_list;
 
 static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
@@ -623,9 +627,24 @@ static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_seg
     return forget_doomed(args, doomed->segment_id, err);
 }
 
+/* A storage that cannot be reached takes its time to say so for every object. */
+static bool is_given_up(const doomed_list *list, kal_bytes storage_id)
+{
+    size_t failures = 0;
+    for (size_t i = 0; i < list->failed.len; i++)
+        failures += kal_bytes_equal(list->failed.items[i], storage_id);
+    return failures >= SWEEP_FAILURES_MAX;
+}
+
+static void note_failed(doomed_list *list, kal_bytes storage_id)
+{
+    if (!kal_vec_try_push_in(&list->arena, &list->failed, storage_id))
+        kal_die("out of memory: sweep");
+}
+
 /* Whatever is doomed now was taken out of its manifest before the era ended, so no view of a later
  * era knows of it. One that cannot be removed does not keep the others. */
-static kal_status sweep(const kal_flush_args *args, const doomed_list *list, uint64_t era,
+static kal_status sweep(const kal_flush_args *args, doomed_list *list, uint64_t era,
                         uint64_t *removed_out, kal_error *err)
 {
     kal_status status = KAL_OK;
@@ -634,8 +653,12 @@ static kal_status sweep(const kal_flush_args *args, const doomed_list *list, uin
         return kal_error_set(err, KAL_BUSY, "old statements are still reading");
     for (size_t i = 0; i < list->items.len; i++) {
         kal_error one = KAL_ERROR_INIT;
+        if (is_given_up(list, list->items.items[i].storage_id))
+            continue;
         kal_status removed = remove_doomed(args, &list->items.items[i], &one);
         *removed_out += removed == KAL_OK;
+        if (removed != KAL_OK)
+            note_failed(list, list->items.items[i].storage_id);
         if (removed != KAL_OK && status == KAL_OK) {
             status = removed;
             if (err != NULL)

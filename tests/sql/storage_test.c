@@ -106,9 +106,14 @@ static void test_refusals(void **state)
     } CASES[] = {
         {"CREATE STORAGE one TYPE filesystem NAME 'x' PATH '%s/y'", "ALREADY_EXISTS",
          "storage 'one' already exists"},
-        {"CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'b'", "UNSUPPORTED", "type s3"},
+        {"CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'bucket'", "INVALID_INPUT",
+         "CREDENTIALS is missing"},
+        {"CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'b'", "INVALID_INPUT",
+         "cannot be the name of a bucket"},
         {"CREATE STORAGE s TYPE filesystem NAME 'x' PATH '%s/y' CREDENTIALS '{\"k\":\"v\"}'",
-         "UNSUPPORTED", "type s3"},
+         "INVALID_INPUT", "CREDENTIALS is of storages of type s3"},
+        {"CREATE STORAGE s TYPE filesystem NAME 'x' PATH '%s/y' REGION 'r'", "INVALID_INPUT",
+         "REGION is of storages of type s3"},
         {"CREATE STORAGE s TYPE tape NAME 'x' PATH '%s/y'", "INVALID_INPUT",
          "unknown storage type 'tape'"},
         {"CREATE STORAGE s NAME 'x' PATH '%s/y'", "INVALID_INPUT", "TYPE is missing"},
@@ -137,7 +142,11 @@ static void test_refusals(void **state)
         {"CREATE STORAGE s TYPE filesystem COLOUR 'x'", "INVALID_SQL", "expected TYPE, NAME"},
         {"ALTER STORAGE oen SET NAME 'x'", "STORAGE_NOT_FOUND", "'oen' does not exist"},
         {"ALTER STORAGE one SET PATH 'x'", "INVALID_SQL", "after SET"},
-        {"ALTER STORAGE one SET CREDENTIALS 'x'", "INVALID_SQL", "after SET"},
+        {"ALTER STORAGE one SET CREDENTIALS 'x'", "INVALID_INPUT", "not valid JSON"},
+        {"ALTER STORAGE one SET CREDENTIALS '{\"access_key_id\":\"a\",\"secret_access_key\":"
+         "\"b\"}'",
+         "INVALID_INPUT", "storage 'one' has no credentials"},
+        {"ALTER STORAGE one SET ENDPOINT 'http://h'", "INVALID_SQL", "after SET"},
         {"ALTER STORAGE one SET NAME ''", "INVALID_INPUT", "cannot be empty"},
         {"ALTER STORAGE one SET SHARED_TABLES_TEMPLATE '{namespace}/x/{tableName}'",
          "INVALID_INPUT", "could get the same path"},
@@ -158,10 +167,25 @@ static void test_refusals(void **state)
     assert_string_equal(reply.hint, "did you mean 'one'?");
     test_reply_release(&reply);
     /* What may be a secret is not repeated. */
-    test_query secret = {.sql = "CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'b' CREDENTIALS 'hush'"};
-    reply = test_db_query(db, &secret);
-    assert_null(memmem(reply.text.ptr, reply.text.len, "hush", 4));
-    test_reply_release(&reply);
+    static const char *const SECRETS[] = {
+        "CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'bucket' CREDENTIALS 'hush'",
+        "CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'bucket' CREDENTIALS '{\"hush\":\"hush\"}'",
+        "CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'bucket' ENDPOINT 'http://127.0.0.1:1' "
+        "CREDENTIALS "
+        "'{\"access_key_id\":\"hush\",\"secret_access_key\":\"hush\"}'",
+        "CREATE STORAGE s TYPE s3 NAME 'x' BUCKET 'bucket' CREDENTIALS hush",
+        "ALTER STORAGE one SET CREDENTIALS 'hush'",
+        "ALTER STORAGE one SET CREDENTIALS '{\"access_key_id\":\"hush\"}'",
+        "ALTER STORAGE one SET CREDENTIALS hush",
+    };
+    for (size_t i = 0; i < KAL_ARRAY_LEN(SECRETS); i++) {
+        test_query secret = {.sql = SECRETS[i]};
+        reply = test_db_query(db, &secret);
+        assert_true(reply.http_status >= 400);
+        if (memmem(reply.text.ptr, reply.text.len, "hush", 4) != NULL)
+            fail_msg("%.*s", KAL_FMT(reply.text));
+        test_reply_release(&reply);
+    }
     test_db_close(db);
 }
 
