@@ -6,8 +6,8 @@
 #ifndef KAL_BACKUP_TREE_H
 #define KAL_BACKUP_TREE_H
 
-#include "base/digest.h"
 #include "backup/backup.h"
+#include "base/digest.h"
 
 #define KAL_TREE_PATH_BYTES 4096
 

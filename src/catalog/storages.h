@@ -1,5 +1,5 @@
 /*
- * storages.h: storages: the places where tables' segments will lie. The first is `local`, a folder
+ * storages.h: storages: the places where tables' segments lie. The first is `local`, a folder
  * of the data directory.
  *
  * A table names its storage by its options. Under the DDL lock a storage that a table names exists:

@@ -55,7 +55,7 @@ static void sort_fields(const kal_sigv4_field *fields, size_t count, kal_sigv4_f
 
 void kal_sigv4_query(const kal_sigv4_field *fields, size_t count, kal_buf *out)
 {
-    kal_sigv4_field encoded[KAL_SIGV4_FIELDS_MAX];
+    kal_sigv4_field encoded[KAL_SIGV4_FIELDS_MAX] = {{{0}, {0}}};
     kal_sigv4_field sorted[KAL_SIGV4_FIELDS_MAX];
     kal_buf texts[2 * KAL_SIGV4_FIELDS_MAX]; /* owned */
 
