@@ -23,21 +23,13 @@ after(async () => {
     if (!skip) await server.close();
 });
 
-// A bucket is a container, which Swift's own interface makes.
-async function makeBucket(name) {
-    const login = await fetch(`${swift.endpoint}/auth/v1.0`, { headers: { "x-auth-user": swift.accessKey, "x-auth-key": swift.secret } });
-    assert.equal(login.status, 200, await login.text());
-    const made = await fetch(`${swift.endpoint}/v1/AUTH_test/${name}`, { method: "PUT", headers: { "x-auth-token": login.headers.get("x-auth-token") } });
-    assert.ok(made.status === 201 || made.status === 202, String(made.status));
-}
-
 test("a wrong secret and a bucket that is not there are refused by name", { skip }, async () => {
     assert.match((await root.error(create("nowhere"))).message, /'nowhere'.*NoSuchBucket/);
     assert.match((await root.error(create("nowhere", "wrong"))).message, /'nowhere'.*SignatureDoesNotMatch/);
 });
 
 test("a table's segments are written, read, merged and removed", { skip }, async () => {
-    await makeBucket("kalam");
+    await swift.makeBucket("kalam");
     await root.sql(create("kalam/a=b/c"));
     for (const sql of ["STORAGE CHECK far", "STORAGE CHECK far EXTENDED"])
         assert.deepEqual(object(await root.sql(sql)).map((row) => [row.status, row.error]), [["healthy", null]]);
@@ -56,6 +48,16 @@ test("a table's segments are written, read, merged and removed", { skip }, async
         await root.sql(`STORAGE COMPACT TABLE ${table}`);
         assert.deepEqual((await root.rows(`SELECT count(pad) FROM ${table} WHERE id >= 100`)).map((r) => Number(r[0])), [600]);
     }
+    // A segment that is sent in parts.
+    await root.sql("CREATE SHARED TABLE app.big (id INT PRIMARY KEY, pad TEXT) WITH (STORAGE_ID = 'far', COMPRESSION = 'none')");
+    await root.sql("INSERT INTO app.big SELECT a.id * 1000 + b.id, repeat(md5(CAST(a.id * 1000 + b.id AS TEXT)), 40) FROM app.t a, app.t b WHERE b.id < 425");
+    await root.sql("FLUSH TABLE app.big");
+    const [[bytes]] = await root.rows("SELECT max(size_bytes) FROM system.segments WHERE table_name = 'big'");
+    assert.ok(Number(bytes) > 17 << 20, String(bytes));
+    await server.restart();
+    root = await server.client();
+    assert.deepEqual((await root.rows("SELECT count(*) FROM app.big WHERE pad = repeat(md5(CAST(id AS TEXT)), 40)")).map((r) => Number(r[0])), [15000]);
+    await root.sql("DROP TABLE app.big");
     await root.sql("DROP TABLE app.t");
     await root.sql("DROP TABLE app.u");
     for (let i = 0; ; i++) {

@@ -1,5 +1,6 @@
 // swift.mjs: OpenStack Swift with its S3 interface, as a private set of daemons in a temporary directory:
 // an S3 server that is not ours, and verifies signatures.
+import { createHash, createHmac } from "node:crypto";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -41,12 +42,18 @@ export class Swift {
         this.port = await freePort();
         this.endpoint = `http://127.0.0.1:${this.port}`;
         this.#daemon("proxy", this.port, `[pipeline:main]
-pipeline = catch_errors listing_formats s3api tempauth copy slo dlo proxy-server
+pipeline = catch_errors cache listing_formats s3api tempauth copy slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = 30
+node_timeout = 60
+recoverable_node_timeout = 60
 [filter:catch_errors]
 use = egg:swift#catch_errors
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:1
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:s3api]
@@ -68,6 +75,23 @@ use = egg:swift#dlo
             await sleep(100);
         }
         throw new Error(`Swift does not answer:\n${this.log.slice(-3000)}`);
+    }
+
+    // CREATE STORAGE wants a bucket that is there.
+    async makeBucket(name) {
+        const hmac = (key, text) => createHmac("sha256", key).update(text).digest();
+        const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+        const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+        const scope = `${time.slice(0, 8)}/us-east-1/s3/aws4_request`;
+        const headers = { host: `127.0.0.1:${this.port}`, "x-amz-content-sha256": sha256(""), "x-amz-date": time };
+        const names = Object.keys(headers).join(";");
+        const canonical = ["PUT", `/${name}`, "", ...Object.entries(headers).map(([k, v]) => `${k}:${v}`), "", names, sha256("")].join("\n");
+        const key = scope.split("/").reduce(hmac, "AWS4" + this.secret);
+        const signature = hmac(key, `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256(canonical)}`).toString("hex");
+        const { host, ...sent } = headers;
+        const made = await fetch(`${this.endpoint}/${name}`, { method: "PUT", headers: { ...sent,
+            authorization: `AWS4-HMAC-SHA256 Credential=${this.accessKey}/${scope},SignedHeaders=${names},Signature=${signature}` } });
+        assert.equal(made.status, 200, `${await made.text()}\n${this.log.slice(-3000)}`);
     }
 
     #ring(kind, port) {

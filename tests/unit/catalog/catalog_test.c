@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "catalog/catalog.h"
 #include "catalog/segments.h"
+#include "catalog/storages.h"
 #include "catalog/system_tables.h"
 
 #include <setjmp.h>
@@ -537,6 +538,116 @@ static void a_newer_format_is_refused(void **state)
     open_catalog(f);
 }
 
+static kal_status create_storage(fixture *f, const kal_storage *storage, kal_error *err)
+{
+    bool existed = false;
+    kal_catalog_change *change = kal_catalog_begin(f->catalog, &ROOT);
+    kal_status status = kal_catalog_create_storage(change, storage, false, &existed, err);
+    if (status == KAL_OK)
+        status = kal_catalog_commit(change, err);
+    kal_catalog_end(change);
+    return status;
+}
+
+/* Records of storages as format 2 had them: without the five texts of S3 at the end. */
+static unsigned age_storages(fixture *f)
+{
+    enum { KIND = 8, TEXTS_BYTES = 5 * 4 };
+    static const uint8_t LOWER[] = {KIND};
+    static const uint8_t UPPER[] = {KIND + 1};
+    const kal_kv_range range = {
+        .family = KAL_KV_CATALOG, .lower = kal_bytes_of(LOWER, 1), .upper = kal_bytes_of(UPPER, 1)};
+    kal_kv_iter *iter = NULL;
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv);
+    kal_bytes key;
+    kal_bytes value;
+    unsigned count = 0;
+
+    assert_int_equal(kal_kv_iter_open(f->kv, NULL, &range, &iter, NULL), KAL_OK);
+    while (kal_kv_iter_next(iter, &key, &value, NULL) == KAL_OK) {
+        uint8_t older[512];
+        assert_int_equal(value.ptr[0], 3);
+        assert_true(value.len > TEXTS_BYTES && value.len <= sizeof older);
+        memcpy(older, value.ptr, value.len);
+        older[0] = 2;
+        kal_kv_batch_put(batch, KAL_KV_CATALOG, key, kal_bytes_of(older, value.len - TEXTS_BYTES));
+        count++;
+    }
+    kal_kv_iter_close(iter);
+    assert_int_equal(kal_kv_write(f->kv, batch, true, NULL), KAL_OK);
+    kal_kv_batch_close(batch);
+    return count;
+}
+
+static void older_storages_are_read(void **state)
+{
+    fixture *f = *state;
+    const kal_storage made = {.storage_id = KAL_STR("old"),
+                              .name = KAL_STR("Old"),
+                              .type = KAL_STR(KAL_STORAGE_TYPE_FILESYSTEM),
+                              .base_directory = KAL_STR("/old"),
+                              .shared_template = KAL_STR("{namespace}/{tableName}"),
+                              .user_template = KAL_STR("{namespace}/{tableName}/{userId}")};
+    kal_storage found;
+    kal_arena arena;
+
+    assert_int_equal(create_storage(f, &made, NULL), KAL_OK);
+    close_catalog(f);
+    assert_int_equal(age_storages(f), 2); /* and `local` */
+    open_catalog(f);
+    kal_arena_init(&arena, NULL);
+    assert_int_equal(kal_catalog_get_storage(f->catalog, KAL_STR("old"), &arena, &found, NULL),
+                     KAL_OK);
+    assert_true(kal_bytes_equal(found.base_directory, made.base_directory));
+    assert_true(kal_bytes_equal(found.user_template, made.user_template));
+    assert_false(kal_storage_is_s3(&found));
+    assert_int_equal(found.s3.credentials.secret_access_key.len, 0);
+    assert_int_equal(kal_catalog_get_storage(f->catalog, KAL_STR("local"), &arena, &found, NULL),
+                     KAL_OK);
+    kal_arena_release(&arena);
+}
+
+static void storages_of_s3_survive(void **state)
+{
+    fixture *f = *state;
+    kal_storage made = {.storage_id = KAL_STR("far"),
+                        .name = KAL_STR("Far"),
+                        .type = KAL_STR(KAL_STORAGE_TYPE_S3),
+                        .base_directory = KAL_STR("s3://bucket/a/b"),
+                        .s3 = {.location = {.endpoint = KAL_STR("http://h:1"),
+                                            .region = KAL_STR("eu"),
+                                            .bucket = KAL_STR("bucket"),
+                                            .prefix = KAL_STR("a/b")},
+                               .credentials = {.access_key_id = KAL_STR("id"),
+                                               .secret_access_key = KAL_STR("key"),
+                                               .session_token = KAL_STR("token")}},
+                        .shared_template = KAL_STR("{namespace}/{tableName}"),
+                        .user_template = KAL_STR("{namespace}/{tableName}/{userId}")};
+    kal_storage found;
+    kal_arena arena;
+    kal_error err = KAL_ERROR_INIT;
+
+    assert_int_equal(create_storage(f, &made, NULL), KAL_OK);
+    crash(f);
+    kal_arena_init(&arena, NULL);
+    assert_int_equal(kal_catalog_get_storage(f->catalog, KAL_STR("far"), &arena, &found, NULL),
+                     KAL_OK);
+    assert_true(kal_storage_is_s3(&found));
+    assert_true(kal_bytes_equal(found.s3.location.endpoint, made.s3.location.endpoint));
+    assert_true(kal_bytes_equal(found.s3.location.region, made.s3.location.region));
+    assert_true(kal_bytes_equal(found.s3.location.bucket, made.s3.location.bucket));
+    assert_true(kal_bytes_equal(found.s3.location.prefix, made.s3.location.prefix));
+    assert_true(kal_bytes_equal(found.s3.credentials.secret_access_key, KAL_STR("key")));
+    assert_true(kal_bytes_equal(found.s3.credentials.session_token, KAL_STR("token")));
+    made.storage_id = KAL_STR("within");
+    made.s3.location.prefix = KAL_STR("a");
+    assert_int_equal(create_storage(f, &made, &err), KAL_INVALID);
+    assert_non_null(strstr(err.message, "of storage 'far'"));
+    made.s3.location.endpoint = KAL_STR("http://h:2");
+    assert_int_equal(create_storage(f, &made, &err), KAL_OK);
+    kal_arena_release(&arena);
+}
+
 static void opening_fails_where_a_read_fails(void **state)
 {
     /* Goal: a store that cannot be read is an error of the opening, never the end of the process.
@@ -587,6 +698,8 @@ int main(void)
         TEST(rows_follow_the_definitions),
         TEST(features_are_said),
         TEST(a_newer_format_is_refused),
+        TEST(older_storages_are_read),
+        TEST(storages_of_s3_survive),
         TEST(opening_fails_where_a_read_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
