@@ -41,9 +41,14 @@ typedef struct option_field {
     const char *not_built;
 } option_field;
 
-#define COLD                                                                                       \
-    "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
-    "default"
+#define ONE_FILE                                                                                   \
+    "a segment holds the rows of many users, sorted by user, and there are no files by user in "   \
+    "this version; leave it at its default"
+#define NO_USER_STORAGE                                                                            \
+    "accounts have no storage of their own in this version, so the rows of all users go to the "   \
+    "table's STORAGE_ID; leave it at its default"
+#define STREAM_ROWS                                                                                \
+    "rows of streams stay in the hot store, so it would have no effect; leave it at its default"
 #define RETENTION                                                                                  \
     "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
     "version; leave it at its default"
@@ -58,11 +63,11 @@ static const option_field FIELDS[] = {
     {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, NULL},
     {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL,
      RETENTION},
-    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, COLD},
+    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, ONE_FILE},
     {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL, NULL},
     {"enable_rls", U, FORM_BOOL, AT(enable_rls), 1, NULL,
      "the isolation of USER tables is structural and cannot be switched off"},
-    {"use_user_storage", U, FORM_BOOL, AT(use_user_storage), 0, NULL, COLD},
+    {"use_user_storage", U, FORM_BOOL, AT(use_user_storage), 0, NULL, NO_USER_STORAGE},
     {"access_level", S, FORM_NAME, AT(access_level), KAL_ACCESS_PRIVATE, ACCESS_LEVELS, NULL},
     {"enable_cache", S | Y, FORM_BOOL, AT(enable_cache), 1, NULL, NULL},
     {"cache_ttl_seconds", S | Y, FORM_COUNT, AT(cache_ttl_seconds), 3600, NULL, NULL},
@@ -78,7 +83,7 @@ static const option_field FIELDS[] = {
     {"localhost_only", Y, FORM_BOOL, AT(localhost_only), 0, NULL,
      "system tables are defined by the server"},
     {"compression", U | S | T, FORM_NAME, AT(compression), KAL_COMPRESSION_ZSTD, COMPRESSIONS,
-     COLD},
+     STREAM_ROWS},
 };
 
 #undef U

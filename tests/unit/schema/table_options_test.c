@@ -155,9 +155,14 @@ typedef struct field_case {
     const char *refusal; /* of the other value; NULL = it is built */
 } field_case;
 
-#define COLD                                                                                       \
-    "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
-    "default"
+#define ONE_FILE                                                                                   \
+    "a segment holds the rows of many users, sorted by user, and there are no files by user in "   \
+    "this version; leave it at its default"
+#define NO_USER_STORAGE                                                                            \
+    "accounts have no storage of their own in this version, so the rows of all users go to the "   \
+    "table's STORAGE_ID; leave it at its default"
+#define STREAM_ROWS                                                                                \
+    "rows of streams stay in the hot store, so it would have no effect; leave it at its default"
 #define RETENTION                                                                                  \
     "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
     "version; leave it at its default"
@@ -168,11 +173,11 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", NULL},
     {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", RETENTION},
-    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", COLD},
+    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", ONE_FILE},
     {KAL_TABLE_USER, "max_rows_per_user", "0", "10", NULL},
     {KAL_TABLE_USER, "enable_rls", "TRUE", "FALSE",
      "the isolation of USER tables is structural and cannot be switched off"},
-    {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", COLD},
+    {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", NO_USER_STORAGE},
     {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", NULL},
     {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", NULL},
@@ -190,7 +195,7 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_STREAM, "max_stream_size_bytes", "0", "1", NULL},
     {KAL_TABLE_STREAM, "enable_compaction", "TRUE", "FALSE", NULL},
     {KAL_TABLE_STREAM, "watermark_delay_seconds", "60", "0", NULL},
-    {KAL_TABLE_STREAM, "compression", "'zstd'", "'lz4'", COLD},
+    {KAL_TABLE_STREAM, "compression", "'zstd'", "'lz4'", STREAM_ROWS},
     {KAL_TABLE_SYSTEM, "enable_cache", "TRUE", "FALSE", NULL},
     {KAL_TABLE_SYSTEM, "cache_ttl_seconds", "300", "3600", NULL},
     {KAL_TABLE_SYSTEM, "read_only", "TRUE", "FALSE", SYSTEM},
