@@ -178,6 +178,31 @@ async function smallSegments() {
     await peer.end();
 }
 
+// A condition on a column that is no key, and of which one segment of ten has values; one user's rows, in one segment of ten.
+async function excludedSegments() {
+    const rows = ROWS / 10, users = [];
+    for (let i = 0; i < SEGMENTS; i++) users.push(await newUser(`reader${i}`));
+    for (const table of ["dated", "dated_own"]) {
+        await kalam.sql(`CREATE ${table === "dated" ? "SHARED" : "USER"} TABLE bench.${table} (${COLUMNS})`);
+        for (let i = 0; i < SEGMENTS; i++) {
+            // The key is spread over all segments, g is the number of the segment.
+            await insert(table, row.replace(/^i,/, `i * ${SEGMENTS} + ${i},`).replace("i * (i % 9973) % 100,", `${i},`), i * rows / SEGMENTS, rows / SEGMENTS,
+                table === "dated" ? undefined : users[i % 2 ? 0 : i]);
+            await flush(table);
+        }
+        assert.equal((await segments(table)).length, SEGMENTS);
+    }
+    await settle();
+    const one = async (name, sql, token) => {
+        await kalam.sql(sql, undefined, token);
+        figures[`KalamDB, ${rows.toLocaleString("en")} rows in ${SEGMENTS} segments, one of which can have what is wanted: ${name}`] =
+            await lasting(SECONDS, () => overHttp(kalam, sql, undefined, token));
+    };
+    await one("four aggregates of a SHARED table", four("bench.dated", "WHERE g = 7"));
+    await one("one row of a SHARED table by no key", "SELECT * FROM bench.dated WHERE g = 7 AND a = 12");
+    await one("four aggregates of a USER's rows", four("bench.dated_own"), users[4]);
+}
+
 // Rows a second over HTTP, one in a request, while nothing else happens and while others of the table are flushed.
 async function insertsDuringFlush() {
     await kalam.sql("CREATE SHARED TABLE bench.log (id BIGINT PRIMARY KEY DEFAULT SNOWFLAKE_ID(), kind INT, body TEXT)");
@@ -225,7 +250,7 @@ async function manyUsers() {
 
 try {
     await kalam.sql("CREATE NAMESPACE bench");
-    for (const part of [sharedTable, userTable, smallSegments, insertsDuringFlush, manyUsers]) {
+    for (const part of [sharedTable, userTable, smallSegments, excludedSegments, insertsDuringFlush, manyUsers]) {
         if (PARTS && !PARTS.includes(part.name)) continue;
         console.log(`-- ${part.name}`);
         await part();

@@ -100,7 +100,8 @@ kal_status kal_run_engine_files(kal_run *run, kal_table *table, kal_engine_table
     kal_bytes upper = ranged ? run->range_upper : (kal_bytes){0};
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!kal_segment_may_hold(segments[i], true, 0, lower, upper))
+        if (!kal_segment_may_hold(segments[i], true, 0, lower, upper) ||
+            (ranged && !kal_statistics_may_meet(&segments[i]->info, &run->conditions)))
             continue;
         kal_status status = add_file(run, table, segments[i], files, used, err);
         if (status == KAL_UNSUPPORTED)

@@ -213,6 +213,7 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
         if (run->ranged == table) {
             all.lower = run->range_lower;
             all.upper = run->range_upper;
+            all.conditions = run->conditions;
         }
         status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
     }

@@ -129,11 +129,12 @@ typedef struct kal_run {
     bool inline_only;    /* on an event loop: bounded work, no disk; KAL_BUSY means "to the pool" */
     bool may_use_engine; /* on a thread of the engine's pool */
     bool wants_engine;   /* set with KAL_BUSY: the statement starts over where it may */
-    const kal_table
-        *ranged; /* NULL, or the only table of a SELECT for DuckDB, of which no other rows
-                    matter than those between the bounds (of ordered primary keys) */
+    const kal_table *ranged; /* NULL, or the only table of a SELECT for DuckDB, of which no other
+                                rows matter than those between the bounds (of ordered primary keys)
+                                that meet the conditions */
     kal_bytes range_lower;
-    kal_bytes range_upper;   /* empty: none */
+    kal_bytes range_upper; /* empty: none */
+    kal_conditions conditions;
     const kal_table *topped; /* NULL, or the only table of such a SELECT, of which no others */
     const kal_engine_order *top_order; /* than the first top_rows in this order matter; arena */
     size_t top_order_count;
@@ -212,6 +213,9 @@ KAL_MUST_CHECK kal_status kal_key_range_init(kal_key_range *range, const kal_tab
                                              const kal_expr *where, kal_budget *budget,
                                              kal_error *err);
 void kal_key_range_release(kal_key_range *range);
+
+/* What WHERE (a bound tree) demands of columns; in the run's arena. */
+kal_conditions kal_run_conditions(kal_run *run, const kal_table *table, const kal_expr *where);
 
 kal_binder kal_run_binder(kal_run *run, const kal_table *table, kal_bytes alias);
 

@@ -5,6 +5,9 @@
 #include "base/assert.h"
 #include "catalog/system_tables.h"
 #include "exec/cold.h"
+#include "segment/statistics.h"
+#include "types/json.h"
+#include "types/key.h"
 
 #include <stdio.h>
 
@@ -64,7 +67,51 @@ kal_status kal_cold_segment_rows(void *exec, const kal_kv_snapshot *snapshot, ka
 
 /* ---- SHOW MANIFEST ---- */
 
-static void write_segment(kal_json_writer *w, const kal_segment_info *info)
+/* A bound that was cut is no value, and is left out. */
+static void write_bound(kal_json_writer *w, const char *name, kal_bytes key, kal_type type)
+{
+    kal_value value;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    if (key.len > 0 && kal_key_decode(&key, type, &arena, &value, NULL) == KAL_OK && key.len == 0) {
+        kal_json_key(w, name);
+        kal_value_write_json(&value, w);
+    }
+    kal_arena_release(&arena);
+}
+
+/* By column_id, as the original does. Bounds are values of somebody's rows: of a USER table, whose
+ * rows nobody else may see, they are not shown. */
+static void write_statistics(kal_json_writer *w, const kal_segment_info *info, bool has_bounds)
+{
+    kal_statistics_reader reader;
+    kal_column_statistics column;
+
+    kal_json_key(w, "column_stats");
+    kal_json_begin_object(w);
+    bool known = kal_statistics_read(info->statistics, &reader);
+    while (known && kal_statistics_next(&reader, &column)) {
+        char id[16];
+        snprintf(id, sizeof id, "%u", column.column_id);
+        kal_json_key(w, id);
+        kal_json_begin_object(w);
+        if (has_bounds) {
+            write_bound(w, "min", column.least, column.type);
+            write_bound(w, "max", column.greatest, column.type);
+        }
+        kal_json_key(w, "null_count");
+        kal_json_u64(w, column.null_count);
+        kal_json_key(w, "filter_bytes");
+        kal_json_u64(w, column.filter.len);
+        kal_json_end_object(w);
+    }
+    kal_json_end_object(w);
+    kal_json_key(w, "user_filter_bytes");
+    kal_json_u64(w, known ? reader.user_filter.len : 0);
+}
+
+static void write_segment(kal_json_writer *w, const kal_segment_info *info, bool is_shared)
 {
     kal_json_begin_object(w);
     kal_json_key(w, "id");
@@ -83,12 +130,13 @@ static void write_segment(kal_json_writer *w, const kal_segment_info *info)
     kal_json_u64(w, info->schema_version);
     kal_json_key(w, "created_at_us");
     kal_json_i64(w, info->created_at_us);
+    write_statistics(w, info, is_shared);
     kal_json_key(w, "status");
     kal_json_cstr(w, "committed");
     kal_json_end_object(w);
 }
 
-static void write_manifest(kal_buf *out, kal_bytes ns, kal_bytes name,
+static void write_manifest(kal_buf *out, kal_bytes ns, kal_bytes name, bool is_shared,
                            const kal_manifest_head *head, const kal_segment_info *infos,
                            size_t count)
 {
@@ -110,7 +158,7 @@ static void write_manifest(kal_buf *out, kal_bytes ns, kal_bytes name,
     kal_json_key(&w, "segments");
     kal_json_begin_array(&w);
     for (size_t i = 0; i < count; i++)
-        write_segment(&w, &infos[i]);
+        write_segment(&w, &infos[i], is_shared);
     kal_json_end_array(&w);
     kal_json_end_object(&w);
 }
@@ -132,13 +180,14 @@ static kal_status show_table(void *context, kal_bytes ns, kal_bytes name, uint32
         status = kal_catalog_get_table_by_id(run->worker, table_id, &table, err);
     if (status != KAL_OK)
         return status == KAL_NOT_FOUND ? KAL_OK : status;
-    const char *scope = table->def->table_type == KAL_TABLE_SHARED ? "shared" : "user";
+    bool is_shared = table->def->table_type == KAL_TABLE_SHARED;
+    const char *scope = is_shared ? "shared" : "user";
     KAL_TRY(kal_catalog_segments(catalog, snapshot, table_id, run->arena, &infos, &count, err));
     kal_value refreshed =
         count == 0 ? kal_value_null(kal_type_of(KAL_TYPE_TIMESTAMP))
                    : kal_value_integer(KAL_TYPE_TIMESTAMP, infos[count - 1].created_at_us);
     kal_buf_init(&json, run->budget);
-    write_manifest(&json, ns, name, &head, infos, count);
+    write_manifest(&json, ns, name, is_shared, &head, infos, count);
     const kal_value row[] = {
         kal_value_text(kal_cstr(
             kal_arena_printf(run->arena, "%.*s:%.*s:%s", KAL_FMT(ns), KAL_FMT(name), scope))),

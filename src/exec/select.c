@@ -407,6 +407,7 @@ static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error 
         .in_order = f->scanned_max != UINT64_MAX, /* few rows are wanted: segments are DuckDB's */
         .no_keys = true,
         .wanted = f->wanted,
+        .conditions = kal_run_conditions(f->run, f->plan->table, f->plan->where),
     };
     kal_status status = kal_scan_open(f->run->view, f->plan->table, &bounds, &scan, err);
     if (status == KAL_COLD)
@@ -575,8 +576,8 @@ static kal_status sink_row(void *context, const kal_value *values, kal_error *er
     return kal_result_row(e->run->result, values, e->column_count, err);
 }
 
-/* What WHERE says of the key, where our own parser and binder understand all of it: rows outside
- * need not be handed to DuckDB, nor segments opened. */
+/* What WHERE says of the key and of columns, where our own parser and binder understand all of it:
+ * other rows need not be handed to DuckDB, nor segments without wanted ones opened. */
 static bool find_range(kal_run *run, kal_key_range *range)
 {
     const kal_sql_select *s = &run->statement->select;
@@ -585,8 +586,7 @@ static bool find_range(kal_run *run, kal_key_range *range)
     kal_expr *where = NULL;
 
     if (!s->is_simple || !s->has_from || s->where == NULL ||
-        kal_run_table(run, &s->table, &table, &ignored) != KAL_OK ||
-        table->def->key_column_count == 0)
+        kal_run_table(run, &s->table, &table, &ignored) != KAL_OK)
         return false;
     kal_binder b = kal_run_binder(run, table, s->alias.text);
     b.items = &s->items;
@@ -602,6 +602,7 @@ static bool find_range(kal_run *run, kal_key_range *range)
         return false;
     }
     run->ranged = table;
+    run->conditions = kal_run_conditions(run, table, where);
     run->range_lower = kal_buf_bytes(&range->lower);
     run->range_upper = kal_buf_bytes(&range->upper);
     return true;

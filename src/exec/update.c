@@ -225,7 +225,9 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
     kal_bytes lower = kal_buf_bytes(&range.lower);
     if (range.is_point) /* one key: everything from it to just after it */
         kal_buf_append_bytes(&range.upper, lower), kal_buf_append_byte(&range.upper, 0);
-    kal_scan_range bounds = {.lower = lower, .upper = kal_buf_bytes(&range.upper)};
+    kal_scan_range bounds = {.lower = lower,
+                             .upper = kal_buf_bytes(&range.upper),
+                             .conditions = kal_run_conditions(run, table, plan->where)};
     kal_status status =
         range.is_empty ? KAL_END : kal_scan_open(view, plan->dml.table, &bounds, &scan, err);
     while (status == KAL_OK) {

@@ -52,7 +52,9 @@ static bool is_candidate(const kal_cold_scan_args *args, const kal_segment *segm
 {
     if (args->segment_id != 0 && segment->info.segment_id != args->segment_id)
         return false;
-    return kal_segment_may_hold(segment, args->all_users, args->user_no, args->lower, args->upper);
+    return kal_segment_may_hold(segment, args->all_users, args->user_no, args->lower,
+                                args->upper) &&
+           kal_statistics_may_meet(&segment->info, &args->conditions);
 }
 
 bool kal_cold_scan_may_find(const kal_cold_scan_args *args)

@@ -3,7 +3,7 @@
  *
  * Isolation: the user's number is an argument, becomes a filter of the file where the segment has
  * rows of others, and is compared again with each row that comes back. Segments without such rows,
- * by the manifest's bounds, are not opened.
+ * by what the manifest says of users, keys and columns, are not opened.
  *
  * Threads: a scan by one at a time.
  */
@@ -12,6 +12,7 @@
 
 #include "segment/backend.h"
 #include "segment/key_index.h"
+#include "segment/statistics.h"
 
 typedef struct kal_cold_scan_args {
     kal_segment_backend *backend;
@@ -24,10 +25,11 @@ typedef struct kal_cold_scan_args {
     uint64_t user_no; /* 0 for SHARED tables */
     kal_bytes lower;  /* of primary keys, as in kal_scan_range; borrowed */
     kal_bytes upper;
-    const uint64_t *wanted; /* bits of the table's columns; NULL: all. Others read as NULL */
-    bool wants_keys;        /* cold_key is filled; else only when there are bounds */
-    bool by_chunks;         /* to be read by kal_cold_scan_next_chunk() */
-    bool no_seq;            /* which then does not ask for KAL_COLD_COLUMN_SEQ */
+    kal_conditions conditions; /* rows that do not meet them may be missing; borrowed */
+    const uint64_t *wanted;    /* bits of the table's columns; NULL: all. Others read as NULL */
+    bool wants_keys;           /* cold_key is filled; else only when there are bounds */
+    bool by_chunks;            /* to be read by kal_cold_scan_next_chunk() */
+    bool no_seq;               /* which then does not ask for KAL_COLD_COLUMN_SEQ */
     bool dead_too;
     bool few_rows; /* are expected */
     const _Atomic bool *cancelled;

@@ -1,5 +1,6 @@
 #include "segment/key_index.h"
 #include "base/assert.h"
+#include "segment/statistics.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,8 @@ bool kal_segment_may_hold(const kal_segment *segment, bool all_users, uint64_t u
 {
     const kal_segment_info *info = &segment->info;
 
-    if (!all_users && (user_no < info->user_min || user_no > info->user_max))
+    if (!all_users && (user_no < info->user_min || user_no > info->user_max ||
+                       !kal_statistics_may_have_user(info, user_no)))
         return false;
     if (upper.len > 0 && kal_bytes_compare(upper, info->primary_min) <= 0)
         return false;
@@ -24,7 +26,8 @@ static bool may_hold_key(const kal_segment_info *info, kal_bytes cold_key)
     return kal_bytes_compare(primary, info->primary_min) >= 0 &&
            kal_bytes_compare(primary, info->primary_max) <= 0 &&
            kal_bytes_compare(cold_key, info->key_min) >= 0 &&
-           kal_bytes_compare(cold_key, info->key_max) <= 0;
+           kal_bytes_compare(cold_key, info->key_max) <= 0 &&
+           kal_statistics_may_have_user(info, kal_load_be64(cold_key.ptr + 2));
 }
 
 /* ---- the index ---- */

@@ -1,6 +1,7 @@
 #include "segment/writer.h"
 #include "base/assert.h"
 #include "segment/columns.h"
+#include "segment/statistics.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct segment_writer {
     kal_buf key_max;       /* owned */
     kal_buf primary_min;   /* owned */
     kal_buf primary_max;   /* owned */
+    kal_statistics_collector *statistics; /* owned */
     kal_segment_info info;
 } segment_writer;
 
@@ -63,6 +65,7 @@ static kal_status take_row(segment_writer *w, const kal_segment_row *row, kal_va
     uint64_t user_no = kal_load_be64(row->cold_key.ptr + 2);
 
     note_row(w, row);
+    kal_statistics_add(w->statistics, user_no, row->values);
     kal_index_value((uint32_t)w->info.row_count, row->seq, value);
     KAL_TRY(kal_kv_load_add(w->load, kal_index_key(w->args->segment_id, row->cold_key, key),
                             kal_bytes_of(value, sizeof value), err));
@@ -169,6 +172,7 @@ static void fill_info(segment_writer *w)
     info->primary_max = kal_arena_copy(w->arena, kal_buf_bytes(&w->primary_max));
     info->storage_id = kal_arena_copy(w->arena, args->place.storage_id);
     info->object = kal_arena_copy(w->arena, args->place.object);
+    info->statistics = kal_statistics_encode(w->statistics, w->arena);
     info->created_at_us = args->now_us;
 }
 
@@ -186,6 +190,7 @@ kal_status kal_segment_write(const kal_segment_write_args *args, const kal_segme
     kal_buf_init(&w.key_max, NULL);
     kal_buf_init(&w.primary_min, NULL);
     kal_buf_init(&w.primary_max, NULL);
+    w.statistics = kal_statistics_open(args->table->def);
     kal_status status = write_file(&w, &scratch, err);
     if (status == KAL_OK) {
         fill_info(&w);
@@ -194,6 +199,7 @@ kal_status kal_segment_write(const kal_segment_write_args *args, const kal_segme
     kal_buf_release(&w.key_max);
     kal_buf_release(&w.primary_min);
     kal_buf_release(&w.primary_max);
+    kal_statistics_close(w.statistics);
     kal_arena_release(&scratch);
     kal_arena_release(&w.batch);
     kal_kv_load_close(w.load);

@@ -34,6 +34,7 @@
 #include "base/sched.h"
 #include "segment/backend.h"
 #include "segment/key_index.h"
+#include "segment/statistics.h"
 
 typedef struct kal_tables kal_tables; /* opaque: kal_tables_close */
 typedef struct kal_overlay kal_overlay;
@@ -126,6 +127,7 @@ typedef struct kal_scan_range {
     bool by_chunks;   /* rows of segments come by kal_scan_next_chunk(), after all others */
     bool no_seq;      /* which is not asked for _seq */
     const uint64_t *wanted; /* bits of the table's columns that are needed; NULL: all; borrowed */
+    kal_conditions conditions; /* rows that do not meet them may be missing; borrowed */
 } kal_scan_range;
 KAL_MUST_CHECK kal_status kal_scan_open(kal_view *view, kal_table *table,
                                         const kal_scan_range *range, kal_scan **scan_out,

@@ -586,6 +586,58 @@ static void put_in(world *w)
     }
 }
 
+static void put_between(world *w)
+{
+    const column *c = any_column(w);
+    while (!c->type->is_key_type && !c->type->is_number)
+        c = any_column(w);
+    kal_buf_printf(&w->sql, "%s BETWEEN ", c->name);
+    put_literal(w, c);
+    put(w, " AND ");
+    put_literal(w, c);
+}
+
+/* Of a number, also one with NaN and two zeros. */
+static void put_number(world *w)
+{
+    static const char *const OPS[] = {" = ", " < ", " <= ", " > ", " >= "};
+    for (int i = 0; i < 10; i++) {
+        const column *c = any_column(w);
+        if (!c->type->is_number)
+            continue;
+        kal_buf_printf(&w->sql, "%s%s", c->name, OPS[below(w, KAL_ARRAY_LEN(OPS))]);
+        put_literal(w, c);
+        return;
+    }
+    put_comparison(w);
+}
+
+/* What statistics of segments can be asked for, joined by AND. */
+static void put_conditions(world *w)
+{
+    for (uint64_t i = 1 + below(w, 3); i > 0; i--) {
+        switch (below(w, 5)) {
+        case 0:
+            put_between(w);
+            break;
+        case 1:
+            put_in(w);
+            break;
+        case 2:
+            put_number(w);
+            break;
+        case 3:
+            kal_buf_printf(&w->sql, "%s IS %sNULL", any_column(w)->name,
+                           chance(w, 2) ? "NOT " : "");
+            break;
+        default:
+            put_comparison(w);
+            break;
+        }
+        put(w, i > 1 ? " AND " : "");
+    }
+}
+
 static void put_subselect(world *w)
 {
     const column *key = &w->columns[0];
@@ -596,11 +648,16 @@ static void put_subselect(world *w)
 
 static void put_predicate(world *w)
 {
-    switch (below(w, 10)) {
+    switch (below(w, 13)) {
     case 0:
     case 1:
     case 2:
         put_key(w);
+        return;
+    case 10:
+    case 11:
+    case 12:
+        put_conditions(w);
         return;
     case 3:
         put_key_range(w);
