@@ -12,8 +12,7 @@ enum { CONDITIONS_MAX = 32, KEYS_MAX = 1000 };
 typedef struct condition_list {
     kal_run *run;
     const kal_table_definition *def;
-    kal_condition *items; /* arena */
-    size_t count;
+    KAL_VEC(kal_condition) items; /* arena */
 } condition_list;
 
 static const kal_column *column_of(const condition_list *list, const kal_expr *e)
@@ -44,11 +43,12 @@ static kal_bytes key_of(const condition_list *list, const kal_value *value)
     return copy;
 }
 
-static kal_condition *add(condition_list *list, const kal_column *column, kal_condition_kind kind)
+/* One that does not fit into the memory any more is left out: it only would have narrowed. */
+static void add(condition_list *list, const kal_column *column, kal_condition condition)
 {
-    kal_condition *c = &list->items[list->count++];
-    *c = (kal_condition){.kind = kind, .column_id = column->column_id, .type = column->type};
-    return c;
+    condition.column_id = column->column_id;
+    condition.type = column->type;
+    (void)kal_vec_try_push_in(list->run->arena, &list->items, condition);
 }
 
 /* values[]: literals of the column's type. */
@@ -62,14 +62,13 @@ static void add_equal(condition_list *list, const kal_column *column, kal_expr *
         return;
     for (size_t i = 0; i < count; i++) {
         keys[i] = key_of(list, &values[i]->literal);
-        hashes[i] = kal_condition_hash(&values[i]->literal);
         if (keys[i].len == 0)
             return;
+        hashes[i] = kal_condition_hash(&values[i]->literal, keys[i]);
     }
-    kal_condition *c = add(list, column, KAL_CONDITION_IN);
-    c->keys = keys;
-    c->hashes = hashes;
-    c->key_count = count;
+    add(list, column,
+        (kal_condition){
+            .kind = KAL_CONDITION_IN, .keys = keys, .hashes = hashes, .key_count = count});
 }
 
 static void add_compare(condition_list *list, const kal_expr *e)
@@ -88,11 +87,15 @@ static void add_compare(condition_list *list, const kal_expr *e)
         return;
     }
     kal_bytes key = key_of(list, &constant->literal);
-    kal_condition *c = add(list, column, KAL_CONDITION_BETWEEN);
-    if (op == KAL_OP_GT || op == KAL_OP_GE)
-        c->lower = key, c->lower_excluded = op == KAL_OP_GT;
-    else
-        c->upper = key, c->upper_excluded = op == KAL_OP_LT;
+    kal_condition c = {.kind = KAL_CONDITION_BETWEEN};
+    if (op == KAL_OP_GT || op == KAL_OP_GE) {
+        c.lower = key;
+        c.lower_excluded = op == KAL_OP_GT;
+    } else {
+        c.upper = key;
+        c.upper_excluded = op == KAL_OP_LT;
+    }
+    add(list, column, c);
 }
 
 static void add_between(condition_list *list, const kal_expr *e)
@@ -104,9 +107,8 @@ static void add_between(condition_list *list, const kal_expr *e)
         return;
     kal_bytes lower = key_of(list, &e->children[1]->literal);
     kal_bytes upper = key_of(list, &e->children[2]->literal);
-    kal_condition *c = add(list, column, KAL_CONDITION_BETWEEN);
-    c->lower = lower;
-    c->upper = upper;
+    add(list, column,
+        (kal_condition){.kind = KAL_CONDITION_BETWEEN, .lower = lower, .upper = upper});
 }
 
 static void add_in(condition_list *list, const kal_expr *e)
@@ -126,7 +128,7 @@ static void collect(condition_list *list, const kal_expr *e)
 {
     const kal_column *column = NULL;
 
-    if (list->count == CONDITIONS_MAX)
+    if (list->items.len == CONDITIONS_MAX)
         return;
     switch (e->kind) {
     case KAL_EXPR_AND:
@@ -145,7 +147,8 @@ static void collect(condition_list *list, const kal_expr *e)
     case KAL_EXPR_IS_NULL:
         column = column_of(list, e->children[0]);
         if (column != NULL)
-            add(list, column, e->negated ? KAL_CONDITION_NOT_NULL : KAL_CONDITION_NULL);
+            add(list, column,
+                (kal_condition){.kind = e->negated ? KAL_CONDITION_NOT_NULL : KAL_CONDITION_NULL});
         break;
     default:
         break;
@@ -156,10 +159,7 @@ kal_conditions kal_run_conditions(kal_run *run, const kal_table *table, const ka
 {
     condition_list list = {.run = run, .def = table->def};
 
-    if (where == NULL)
-        return (kal_conditions){0};
-    list.items = kal_arena_try_array(run->arena, CONDITIONS_MAX, sizeof *list.items);
-    if (list.items != NULL)
+    if (where != NULL)
         collect(&list, where);
-    return (kal_conditions){list.items, list.count};
+    return (kal_conditions){list.items.items, list.items.len};
 }

@@ -13,6 +13,7 @@
 #include "exec/jobs.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define USER_PARAMETER "user_no"
 enum { KEY_BYTES = 40, PARAMETER_BYTES = 60 };
@@ -60,6 +61,31 @@ static kal_status forget_user(kal_exec *exec, kal_bytes user_id, kal_error *err)
     return status;
 }
 
+static kal_status note_restoration(void *found, const kal_job *job, kal_error *err)
+{
+    (void)err;
+    if (job->type == KAL_JOB_RESTORE && job->status == KAL_JOB_RUNNING)
+        *(bool *)found = true;
+    return KAL_OK;
+}
+
+/* One that began before the user was locked out may have written rows of his to tables that have no
+ * name yet. It fails, and removes them; one that begins now finds that he is not there. */
+static kal_status wait_for_restorations(kal_exec *exec, kal_job_run *job, kal_error *err)
+{
+    const struct timespec pause = {.tv_nsec = 50 * 1000000L};
+
+    for (;;) {
+        bool found = false;
+        KAL_TRY(kal_jobs_scan(exec->jobs, note_restoration, &found, err));
+        if (!found)
+            return KAL_OK;
+        kal_job_progress(job, "waiting for a restoration");
+        KAL_TRY(kal_job_check(job, err));
+        nanosleep(&pause, NULL);
+    }
+}
+
 static kal_status erase_user(kal_exec *exec, kal_job_run *job, const kal_user *user, kal_error *err)
 {
     const kal_erase_args args = {
@@ -74,6 +100,7 @@ static kal_status erase_user(kal_exec *exec, kal_job_run *job, const kal_user *u
     };
     kal_erase_result result;
 
+    KAL_TRY(wait_for_restorations(exec, job, err));
     KAL_TRY(kal_erase_rows(&args, &result, err));
     KAL_TRY(kal_exports_clean(exec->exports, err));
     KAL_TRY(kal_jobs_forget_actor(exec->jobs, user->user_id, err));

@@ -42,9 +42,12 @@ static uint64_t hash_value(const kal_value *value, kal_buf *scratch)
     return kal_hash(kal_buf_bytes(scratch));
 }
 
-uint64_t kal_condition_hash(const kal_value *value)
+uint64_t kal_condition_hash(const kal_value *value, kal_bytes key)
 {
-    kal_buf scratch; /* owned */
+    kal_buf scratch; /* owned; small: what widens has a fixed size */
+
+    if (kal_type_equal(canonical_type(value->type), value->type))
+        return kal_hash(key);
 
     kal_buf_init(&scratch, NULL);
     uint64_t hash = hash_value(value, &scratch);

@@ -70,8 +70,9 @@ typedef struct kal_condition {
     size_t key_count;
 } kal_condition;
 
-/* Of a value that is not NULL: equal for equal values, also of types that widen to one another. */
-uint64_t kal_condition_hash(const kal_value *value);
+/* Of a value that is not NULL, and its ordered key: equal for equal values, also of types that
+ * widen to one another. */
+uint64_t kal_condition_hash(const kal_value *value, kal_bytes key);
 
 typedef struct kal_conditions {
     const kal_condition *items; /* all of them must be met */

@@ -189,6 +189,23 @@ test("a user who was dropped can be erased later", async () => {
     assert.equal((await root.error("DROP USER 'cara' ERASE")).code, "USER_NOT_FOUND");
 });
 
+for (const wait of [0, 40, 150]) {
+    test(`a restoration that began ${wait} ms before brings nothing back`, async () => {
+        const name = `fay${wait}`;
+        const fay = await makeVictim(name);
+        const backup = join(copies, name);
+        await root.sql(`BACKUP DATABASE app TO '${backup}'`);
+        const restored = root.sql(`RESTORE DATABASE again FROM '${backup}' SKIP MISSING USERS`).then(() => true, (error) => error);
+        await sleep(wait);
+        await root.sql(`DROP USER '${name}' ERASE`);
+        const outcome = await restored;
+        if (outcome === true) await root.sql("DROP NAMESPACE again CASCADE"); // before the user was locked out, or after
+        else assert.match(outcome.message, /dropped/);
+        assert.deepEqual(await findMarks(fay.marks), []);
+        rmSync(backup, { recursive: true });
+    });
+}
+
 test("who may erase whom", async () => {
     const dan = await root.addUser("dan", "dba");
     const eve = await root.addUser("eve");

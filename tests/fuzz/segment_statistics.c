@@ -13,7 +13,7 @@ static void ask(const kal_segment_info *info, uint32_t column_id, kal_type type)
 {
     const kal_value value = kal_value_bigint(7);
     const kal_bytes key = KAL_STR("\200\000\000\000\000\000\000\007");
-    const uint64_t hash = kal_condition_hash(&value);
+    const uint64_t hash = kal_condition_hash(&value, key);
     for (int kind = KAL_CONDITION_BETWEEN; kind <= KAL_CONDITION_NOT_NULL; kind++) {
         const kal_condition condition = {
             .kind = (kal_condition_kind)kind,
