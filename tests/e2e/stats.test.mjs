@@ -56,6 +56,7 @@ const NAMES = `schema_cache_hit_rate schema_cache_size type_conversion_cache_hit
     open_files_sockets open_files_limit schema_cache_bytes type_conversion_cache_size type_conversion_cache_hits
     schema_cache_capacity schema_cache_revalidations schema_cache_failures schema_cache_slow_path_locks
     type_conversion_cache_capacity stream_rows_evicted stream_compactions flushes rows_flushed segment_compactions
+    s3_requests s3_retries s3_failures s3_cache_hits s3_cache_misses s3_cache_evictions s3_cache_bytes s3_cache_fetched_bytes
     job_starts job_completions job_failures job_cancellations job_retries
     type_conversion_cache_misses total_queries total_query_errors query_window_total query_window_seconds`.split(/\s+/);
 
