@@ -962,6 +962,18 @@ static bool sort_out(rocks_kv *rocks, unsigned families, file_numbers *before)
     return found;
 }
 
+/* RocksDB forgets a log that it read when it was opened, and removes it at the next opening. What
+ * ends a time without removals looks through the directory. */
+static kal_status remove_forgotten(const rocks_kv *rocks, kal_error *err)
+{
+    char *rocks_error = NULL; /* owned, rocksdb_free() */
+
+    rocksdb_disable_file_deletions(rocks->db, &rocks_error);
+    KAL_TRY(take_error("tidy", rocks->path, rocks_error, err));
+    rocksdb_enable_file_deletions(rocks->db, 0, &rocks_error);
+    return take_error("tidy", rocks->path, rocks_error, err);
+}
+
 static kal_status wait_for_files(const rocks_kv *rocks, const file_numbers *before,
                                  kal_kv_check check, void *context, kal_error *err)
 {
@@ -974,6 +986,8 @@ static kal_status wait_for_files(const rocks_kv *rocks, const file_numbers *befo
         for (size_t i = 0; i < now.len; i++)
             gone = gone && !has_number(before, now.items[i]);
         if (!gone)
+            status = remove_forgotten(rocks, err);
+        if (!gone && status == KAL_OK)
             status = purge_wait(check, context, err);
         if (!gone && status == KAL_OK)
             status = list_files(rocks, &now, err);
