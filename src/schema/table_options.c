@@ -44,6 +44,9 @@ typedef struct option_field {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
+#define USER_STORAGE                                                                               \
+    "users have no storages of their own in this version, a table's is its storage_id; leave it "  \
+    "at its default"
 #define RETENTION                                                                                  \
     "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
     "version; leave it at its default"
@@ -58,11 +61,11 @@ static const option_field FIELDS[] = {
     {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, NULL},
     {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL,
      RETENTION},
-    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, COLD},
+    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, NULL},
     {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL, NULL},
     {"enable_rls", U, FORM_BOOL, AT(enable_rls), 1, NULL,
      "the isolation of USER tables is structural and cannot be switched off"},
-    {"use_user_storage", U, FORM_BOOL, AT(use_user_storage), 0, NULL, COLD},
+    {"use_user_storage", U, FORM_BOOL, AT(use_user_storage), 0, NULL, USER_STORAGE},
     {"access_level", S, FORM_NAME, AT(access_level), KAL_ACCESS_PRIVATE, ACCESS_LEVELS, NULL},
     {"enable_cache", S | Y, FORM_BOOL, AT(enable_cache), 1, NULL, NULL},
     {"cache_ttl_seconds", S | Y, FORM_COUNT, AT(cache_ttl_seconds), 3600, NULL, NULL},

@@ -158,6 +158,9 @@ typedef struct field_case {
 #define COLD                                                                                       \
     "rows stay in the hot store in this version, so it would have no effect; leave it at its "     \
     "default"
+#define USER_STORAGE                                                                               \
+    "users have no storages of their own in this version, a table's is its storage_id; leave it "  \
+    "at its default"
 #define RETENTION                                                                                  \
     "deleted rows leave their segment when it is merged or rewritten, at no set age in this "      \
     "version; leave it at its default"
@@ -168,11 +171,11 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", NULL},
     {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", RETENTION},
-    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", COLD},
+    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", NULL},
     {KAL_TABLE_USER, "max_rows_per_user", "0", "10", NULL},
     {KAL_TABLE_USER, "enable_rls", "TRUE", "FALSE",
      "the isolation of USER tables is structural and cannot be switched off"},
-    {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", COLD},
+    {KAL_TABLE_USER, "use_user_storage", "FALSE", "TRUE", USER_STORAGE},
     {KAL_TABLE_USER, "compression", "'zstd'", "'snappy'", NULL},
     {KAL_TABLE_SHARED, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_SHARED, "flush_policy", "'rows:10000'", "'interval:60'", NULL},
