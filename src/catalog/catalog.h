@@ -336,6 +336,9 @@ bool kal_catalog_user_state(kal_catalog *catalog, uint64_t user_no, uint32_t *ge
                             kal_role *role_out);
 /* True when the user was dropped: the writes that he had under way are refused. */
 bool kal_catalog_user_is_dropped(kal_catalog *catalog, uint64_t user_no);
+/* The name of a user, also of one that was dropped; in the arena. Never touches the store. */
+bool kal_catalog_user_name(kal_catalog *catalog, uint64_t user_no, kal_arena *arena,
+                           kal_bytes *user_id_out);
 bool kal_catalog_any_password(kal_catalog *catalog); /* somebody can log in */
 
 /* Adds a user (user_no and times are assigned). KAL_EXISTS, also for a dropped user of that name:

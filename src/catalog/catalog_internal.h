@@ -40,6 +40,7 @@ typedef struct kal_user_state {
     kal_role role;
     bool has_password;
     bool is_deleted;
+    kal_bytes user_id; /* of a step: the change's arena; in the map: behind the state */
 } kal_user_state;
 
 typedef struct kal_namespace {

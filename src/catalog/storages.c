@@ -199,10 +199,15 @@ kal_status kal_storage_of_table_exists(kal_catalog_change *change, const kal_tab
                                    &change->arena, &storage, err);
 }
 
-static void append_folder(const kal_storage *storage, const kal_table_definition *def, kal_buf *out)
+/* user_id ptr NULL: of all users. */
+static void append_folder(const kal_storage *storage, const kal_table_definition *def,
+                          kal_bytes user_id, uint64_t user_no, kal_buf *out)
 {
     const kal_path_values values = {.namespace_id = def->namespace_id,
-                                    .table_name = def->table_name};
+                                    .table_name = def->table_name,
+                                    .user_id = user_id,
+                                    .has_shard = user_id.ptr != NULL,
+                                    .shard = kal_shard_of_user(user_no)};
     kal_bytes text =
         def->table_type == KAL_TABLE_USER ? storage->user_template : storage->shared_template;
 
@@ -210,15 +215,18 @@ static void append_folder(const kal_storage *storage, const kal_table_definition
 }
 
 kal_status kal_catalog_table_folder(kal_catalog *c, const kal_table_definition *def,
-                                    kal_arena *arena, kal_bytes *storage_id_out,
+                                    uint64_t user_no, kal_arena *arena, kal_bytes *storage_id_out,
                                     kal_bytes *folder_out, kal_error *err)
 {
     kal_storage storage;
+    kal_bytes user_id = {0};
     kal_buf text; /* owned */
 
     KAL_TRY(kal_catalog_get_storage(c, kal_cstr(def->options.storage_id), arena, &storage, err));
+    if (user_no != 0)
+        (void)kal_catalog_user_name(c, user_no, arena, &user_id);
     kal_buf_init(&text, NULL);
-    append_folder(&storage, def, &text);
+    append_folder(&storage, def, user_id, user_no, &text);
     *folder_out = kal_arena_copy(arena, kal_buf_bytes(&text));
     *storage_id_out = storage.storage_id;
     kal_buf_release(&text);
@@ -244,7 +252,7 @@ kal_status kal_table_storage_location(kal_catalog *c, const kal_kv_snapshot *sna
     kal_buf_append_bytes(&text, storage.base_directory);
     if (storage.base_directory.len > 0)
         kal_buf_append_byte(&text, '/');
-    append_folder(&storage, def, &text);
+    append_folder(&storage, def, (kal_bytes){0}, 0, &text);
     *location_out = kal_arena_copy(arena, kal_buf_bytes(&text));
     kal_buf_release(&text);
     return KAL_OK;

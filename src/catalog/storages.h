@@ -38,12 +38,14 @@ KAL_MUST_CHECK kal_status kal_catalog_get_storage(kal_catalog *catalog, kal_byte
 bool kal_storage_is_s3(const kal_storage *storage);
 /* Tables of this kind have rows that move to a storage. */
 bool kal_storage_is_used_by(const kal_table_definition *def);
-/* Where a table's segments lie: its storage, and the folder in it of all its users, as a key. In
- * the arena. KAL_NOT_FOUND: the storage does not exist. */
+/* Where a table's segments lie: its storage, and the folder in it as a key: the user's, or with
+ * user_no 0 (and when nobody knows his name any more) that of all its users. In the arena.
+ * KAL_NOT_FOUND: the storage does not exist. */
 KAL_MUST_CHECK kal_status kal_catalog_table_folder(kal_catalog *catalog,
                                                    const kal_table_definition *def,
-                                                   kal_arena *arena, kal_bytes *storage_id_out,
-                                                   kal_bytes *folder_out, kal_error *err);
+                                                   uint64_t user_no, kal_arena *arena,
+                                                   kal_bytes *storage_id_out, kal_bytes *folder_out,
+                                                   kal_error *err);
 /* Adds a storage (times are assigned). KAL_EXISTS unless if_not_exists; KAL_INVALID: name,
  * templates, or a place that is, holds or lies in another storage's. */
 KAL_MUST_CHECK kal_status kal_catalog_create_storage(kal_catalog_change *change,

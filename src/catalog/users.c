@@ -148,6 +148,7 @@ static kal_user_state state_of(const kal_user *user)
         .role = user->role,
         .has_password = user->password_hash.len > 0,
         .is_deleted = user->deleted_at_us != 0,
+        .user_id = user->user_id,
     };
 }
 
@@ -160,10 +161,12 @@ static kal_bytes number_key(uint64_t user_no, uint8_t bytes[8])
 static void remember(kal_catalog *c, uint64_t user_no, const kal_user_state *state)
 {
     uint8_t bytes[8];
-    kal_user_state *copy = malloc(sizeof *copy);
+    kal_user_state *copy = malloc(sizeof *copy + state->user_id.len);
     if (copy == NULL)
         kal_die("out of memory: user");
     *copy = *state;
+    memcpy(copy + 1, state->user_id.ptr, state->user_id.len);
+    copy->user_id.ptr = (const uint8_t *)(copy + 1);
     free(kal_map_put(&c->user_map, number_key(user_no, bytes), copy));
 }
 
@@ -212,6 +215,19 @@ bool kal_catalog_user_is_dropped(kal_catalog *c, uint64_t user_no)
     return dropped;
 }
 
+bool kal_catalog_user_name(kal_catalog *c, uint64_t user_no, kal_arena *arena,
+                           kal_bytes *user_id_out)
+{
+    uint8_t bytes[8];
+
+    pthread_rwlock_rdlock(&c->publish_lock);
+    const kal_user_state *state = kal_map_find(&c->user_map, number_key(user_no, bytes));
+    if (state != NULL)
+        *user_id_out = kal_arena_copy(arena, state->user_id);
+    pthread_rwlock_unlock(&c->publish_lock);
+    return state != NULL;
+}
+
 /* How many others than except_no can log in, with this role or a higher one. */
 static size_t count_logins(kal_catalog *c, kal_role least, uint64_t except_no)
 {
@@ -246,12 +262,14 @@ static kal_status put_user(kal_catalog_change *change, const kal_user *user, kal
     kal_buf_init(&record, NULL);
     encode_user(user, &record);
     user_key(c, user->user_id, &key);
+    kal_user_state state = state_of(user);
+    state.user_id = kal_arena_copy(&change->arena, user->user_id);
     kal_status status = kal_entity_put(&c->users, change->batch, &key, kal_buf_bytes(&record), err);
     kal_buf_release(&record);
     if (status == KAL_OK)
         kal_change_add(change, (kal_change_step){.kind = KAL_CHANGE_PUT_USER,
                                                  .user_no = user->user_no,
-                                                 .user_state = state_of(user)});
+                                                 .user_state = state});
     return status;
 }
 

@@ -41,9 +41,6 @@ typedef struct option_field {
     const char *not_built;
 } option_field;
 
-#define ONE_FILE                                                                                   \
-    "a segment holds the rows of many users, sorted by user, and there are no files by user in "   \
-    "this version; leave it at its default"
 #define NO_USER_STORAGE                                                                            \
     "accounts have no storage of their own in this version, so the rows of all users go to the "   \
     "table's STORAGE_ID; leave it at its default"
@@ -63,7 +60,7 @@ static const option_field FIELDS[] = {
     {"flush_policy", U | S, FORM_FLUSH, 0, 0, NULL, NULL},
     {"deleted_retention_hours", U | S, FORM_COUNT, AT(deleted_retention_hours), 168, NULL,
      RETENTION},
-    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, ONE_FILE},
+    {"partition_by_user", U, FORM_BOOL, AT(partition_by_user), 0, NULL, NULL},
     {"max_rows_per_user", U, FORM_COUNT, AT(max_rows_per_user), 0, NULL, NULL},
     {"enable_rls", U, FORM_BOOL, AT(enable_rls), 1, NULL,
      "the isolation of USER tables is structural and cannot be switched off"},

@@ -1,7 +1,7 @@
 /*
  * compact.c: several segments become one.
  *
- *   choose    from the newest manifest
+ *   choose    from the newest manifest; of a table by users, among one user's
  *   number    as in flush.c
  *   merge     the live rows of a snapshot, in key order, into new segments
  *   publish   new segments in, old ones out, rows that died since are dead in the new ones (lane)
@@ -29,6 +29,7 @@ enum {
 
 typedef struct compact_input {
     kal_segment *segment; /* borrowed from the manifest */
+    uint64_t group;       /* group_of() */
     uint64_t dead_count;
     kal_dead_rows *dead; /* at the snapshot; owned reference or NULL */
     kal_cold_scan *scan; /* owned */
@@ -41,6 +42,9 @@ typedef struct compaction {
     const kal_flush_args *args;
     kal_table *table;
     const char *storage_id; /* where the table's segments go now */
+    bool forced;
+    bool by_user;
+    uint64_t group;         /* of the inputs: group_of() */
     kal_manifest *manifest; /* owned reference: the one that was chosen from */
     compact_input inputs[INPUTS_MAX];
     size_t input_count;
@@ -68,11 +72,11 @@ static unsigned size_class(uint64_t rows)
 
 /* Many rows are dead; or it is forced, and any is, or it lies where the table's segments went once.
  */
-static bool is_worth_rewriting(const compaction *c, const compact_input *input, bool forced)
+static bool is_worth_rewriting(const compaction *c, const compact_input *input)
 {
     const kal_segment_info *info = &input->segment->info;
 
-    if (!forced)
+    if (!c->forced)
         return input->dead_count * DEAD_PART >= info->row_count;
     return input->dead_count > 0 || !kal_bytes_equal(info->storage_id, kal_cstr(c->storage_id));
 }
@@ -82,23 +86,46 @@ static uint64_t rows_max(const compaction *c)
     return c->args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : c->args->segment_rows_max;
 }
 
-static int compare_inputs(const void *a, const void *b)
+/* Segments are merged with others of their group only. Of a table by users that is the user whose
+ * rows alone the segment has. 0: all others; what had many users' rows before goes on having them.
+ */
+static uint64_t group_of(const compaction *c, const kal_segment *segment)
 {
-    uint64_t x = live_rows(a);
-    uint64_t y = live_rows(b);
-    return (x > y) - (x < y);
+    const kal_segment_info *info = &segment->info;
+    return c->by_user && info->user_min == info->user_max ? info->user_min : 0;
 }
 
-/* All segments with what is dead of them, smallest first. */
-static kal_status load_candidates(const compaction *c, compact_input *all, kal_error *err)
+/* By group, and in it smallest first. */
+static int compare_inputs(const void *a, const void *b)
 {
-    size_t count = c->manifest->segment_count;
-    for (size_t i = 0; i < count; i++) {
-        all[i] = (compact_input){.segment = c->manifest->segments[i]};
-        KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, all[i].segment->info.segment_id,
-                               &all[i].dead_count, err));
+    const compact_input *x = a;
+    const compact_input *y = b;
+    uint64_t x_rows = live_rows(x);
+    uint64_t y_rows = live_rows(y);
+
+    if (x->group != y->group)
+        return (x->group > y->group) - (x->group < y->group);
+    return (x_rows > y_rows) - (x_rows < y_rows);
+}
+
+/* The segments of all groups or of one, with what is dead of them, in order. */
+static kal_status load_candidates(const compaction *c, bool all_groups, compact_input *all,
+                                  size_t *count_out, kal_error *err)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->manifest->segment_count; i++) {
+        kal_segment *segment = c->manifest->segments[i];
+        uint64_t group = group_of(c, segment);
+        if (!all_groups && group != c->group)
+            continue;
+        all[count] = (compact_input){.segment = segment, .group = group};
+        KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, segment->info.segment_id,
+                               &all[count].dead_count, err));
+        count++;
     }
     qsort(all, count, sizeof *all, compare_inputs);
+    *count_out = count;
     return KAL_OK;
 }
 
@@ -112,12 +139,13 @@ static size_t fitting(const compaction *c, const compact_input *all, size_t firs
     return n;
 }
 
-static void choose(compaction *c, const compact_input *all, size_t count, bool forced)
+/* all: of one group. */
+static void choose(compaction *c, const compact_input *all, size_t count)
 {
     size_t first = 0;
     size_t n = 0;
 
-    if (forced) {
+    if (c->forced) {
         n = fitting(c, all, 0, count);
     } else { /* the smallest class that has enough of them */
         for (first = 0; first < count; first++) {
@@ -138,21 +166,49 @@ static void choose(compaction *c, const compact_input *all, size_t count, bool f
     /* What is worth it by itself comes along, or is rewritten alone. */
     for (size_t i = 0; i < count && c->input_count < INPUTS_MAX; i++) {
         bool chosen = i >= first && i < first + n;
-        if (!chosen && is_worth_rewriting(c, &all[i], forced))
+        if (!chosen && is_worth_rewriting(c, &all[i]))
             c->inputs[c->input_count++] = all[i];
     }
 }
 
-static kal_status choose_inputs(compaction *c, bool forced, kal_error *err)
+static compact_input *candidates_open(const compaction *c)
 {
     size_t count = c->manifest == NULL ? 0 : c->manifest->segment_count;
-    compact_input *all = calloc(count + 1, sizeof *all); /* owned */
-
+    compact_input *all = calloc(count + 1, sizeof *all); /* the caller's */
     if (all == NULL)
         kal_die("out of memory: compaction");
-    kal_status status = count == 0 ? KAL_OK : load_candidates(c, all, err);
+    return all;
+}
+
+static kal_status choose_inputs(compaction *c, kal_error *err)
+{
+    compact_input *all = candidates_open(c); /* owned */
+    size_t count = 0;
+
+    kal_status status = c->manifest == NULL ? KAL_OK : load_candidates(c, false, all, &count, err);
     if (status == KAL_OK)
-        choose(c, all, count, forced);
+        choose(c, all, count);
+    free(all);
+    return status;
+}
+
+typedef KAL_VEC(uint64_t) group_list;
+
+/* The groups in which there is something to do. */
+static kal_status find_groups(compaction *c, group_list *groups, kal_error *err)
+{
+    compact_input *all = candidates_open(c); /* owned */
+    size_t count = 0;
+
+    kal_status status = c->manifest == NULL ? KAL_OK : load_candidates(c, true, all, &count, err);
+    for (size_t i = 0, n = 0; status == KAL_OK && i < count; i += n) {
+        for (n = 1; i + n < count && all[i + n].group == all[i].group;)
+            n++;
+        choose(c, all + i, n);
+        if (c->input_count > 0)
+            kal_vec_push(groups, all[i].group);
+        c->input_count = 0;
+    }
     free(all);
     return status;
 }
@@ -194,6 +250,7 @@ static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *e
             continue;
         *input = (compact_input){.segment = c->manifest->segments[i]};
         c->input_count = 1;
+        c->group = group_of(c, input->segment);
         KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, input->segment->info.segment_id,
                                &input->dead_count, err));
     }
@@ -363,7 +420,7 @@ static kal_status write_outputs(compaction *c, kal_flush_segment *segments, size
             return kal_error_set(err, KAL_LIMIT, "a compaction makes more than %d segments",
                                  OUTPUTS_MAX);
         kal_flush_segment *segment = &segments[*begun];
-        KAL_TRY(kal_flush_segment_begin(c->args, c->table, &c->arena, segment, err));
+        KAL_TRY(kal_flush_segment_begin(c->args, c->table, c->group, &c->arena, segment, err));
         (*begun)++;
         status = kal_segment_write(&segment->write, &source, &c->arena,
                                    &c->outputs[c->output_count], err);
@@ -404,50 +461,85 @@ static void release(compaction *c)
     free(c);
 }
 
-/* user_no 0: the segments that are worth it; else one that has rows of the user. */
-static kal_status compact(const kal_flush_args *args, kal_table *table, bool forced,
-                          uint64_t user_no, kal_flush_result *result_out, kal_error *err)
+static compaction *open(const kal_flush_args *args, kal_table *table, bool forced)
 {
-    kal_manifests *manifests = args->tables->manifests;
-    compaction *c = calloc(1, sizeof *c); /* owned */
-    kal_view view; /* while it is open, no segment of the manifest is removed */
-
-    *result_out = (kal_flush_result){0};
+    compaction *c = calloc(1, sizeof *c); /* the caller's: release() */
     if (c == NULL)
         kal_die("out of memory: compaction");
     c->args = args;
     c->table = table;
     c->storage_id = table->def->options.storage_id;
+    c->forced = forced;
+    c->by_user = kal_table_is_by_user(table);
     kal_arena_init(&c->arena, NULL);
+    return c;
+}
+
+static void add_result(const compaction *c, kal_flush_result *result)
+{
+    if (c->input_count == 0)
+        return;
+    result->row_count += c->copied;
+    result->segment_count += c->input_count;
+    for (size_t i = 0; i < c->output_count; i++)
+        result->size_bytes += c->outputs[i].size_bytes;
+}
+
+/* user_no 0: the segments of the group that are worth it; else one that has rows of the user. Adds
+ * to the result. */
+static kal_status compact(const kal_flush_args *args, kal_table *table, bool forced, uint64_t group,
+                          uint64_t user_no, kal_flush_result *result, kal_error *err)
+{
+    kal_manifests *manifests = args->tables->manifests;
+    compaction *c = open(args, table, forced); /* owned */
+    kal_view view; /* while it is open, no segment of the manifest is removed */
+
+    c->group = group;
     kal_view_open(&view, args->tables, 0, NULL);
     kal_status status = kal_manifests_newest(manifests, table->def->table_id, &c->manifest, err);
     if (status == KAL_OK)
-        status = user_no == 0 ? choose_inputs(c, forced, err) : choose_with_user(c, user_no, err);
+        status = user_no == 0 ? choose_inputs(c, err) : choose_with_user(c, user_no, err);
     if (status == KAL_OK && c->input_count > 0)
         status = merge(c, &view, err);
-    if (status == KAL_OK && c->input_count > 0) {
-        result_out->row_count = c->copied;
-        result_out->segment_count = c->input_count;
-        for (size_t i = 0; i < c->output_count; i++)
-            result_out->size_bytes += c->outputs[i].size_bytes;
-    }
+    if (status == KAL_OK)
+        add_result(c, result);
     release(c);
     kal_view_close(&view);
+    return status;
+}
+
+static kal_status groups_of(const kal_flush_args *args, kal_table *table, bool forced,
+                            group_list *groups, kal_error *err)
+{
+    compaction *c = open(args, table, forced); /* owned */
+
+    kal_status status =
+        kal_manifests_newest(args->tables->manifests, table->def->table_id, &c->manifest, err);
+    if (status == KAL_OK)
+        status = find_groups(c, groups, err);
+    release(c);
     return status;
 }
 
 kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool forced,
                              kal_flush_result *result_out, kal_error *err)
 {
-    return compact(args, table, forced, 0, result_out, err);
+    group_list groups = {0}; /* owned */
+
+    *result_out = (kal_flush_result){0};
+    kal_status status = groups_of(args, table, forced, &groups, err);
+    for (size_t i = 0; i < groups.len && status == KAL_OK; i++)
+        status = compact(args, table, forced, groups.items[i], 0, result_out, err);
+    kal_vec_release(&groups);
+    return status;
 }
 
 kal_status kal_table_rewrite_with_user(const kal_flush_args *args, kal_table *table,
                                        uint64_t user_no, bool *found_out, kal_error *err)
 {
-    kal_flush_result result;
+    kal_flush_result result = {0};
 
-    kal_status status = compact(args, table, true, user_no, &result, err);
+    kal_status status = compact(args, table, true, 0, user_no, &result, err);
     *found_out = result.segment_count > 0;
     return status;
 }
@@ -456,19 +548,10 @@ kal_status kal_table_wants_compaction(kal_tables *tables, const kal_table *table
                                       bool *wanted_out, kal_error *err)
 {
     const kal_flush_args args = {.tables = tables};
-    compaction *c = calloc(1, sizeof *c); /* owned */
+    group_list groups = {0}; /* owned */
 
-    *wanted_out = false;
-    if (c == NULL)
-        kal_die("out of memory: compaction");
-    c->args = &args;
-    c->storage_id = table->def->options.storage_id;
-    kal_arena_init(&c->arena, NULL);
-    kal_status status =
-        kal_manifests_newest(tables->manifests, table->def->table_id, &c->manifest, err);
-    if (status == KAL_OK)
-        status = choose_inputs(c, forced, err);
-    *wanted_out = status == KAL_OK && c->input_count > 0;
-    release(c);
+    kal_status status = groups_of(&args, (kal_table *)(uintptr_t)table, forced, &groups, err);
+    *wanted_out = status == KAL_OK && groups.len > 0;
+    kal_vec_release(&groups);
     return status;
 }

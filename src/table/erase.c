@@ -13,7 +13,7 @@
  *      no row of his, no later one has.
  *   2. What began before that snapshot may carry rows of his into a new segment, as dead ones at
  *      best. A compaction has a view all along; a flush may have closed its view and still be about
- *      to publish, but is known as being written since before it opened the view. So: first wait
+ *      to publish, but is known as being written since before it closed the view. So: first wait
  *      for the views, then for what is being written.
  *   3. After that a row of the user's is only in segments whose index has its key.
  *   4. Each step leaves the database as good as before for everybody else; repeating one that is

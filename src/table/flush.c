@@ -32,7 +32,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SWEEP_FAILURES_MAX = 3 }; /* of a storage, in one sweep */
+enum {
+    SWEEP_FAILURES_MAX = 3, /* of a storage, in one sweep */
+    STEP_PARTS_MAX = 256,   /* segments of users that are published together */
+};
 
 /* ---- changes of the catalog ---- */
 
@@ -144,14 +147,16 @@ kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint
 /* ---- numbers ---- */
 
 /* The object's key in the table's storage; both in the arena. */
-static kal_status object_name(kal_catalog *catalog, const kal_table *table, uint32_t segment_id,
-                              kal_arena *arena, kal_segment_place *out, kal_error *err)
+static kal_status object_name(kal_catalog *catalog, const kal_table *table, uint64_t user_no,
+                              uint32_t segment_id, kal_arena *arena, kal_segment_place *out,
+                              kal_error *err)
 {
     uint8_t random[16];
     kal_bytes folder;
     char *hex = kal_arena_alloc(arena, 2 * sizeof random + 1);
 
-    KAL_TRY(kal_catalog_table_folder(catalog, table->def, arena, &out->storage_id, &folder, err));
+    KAL_TRY(kal_catalog_table_folder(catalog, table->def, user_no, arena, &out->storage_id, &folder,
+                                     err));
     kal_random_bytes(random, sizeof random); /* a copy of the database may write there, too */
     for (size_t i = 0; i < sizeof random; i++)
         snprintf(hex + 2 * i, 3, "%02x", random[i]);
@@ -201,11 +206,12 @@ bool kal_flush_is_over(kal_tables *t, const kal_segment_numbers *numbers)
     return true;
 }
 
-static kal_status number(const kal_flush_args *args, const kal_table *table, kal_arena *arena,
-                         kal_catalog_change *change, kal_segment_write_args *write, kal_error *err)
+static kal_status number(const kal_flush_args *args, const kal_table *table, uint64_t user_no,
+                         kal_arena *arena, kal_catalog_change *change,
+                         kal_segment_write_args *write, kal_error *err)
 {
     KAL_TRY(kal_catalog_new_segment_id(change, &write->segment_id, err));
-    KAL_TRY(object_name(args->tables->options.catalog, table, write->segment_id, arena,
+    KAL_TRY(object_name(args->tables->options.catalog, table, user_no, write->segment_id, arena,
                         &write->place, err));
     kal_doomed_segment doomed = {write->segment_id, write->place.storage_id, write->place.object};
     being_written(args->tables, write->segment_id, true); /* before the doom is known */
@@ -228,8 +234,14 @@ static void set_load_path(const kal_tables *tables, kal_flush_segment *segment)
     segment->write.load_path = segment->load_path;
 }
 
+bool kal_table_is_by_user(const kal_table *table)
+{
+    return table->def->table_type == KAL_TABLE_USER && table->def->options.partition_by_user != 0;
+}
+
 kal_status kal_flush_segment_begin(const kal_flush_args *args, const kal_table *table,
-                                   kal_arena *arena, kal_flush_segment *segment, kal_error *err)
+                                   uint64_t user_no, kal_arena *arena, kal_flush_segment *segment,
+                                   kal_error *err)
 {
     kal_tables *tables = args->tables;
     kal_catalog_change *change =
@@ -244,7 +256,7 @@ kal_status kal_flush_segment_begin(const kal_flush_args *args, const kal_table *
             args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max,
         .now_us = kal_clock_wall_us(tables->clock),
     };
-    kal_status status = number(args, table, arena, change, &segment->write, err);
+    kal_status status = number(args, table, user_no, arena, change, &segment->write, err);
     kal_catalog_end(change);
     if (status == KAL_OK)
         set_load_path(tables, segment);
@@ -265,21 +277,42 @@ typedef struct frozen_source {
     kal_kv_iter *iter; /* owned */
     kal_value *values; /* owned; one per column */
     uint64_t rows;
+    bool by_user;
+    uint64_t user_no; /* by_user: whose rows are given */
+    bool has_row;     /* the next two, not given yet; valid until the iterator goes on */
+    kal_bytes key;
+    kal_bytes value;
 } frozen_source;
+
+static uint64_t user_of(kal_bytes row_key)
+{
+    return kal_load_be64(kal_row_key_cold(row_key).ptr + 2);
+}
+
+/* KAL_END: no row is left. */
+static kal_status look_ahead(frozen_source *s, kal_error *err)
+{
+    if (s->has_row)
+        return KAL_OK;
+    KAL_TRY(kal_kv_iter_next(s->iter, &s->key, &s->value, err));
+    s->has_row = true;
+    return KAL_OK;
+}
 
 static kal_status next_frozen(void *context, kal_segment_row *row_out, kal_error *err)
 {
     frozen_source *s = context;
-    kal_bytes key;
-    kal_bytes value;
     kal_row row;
 
     KAL_TRY(kal_flush_check(s->args, s->rows++, err));
-    KAL_TRY(kal_kv_iter_next(s->iter, &key, &value, err));
-    KAL_TRY(kal_table_row_open(s->table, s->view->snapshot, value, false, &row, err));
+    KAL_TRY(look_ahead(s, err));
+    if (s->by_user && user_of(s->key) != s->user_no)
+        return KAL_END;
+    s->has_row = false;
+    KAL_TRY(kal_table_row_open(s->table, s->view->snapshot, s->value, false, &row, err));
     for (uint32_t i = 0; i < s->table->def->column_count; i++)
         kal_row_get(&row, i, &s->values[i]);
-    *row_out = (kal_segment_row){kal_row_key_cold(key), row.seq, s->values};
+    *row_out = (kal_segment_row){kal_row_key_cold(s->key), row.seq, s->values};
     return KAL_OK;
 }
 
@@ -291,71 +324,143 @@ static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
     return open_space(s->args->tables->kv, s->view->snapshot, hot_id, true, &s->iter, err);
 }
 
-static kal_status write_frozen(const kal_flush_args *args, kal_table *table, const kal_view *view,
-                               uint32_t hot_id, const kal_flush_segment *segment, kal_arena *arena,
-                               kal_segment_info *info_out, kal_error *err)
-{
-    frozen_source source = {.args = args, .table = table, .view = view};
-    const kal_segment_source rows = {&source, next_frozen};
+/* ---- a step: the next segment; of a table by users the next users' ---- */
 
-    kal_status status = open_frozen(&source, hot_id, err);
+typedef struct flush_part {
+    kal_flush_segment segment;
+    kal_segment_info info;
+    KAL_VEC(uint32_t) dead; /* rows that died while the step went on; owned */
+} flush_part;
+
+typedef struct flush_step {
+    const kal_flush_args *args;
+    kal_table *table;
+    uint32_t hot_id;
+    flush_part **parts; /* owned; in key order, each the arena's */
+    size_t parts_max;
+    size_t begun;
+    size_t written;
+    bool is_last; /* behind them the frozen space has no rows */
+    kal_flush_journal journal;
+    size_t translated; /* bytes of journal.keys */
+    kal_arena arena;   /* owned: names, and what segments say of themselves */
+} flush_step;
+
+/* A step is no longer than one segment may be. */
+static bool is_long(const flush_step *s)
+{
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < s->written; i++) {
+        rows += s->parts[i]->info.row_count;
+        bytes += s->parts[i]->info.size_bytes;
+    }
+    if (s->written == 0)
+        return false;
+    const kal_segment_write_args *limits = &s->parts[0]->segment.write;
+    return rows >= limits->rows_max || bytes >= limits->bytes_max;
+}
+
+/* The source has a row. */
+static kal_status write_part(flush_step *s, frozen_source *source, kal_error *err)
+{
+    flush_part *part = KAL_NEW(&s->arena, flush_part);
+    const kal_segment_source rows = {source, next_frozen};
+
+    source->user_no = user_of(source->key);
+    KAL_TRY(kal_flush_check(s->args, 0, err));
+    KAL_TRY(kal_flush_segment_begin(s->args, s->table, source->by_user ? source->user_no : 0,
+                                    &s->arena, &part->segment, err));
+    s->parts[s->begun++] = part;
+    kal_status status = kal_segment_write(&part->segment.write, &rows, &s->arena, &part->info, err);
+    KAL_ASSERT(status != KAL_END);
+    s->written += status == KAL_OK;
+    return status;
+}
+
+static kal_status write_parts(flush_step *s, const kal_view *view, kal_error *err)
+{
+    frozen_source source = {.args = s->args,
+                            .table = s->table,
+                            .view = view,
+                            .by_user = kal_table_is_by_user(s->table)};
+
+    kal_status status = open_frozen(&source, s->hot_id, err);
     if (status == KAL_OK)
-        status = kal_segment_write(&segment->write, &rows, arena, info_out, err);
+        status = look_ahead(&source, err);
+    while (status == KAL_OK && s->written < s->parts_max && !is_long(s)) {
+        status = write_part(s, &source, err);
+        if (status == KAL_OK)
+            status = look_ahead(&source, err);
+    }
+    s->is_last = status == KAL_END;
     kal_kv_iter_close(source.iter);
     free(source.values);
-    return status;
+    return status == KAL_END ? KAL_OK : status;
 }
 
 /* ---- publishing ---- */
 
-/* The rows of the new segment that died while it was written. */
-typedef struct dead_since {
-    kal_tables *tables;
-    kal_flush_journal *journal;
-    uint32_t segment_id;
-    size_t done; /* of journal->keys */
-    KAL_VEC(uint32_t) rows;
-} dead_since;
+/* The part whose rows the key is among, or NULL. */
+static flush_part *part_of(flush_step *s, kal_bytes cold_key)
+{
+    size_t low = 0;
+    size_t high = s->written;
 
-/* KAL_OK also when the segment does not have the key: the row had gone before the snapshot. */
-static kal_status translate_key(dead_since *d, kal_bytes cold_key, kal_error *err)
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (kal_bytes_compare(s->parts[middle]->info.key_max, cold_key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->written ? s->parts[low] : NULL;
+}
+
+/* KAL_OK also when no segment has the key: the row had gone before the snapshot, or is of a later
+ * step. */
+static kal_status translate_key(flush_step *s, kal_bytes cold_key, kal_error *err)
 {
     uint8_t key[KAL_INDEX_KEY_BYTES_MAX];
+    flush_part *part = part_of(s, cold_key);
     kal_bytes value;
     uint32_t row = 0;
     uint64_t seq = 0;
     kal_arena arena; /* owned */
 
+    if (part == NULL)
+        return KAL_OK;
     kal_arena_init(&arena, NULL);
     kal_status status =
-        kal_kv_get(d->tables->kv, NULL, KAL_KV_INDEX, kal_index_key(d->segment_id, cold_key, key),
-                   &arena, &value, err);
+        kal_kv_get(s->args->tables->kv, NULL, KAL_KV_INDEX,
+                   kal_index_key(part->info.segment_id, cold_key, key), &arena, &value, err);
     if (status == KAL_OK)
         status = kal_index_decode(value, &row, &seq, err);
     if (status == KAL_OK)
-        kal_vec_push(&d->rows, row);
+        kal_vec_push(&part->dead, row);
     kal_arena_release(&arena);
     return status == KAL_NOT_FOUND ? KAL_OK : status;
 }
 
 /* A key is in the journal once: a row leaves the frozen space once. */
-static kal_status translate(dead_since *d, kal_error *err)
+static kal_status translate(flush_step *s, kal_error *err)
 {
     kal_buf keys; /* owned: a copy, so that the lane does not wait */
     kal_status status = KAL_OK;
 
     kal_buf_init(&keys, NULL);
-    pthread_mutex_lock(&d->journal->lock);
-    kal_buf_append_bytes(
-        &keys, kal_bytes_of(d->journal->keys.ptr + d->done, d->journal->keys.len - d->done));
-    pthread_mutex_unlock(&d->journal->lock);
+    pthread_mutex_lock(&s->journal.lock);
+    kal_buf_append_bytes(&keys, kal_bytes_of(s->journal.keys.ptr + s->translated,
+                                             s->journal.keys.len - s->translated));
+    pthread_mutex_unlock(&s->journal.lock);
     kal_bytes rest = kal_buf_bytes(&keys);
-    d->done += rest.len;
+    s->translated += rest.len;
     while (rest.len > 0 && status == KAL_OK) {
         kal_bytes key;
         bool taken = kal_bytes_take_text(&rest, &key);
         KAL_ASSERT(taken); /* our own memory */
-        status = translate_key(d, key, err);
+        status = translate_key(s, key, err);
     }
     kal_buf_release(&keys);
     return status;
@@ -365,76 +470,75 @@ static kal_status translate(dead_since *d, kal_error *err)
  * batch. */
 static kal_status put_dead(void *context, kal_kv_batch *batch, kal_error *err)
 {
-    dead_since *d = context;
+    flush_step *s = context;
 
-    KAL_TRY(translate(d, err));
-    for (size_t i = 0; i < d->rows.len; i++)
-        kal_dead_put(batch, d->segment_id, d->rows.items[i]);
-    if (d->rows.len > 0)
-        kal_dead_count_put(batch, d->segment_id, d->rows.len);
+    KAL_TRY(translate(s, err));
+    for (size_t i = 0; i < s->written; i++) {
+        const flush_part *part = s->parts[i];
+        for (size_t j = 0; j < part->dead.len; j++)
+            kal_dead_put(batch, part->info.segment_id, part->dead.items[j]);
+        if (part->dead.len > 0)
+            kal_dead_count_put(batch, part->info.segment_id, part->dead.len);
+    }
     return KAL_OK;
 }
 
-/* Removes the rows that are in the segment, or when it holds the last of them the whole space. */
-static void end_frozen_rows(kal_catalog_change *change, uint32_t hot_id,
-                            const kal_segment_info *info, bool is_last)
+/* Removes the rows that are in segments now, or when these are the last of them the whole space. */
+static void end_frozen_rows(const flush_step *s, kal_catalog_change *change)
 {
     uint8_t lower[4];
     uint8_t upper[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
 
-    if (is_last) {
-        kal_catalog_delete_hot_space(change, hot_id);
+    if (s->is_last) {
+        kal_catalog_delete_hot_space(change, s->hot_id);
         return;
     }
-    kal_store_be32(lower, hot_id);
-    kal_store_be32(upper, hot_id);
-    memcpy(upper + 4, info->key_max.ptr, info->key_max.len);
+    kal_bytes key_max = s->parts[s->written - 1]->info.key_max;
+    kal_store_be32(lower, s->hot_id);
+    kal_store_be32(upper, s->hot_id);
+    memcpy(upper + 4, key_max.ptr, key_max.len);
     kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_ROWS,
                               kal_bytes_of(lower, sizeof lower),
-                              kal_bytes_of(upper, 4 + info->key_max.len + 1));
+                              kal_bytes_of(upper, 4 + key_max.len + 1));
 }
 
-/* info NULL: the frozen space was found empty. */
-static kal_status publish_under_lock(const kal_flush_args *args, kal_table *table,
-                                     kal_catalog_change *change, const kal_segment_info *info,
-                                     uint32_t hot_id, bool is_last, kal_error *err)
+/* Also when the frozen space was found empty. */
+static kal_status publish_under_lock(const flush_step *s, kal_catalog_change *change,
+                                     kal_error *err)
 {
     kal_manifest *manifest = NULL; /* owned */
-    uint32_t table_id = table->def->table_id;
+    uint32_t table_id = s->table->def->table_id;
 
-    if (atomic_load(&table->fate) == KAL_TABLE_DROPPED)
-        return kal_table_check_fate(table, err);
-    KAL_TRY(kal_manifests_newest(args->tables->manifests, table_id, &manifest, err));
+    if (atomic_load(&s->table->fate) == KAL_TABLE_DROPPED)
+        return kal_table_check_fate(s->table, err);
+    KAL_TRY(kal_manifests_newest(s->args->tables->manifests, table_id, &manifest, err));
     kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
     kal_manifest_release(manifest);
-    if (head.frozen_hot_id != hot_id) /* dropped since this object was replaced */
-        return kal_table_altered(table, err);
+    if (head.frozen_hot_id != s->hot_id) /* dropped since this object was replaced */
+        return kal_table_altered(s->table, err);
     head.version++;
-    if (is_last)
+    if (s->is_last)
         head.frozen_hot_id = 0;
-    if (info != NULL) {
-        KAL_TRY(kal_catalog_put_segment(change, info, err));
-        end_frozen_rows(change, hot_id, info, is_last);
-    }
+    for (size_t i = 0; i < s->written; i++)
+        KAL_TRY(kal_catalog_put_segment(change, &s->parts[i]->info, err));
+    if (s->written > 0)
+        end_frozen_rows(s, change);
     return kal_catalog_put_manifest(change, table_id, &head, err);
 }
 
-static kal_status publish(const kal_flush_args *args, kal_table *table,
-                          const kal_segment_info *info, uint32_t hot_id, bool is_last,
-                          dead_since *dead, kal_error *err)
+static kal_status publish(flush_step *s, kal_error *err)
 {
-    if (info != NULL)
-        KAL_TRY(translate(dead, err)); /* most of them, while the lane goes on */
+    KAL_TRY(translate(s, err)); /* most of them, while the lane goes on */
     kal_catalog_change *change =
-        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
-    kal_status status = publish_under_lock(args, table, change, info, hot_id, is_last, err);
+        kal_catalog_begin(s->args->tables->options.catalog, s->args->actor); /* owned */
+    kal_status status = publish_under_lock(s, change, err);
     if (status == KAL_OK)
-        return kal_flush_commit(args->tables, change, info == NULL ? NULL : put_dead, dead, err);
+        return kal_flush_commit(s->args->tables, change, s->written == 0 ? NULL : put_dead, s, err);
     kal_catalog_end(change);
     return status;
 }
 
-/* ---- a step ---- */
+/* ---- from freezing to publishing ---- */
 
 static void journal_open(kal_tables *t, kal_flush_journal *journal, uint32_t hot_id)
 {
@@ -455,76 +559,47 @@ static void journal_close(kal_tables *t, kal_flush_journal *journal)
     kal_buf_release(&journal->keys);
 }
 
-/* Whether the frozen space has rows behind those of the segment, as the view sees it. */
-static kal_status has_more(const kal_view *view, uint32_t hot_id, kal_bytes key_max, bool *out,
-                           kal_error *err)
+static void step_open(flush_step *s, const kal_flush_args *args, kal_table *table, uint32_t hot_id)
 {
-    uint8_t lower[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
-    uint8_t upper[4];
-    kal_kv_iter *iter = NULL; /* owned */
-    kal_bytes key;
-    kal_bytes value;
-
-    kal_store_be32(lower, hot_id);
-    memcpy(lower + 4, key_max.ptr, key_max.len);
-    kal_store_be32(upper, hot_id + 1);
-    kal_kv_range range = {.family = KAL_KV_ROWS,
-                          .lower = kal_bytes_of(lower, 4 + key_max.len + 1),
-                          .upper = kal_bytes_of(upper, sizeof upper)};
-    KAL_TRY(kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &iter, err));
-    kal_status status = kal_kv_iter_next(iter, &key, &value, err);
-    kal_kv_iter_close(iter);
-    *out = status == KAL_OK;
-    return status == KAL_END ? KAL_OK : status;
+    *s = (flush_step){.args = args, .table = table, .hot_id = hot_id};
+    s->parts_max = kal_table_is_by_user(table) ? STEP_PARTS_MAX : 1;
+    s->parts = calloc(s->parts_max, sizeof *s->parts);
+    if (s->parts == NULL)
+        kal_die("out of memory: flush");
+    kal_arena_init(&s->arena, NULL);
+    journal_open(args->tables, &s->journal, hot_id); /* before the snapshot: invariant 4 */
 }
 
-static kal_status write_and_publish(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                                    const kal_flush_segment *segment, kal_flush_journal *journal,
-                                    kal_arena *arena, bool *is_last_out, kal_flush_result *result,
-                                    kal_error *err)
+static void step_close(flush_step *s)
 {
-    dead_since dead = {
-        .tables = args->tables, .journal = journal, .segment_id = segment->write.segment_id};
-    kal_segment_info info;
-    kal_view view;
-    bool more = false;
-
-    kal_view_open(&view, args->tables, 0, NULL);
-    kal_status status = write_frozen(args, table, &view, hot_id, segment, arena, &info, err);
-    bool is_empty = status == KAL_END;
-    if (status == KAL_OK)
-        status = has_more(&view, hot_id, info.key_max, &more, err);
-    kal_view_close(&view);
-    *is_last_out = !more;
-    if (status == KAL_OK || is_empty)
-        status = publish(args, table, is_empty ? NULL : &info, hot_id, !more, &dead, err);
-    kal_vec_release(&dead.rows);
-    if (status == KAL_OK && !is_empty) {
-        result->row_count += info.row_count - dead.rows.len;
-        result->size_bytes += info.size_bytes;
-        result->segment_count++;
+    journal_close(s->args->tables, &s->journal);
+    for (size_t i = 0; i < s->begun; i++) {
+        kal_flush_segment_end(s->args, &s->parts[i]->segment);
+        kal_vec_release(&s->parts[i]->dead);
     }
-    return status;
+    free(s->parts);
+    kal_arena_release(&s->arena);
 }
 
 static kal_status step(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
                        bool *is_last_out, kal_flush_result *result, kal_error *err)
 {
-    kal_tables *tables = args->tables;
-    kal_flush_segment segment;
-    kal_flush_journal journal;
-    kal_arena arena; /* owned */
+    flush_step s;
+    kal_view view;
 
-    kal_arena_init(&arena, NULL);
-    kal_status status = kal_flush_segment_begin(args, table, &arena, &segment, err);
-    if (status == KAL_OK) {
-        journal_open(tables, &journal, hot_id); /* before the snapshot: invariant 4 */
-        status = write_and_publish(args, table, hot_id, &segment, &journal, &arena, is_last_out,
-                                   result, err);
-        journal_close(tables, &journal);
-        kal_flush_segment_end(args, &segment);
+    step_open(&s, args, table, hot_id);
+    kal_view_open(&view, args->tables, 0, NULL);
+    kal_status status = write_parts(&s, &view, err);
+    kal_view_close(&view);
+    if (status == KAL_OK)
+        status = publish(&s, err);
+    for (size_t i = 0; i < s.written && status == KAL_OK; i++) {
+        result->row_count += s.parts[i]->info.row_count - s.parts[i]->dead.len;
+        result->size_bytes += s.parts[i]->info.size_bytes;
+        result->segment_count++;
     }
-    kal_arena_release(&arena);
+    *is_last_out = s.is_last;
+    step_close(&s);
     return status;
 }
 

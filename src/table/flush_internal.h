@@ -23,10 +23,13 @@ typedef struct kal_flush_segment {
     kal_segment_write_args write; /* ready for kal_segment_write() */
     char load_path[KAL_SCRATCH_PATH_BYTES];
 } kal_flush_segment;
-/* Names are in the arena. */
+/* user_no: whose rows alone are in it; 0: of all users. Names are in the arena. */
 KAL_MUST_CHECK kal_status kal_flush_segment_begin(const kal_flush_args *args,
-                                                  const kal_table *table, kal_arena *arena,
-                                                  kal_flush_segment *segment, kal_error *err);
+                                                  const kal_table *table, uint64_t user_no,
+                                                  kal_arena *arena, kal_flush_segment *segment,
+                                                  kal_error *err);
+/* Whether the table's new segments have rows of one user each: partition_by_user. */
+bool kal_table_is_by_user(const kal_table *table);
 /* Writes one segment anew that has rows of the user, dead ones too, without its dead rows.
  * *found_out false: none has. As kal_table_compact(). */
 KAL_MUST_CHECK kal_status kal_table_rewrite_with_user(const kal_flush_args *args, kal_table *table,

@@ -155,9 +155,6 @@ typedef struct field_case {
     const char *refusal; /* of the other value; NULL = it is built */
 } field_case;
 
-#define ONE_FILE                                                                                   \
-    "a segment holds the rows of many users, sorted by user, and there are no files by user in "   \
-    "this version; leave it at its default"
 #define NO_USER_STORAGE                                                                            \
     "accounts have no storage of their own in this version, so the rows of all users go to the "   \
     "table's STORAGE_ID; leave it at its default"
@@ -173,7 +170,7 @@ static const field_case FIELDS[] = {
     {KAL_TABLE_USER, "storage_id", "'local'", "'s3'", NULL},
     {KAL_TABLE_USER, "flush_policy", "'rows:10000'", "'rows:10,interval:60'", NULL},
     {KAL_TABLE_USER, "deleted_retention_hours", "168", "24", RETENTION},
-    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", ONE_FILE},
+    {KAL_TABLE_USER, "partition_by_user", "FALSE", "TRUE", NULL},
     {KAL_TABLE_USER, "max_rows_per_user", "0", "10", NULL},
     {KAL_TABLE_USER, "enable_rls", "TRUE", "FALSE",
      "the isolation of USER tables is structural and cannot be switched off"},

@@ -1,7 +1,8 @@
 /*
  * Hot and cold rows against a map: random writes by key and prepared ones, flushes that write
  * segments of a few rows and compactions, with writes going on inside them, sweeps, views that stay
- * open, failing stores and segments, power loss.
+ * open, failing stores and segments, power loss; also of tables whose segments are of one user
+ * each.
  *
  * Goal: whatever is moved when, each view shows exactly the rows of its moment, each once; after a
  * loss of power every acknowledged write is there, and one with an unknown end as a whole or not at
@@ -38,6 +39,7 @@ typedef struct world {
     uint64_t seed;
     unsigned step;
     bool shared;
+    bool by_user;
     kal_table *table; /* retained */
     model now;
     model maybe; /* what it also may be, when `unknown` */
@@ -82,6 +84,7 @@ static void create_table(world *w)
 
     columns[0].is_primary_key = true;
     columns[0].is_nullable = false;
+    options.partition_by_user = w->by_user;
     kal_arena_init(&arena, NULL);
     OK(w, kal_table_definition_create(KAL_STR("default"), KAL_STR("t"), type, columns, 2, NULL, 0,
                                       &options, 1, &arena, &def, &w->err));
@@ -106,6 +109,7 @@ static void open_world(world *w, uint64_t seed)
     kal_rng_seed(&w->rng, seed);
     bool fails = kal_rng_chance(&w->rng, 1, 2);
     w->shared = kal_rng_chance(&w->rng, 1, 3);
+    w->by_user = !w->shared && kal_rng_chance(&w->rng, 1, 2);
     w->mem = kal_kv_open_mem();
     w->db.kv = kal_kv_open_fault(w->mem, seed, fails ? 8 : 0, 0);
     kal_kv_fault_enable(w->db.kv, false);
@@ -566,6 +570,12 @@ static void check_sweep(world *w)
     OK(w,
        kal_manifests_newest(w->db.tables->manifests, w->table->def->table_id, &manifest, &w->err));
     size_t count = manifest == NULL ? 0 : manifest->segment_count;
+    for (size_t i = 0; i < count && w->by_user; i++) {
+        const kal_segment_info *info = &manifest->segments[i]->info;
+        if (info->user_min != info->user_max)
+            FAIL(w, "a segment has the rows of users %llu to %llu",
+                 (unsigned long long)info->user_min, (unsigned long long)info->user_max);
+    }
     if (manifest != NULL && manifest->head.frozen_hot_id != 0)
         FAIL(w, "there is a frozen space left");
     kal_manifest_release(manifest);
