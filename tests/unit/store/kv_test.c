@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 
+#include <errno.h>
 #include <sys/wait.h>
 
 typedef enum backend { BACKEND_MEM, BACKEND_FAULT, BACKEND_ROCKS, BACKEND_COUNT } backend;
