@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "catalog/storages.h"
 #include "engine/parquet.h"
+#include "exec/file_links.h"
 #include "exec/storages.h"
 
 #include <dirent.h>
@@ -30,7 +31,8 @@ struct kal_cold {
     kal_object_cache *cache;      /* owned */
     kal_object_poll poll;         /* of all requests to S3 servers */
     char scratch_dir[PATH_BYTES];
-    char files_dir[PATH_BYTES]; /* symbolic links to segments of SHARED tables */
+    char files_dir[PATH_BYTES];
+    kal_file_links *links;      /* owned; in files_dir, to segments of SHARED tables */
     kal_catalog_worker *worker; /* owned; the scheduler's */
     _Atomic uint64_t flushed_rows;
     _Atomic uint64_t flushes;
@@ -120,6 +122,7 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
 
     KAL_TRY(make_empty(cold, "tmp", cold->scratch_dir, err));
     KAL_TRY(make_empty(cold, "shared", cold->files_dir, err));
+    cold->links = kal_file_links_open(cold->files_dir);
     KAL_TRY(open_far(cold, err));
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
     cold->backend = kal_segment_backend_open_parquet(cold->parquet, o->clock, cold->scratch_dir,
@@ -170,27 +173,28 @@ kal_s3_client *kal_cold_s3(const kal_cold *cold)
     return cold->s3;
 }
 
-/* Links stay until the server starts again: a number is never used twice, and the file of a far
- * segment has the same name whenever it is here. */
 kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info, const kal_object_poll *poll,
                          kal_arena *arena, const char **path_out, kal_cached_object **pin_out,
                          kal_error *err)
 {
     const kal_segment_place place = {info->storage_id, info->object};
     const kal_segment_written expected = {info->row_count, info->size_bytes};
+    kal_file_identity before;
     char target[PATH_MAX];
-    char *link = kal_arena_printf(arena, "%s/%08x.parquet", cold->files_dir, info->segment_id);
 
+    *pin_out = NULL;
+    if (kal_file_links_find(cold->links, info->segment_id, arena, path_out, &before))
+        return KAL_OK;
     KAL_TRY(cold->backend->ops->local_file(cold->backend, &place, &expected, poll, target, pin_out,
                                            err));
-    if (symlink(target, link) != 0 && errno != EEXIST) {
-        int error = errno;
+    /* One that is only here while it is pinned is never known. */
+    kal_status status = kal_file_links_add(cold->links, info->segment_id, *path_out, target,
+                                           *pin_out == NULL ? &before : NULL, err);
+    if (status != KAL_OK) {
         kal_cached_object_release(*pin_out);
         *pin_out = NULL;
-        return kal_error_set(err, KAL_IO, "cannot make '%s': %s", link, strerror(error));
     }
-    *path_out = link;
-    return KAL_OK;
+    return status;
 }
 
 void kal_cold_close(kal_cold *cold)
@@ -200,6 +204,7 @@ void kal_cold_close(kal_cold *cold)
     KAL_ASSERT(cold->worker == NULL);
     kal_segment_backend_close(cold->backend);
     kal_parquet_close(cold->parquet);
+    kal_file_links_close(cold->links);
     kal_object_cache_close(cold->cache);
     kal_s3_client_close(cold->s3);
     kal_vec_release(&cold->pauses);
@@ -414,6 +419,8 @@ static kal_status sweep(kal_jobs *jobs, void *context, kal_error *err)
 
     (void)jobs;
     kal_status status = kal_tables_sweep(&args, &removed, err);
+    if (removed > 0)
+        kal_file_links_sweep(cold->links);
     return status == KAL_BUSY ? KAL_OK : status;
 }
 

@@ -125,6 +125,51 @@ for (const [i, [type, name]] of ["SHARED", "USER"].flatMap((t) => Object.keys(DA
     });
 }
 
+// The server knows a file that it has read as the one that it was, by its identity: any other one is noticed at the next statement.
+test("files that were read before and are damaged then", async () => {
+    const [first, second] = await make("SHARED", "known");
+    const path = join(storage, first);
+    const kept = join(base, "kept-known");
+    const whole = async () => assert.deepEqual(await root.rows("SELECT sum(n), max(pad) FROM app.known"), [["610", "row 99"]]);
+    copyFileSync(path, kept);
+    for (const [name, damage] of Object.entries(DAMAGES)) {
+        for (let i = 0; i < 3; i++) await whole();
+        damage(path, join(storage, second));
+        for (let i = 0; i < 3; i++) {
+            const error = await root.error("SELECT sum(n), max(pad) FROM app.known");
+            assert.ok(error.message.includes(first.split("/").pop()), `${name}: ${error.code}: ${error.message}`);
+        }
+        assert.deepEqual(await root.rows("SELECT count(*), min(pad) FROM app.known WHERE id >= 1000"), [["310", "hot"]]);
+        rmSync(path, { recursive: true, force: true });
+        copyFileSync(kept, path);
+    }
+    await whole();
+});
+
+test("no link stays of a segment that is gone", async () => {
+    const links = () => readdirSync(join(server.dir, "data", "shared")).length;
+    const until = async (count) => {
+        for (let i = 0; i < 100 && links() !== count; i++) await sleep(100);
+        assert.equal(links(), count);
+    };
+    await server.restart();
+    root = await server.client();
+    assert.equal(links(), 0);
+    await make("SHARED", "linked");
+    const whole = async () => assert.deepEqual(await root.rows("SELECT sum(n), max(pad) FROM app.linked"), [["610", "row 99"]]);
+    await whole();
+    await root.rows("SELECT sum(n) FROM app.other WHERE n > 0");
+    const others = links() - 2;
+    assert.ok(others >= 1);
+    await root.sql("STORAGE COMPACT TABLE app.linked");
+    await until(others);
+    await whole();
+    assert.equal(links(), others + 1);
+    await root.sql("DROP TABLE app.linked");
+    await until(others);
+    assert.deepEqual(await root.rows("SELECT sum(n) FROM app.other WHERE n > 0"), [["100"]]);
+});
+
 test("a disk that is full: FLUSH names the object, all rows stay, later it works", async (t) => {
     if (process.getuid() !== 0) return t.skip("needs to mount a small file system");
     const small = join(base, "small");
