@@ -267,6 +267,20 @@ kal_status kal_catalog_delete_doomed(kal_catalog_change *change, uint32_t segmen
     return kal_entity_delete(&change->catalog->doomed, change->batch, &key, err);
 }
 
+kal_status kal_catalog_is_doomed(kal_catalog *c, uint32_t segment_id, bool *out, kal_error *err)
+{
+    kal_entity_key key;
+    kal_entity entity;
+    kal_arena arena; /* owned */
+
+    doomed_key(c, segment_id, &key);
+    kal_arena_init(&arena, NULL);
+    kal_status status = kal_entity_get(&c->doomed, NULL, &key, &arena, &entity, err);
+    kal_arena_release(&arena);
+    *out = status == KAL_OK;
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
 typedef struct doomed_scan {
     kal_catalog *catalog;
     kal_doomed_visit visit;

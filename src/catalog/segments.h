@@ -78,6 +78,10 @@ typedef kal_status (*kal_doomed_visit)(void *context, const kal_doomed_segment *
 KAL_MUST_CHECK kal_status kal_catalog_scan_doomed(kal_catalog *catalog, kal_doomed_visit visit,
                                                   void *context, kal_error *err);
 
+/* Whether it is doomed now, whatever a scan has seen. */
+KAL_MUST_CHECK kal_status kal_catalog_is_doomed(kal_catalog *catalog, uint32_t segment_id,
+                                                bool *out, kal_error *err);
+
 /* ---- changing ---- */
 
 KAL_MUST_CHECK kal_status kal_catalog_new_hot_id(kal_catalog_change *change, uint32_t *hot_id_out,

@@ -692,12 +692,27 @@ static kal_status forget_doomed(const kal_flush_args *args, uint32_t segment_id,
     return status;
 }
 
+/* The scan looked at the records of one moment, and at who is writing a little later: a segment
+ * that was published between the two looks doomed and abandoned. Asked in this order it cannot:
+ * whoever publishes stops being its writer after the record is gone, and no record comes back. */
+static kal_status is_abandoned(kal_tables *tables, uint32_t segment_id, bool *out, kal_error *err)
+{
+    *out = false;
+    if (is_being_written(tables, segment_id))
+        return KAL_OK;
+    return kal_catalog_is_doomed(tables->options.catalog, segment_id, out, err);
+}
+
 static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_segment *doomed,
                                 kal_error *err)
 {
     kal_segment_backend *backend = args->tables->options.segments;
     const kal_segment_place place = {doomed->storage_id, doomed->object};
+    bool abandoned = false;
 
+    KAL_TRY(is_abandoned(args->tables, doomed->segment_id, &abandoned, err));
+    if (!abandoned)
+        return KAL_OK;
     KAL_TRY(backend->ops->remove(backend, &place, err));
     return forget_doomed(args, doomed->segment_id, err);
 }
