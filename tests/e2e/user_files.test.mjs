@@ -140,6 +140,6 @@ test("more users than are published together", async () => {
 test("use_user_storage is refused", async () => {
     for (const sql of ["CREATE USER TABLE app.x (id BIGINT PRIMARY KEY) WITH (USE_USER_STORAGE = true)", "CREATE USER TABLE app.x (id BIGINT PRIMARY KEY) USE_USER_STORAGE", "ALTER TABLE app.later SET (USE_USER_STORAGE = true)"]) {
         const error = await root.error(sql);
-        assert.ok(error.message.includes("users have no storages of their own"), `${sql}: ${error.code}: ${error.message}`);
+        assert.ok(error.message.includes("accounts have no storage of their own"), `${sql}: ${error.code}: ${error.message}`);
     }
 });
