@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- paths ---- */
 
@@ -133,19 +132,13 @@ kal_status kal_backup_read_manifest(const char *directory, kal_arena *arena, kal
                                     kal_error *err)
 {
     char path[KAL_TREE_PATH_BYTES];
-    int fd = -1;
-    kal_budget budget;
     kal_buf text; /* owned */
 
     KAL_TRY(kal_tree_path(directory, KAL_MANIFEST_NAME, path, err));
-    kal_status opens = kal_tree_open(path, &fd, err);
-    if (opens == KAL_NOT_FOUND)
-        kal_error_set(err, opens, "'%s' is no backup: it has no " KAL_MANIFEST_NAME, directory);
-    KAL_TRY(opens);
-    close(fd);
-    kal_budget_init(&budget, NULL, KAL_BACKUP_MANIFEST_BYTES_MAX);
-    kal_buf_init(&text, &budget);
-    kal_status status = kal_files_read(kal_files_system(), path, &text, err);
+    kal_buf_init(&text, NULL);
+    kal_status status = kal_tree_read_text(path, KAL_BACKUP_MANIFEST_BYTES_MAX, &text, err);
+    if (status == KAL_NOT_FOUND)
+        kal_error_set(err, status, "'%s' is no backup: it has no " KAL_MANIFEST_NAME, directory);
     if (status == KAL_OK)
         status = kal_manifest_read(kal_buf_bytes(&text), arena, out, err);
     kal_buf_release(&text);

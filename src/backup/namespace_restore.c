@@ -4,12 +4,10 @@
  */
 #include "backup/namespace.h"
 #include "backup/rows.h"
-#include "base/files.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     DESCRIPTION_BYTES_MAX = 64 * 1024 * 1024, /* of one table's NAME.json */
@@ -46,21 +44,10 @@ static kal_status read_text(restoring *r, kal_bytes name, size_t bytes_max, kal_
 {
     char path[KAL_TREE_PATH_BYTES];
     char file[KAL_NAME_BYTES_MAX + 32];
-    kal_budget budget;
-    kal_buf text; /* owned */
-    int fd = -1;
 
     snprintf(file, sizeof file, "%.*s", KAL_FMT(name));
     KAL_TRY(kal_tree_path(r->directory, file, path, err));
-    KAL_TRY(kal_tree_open(path, &fd, err)); /* a plain file */
-    close(fd);
-    kal_budget_init(&budget, NULL, bytes_max);
-    kal_buf_init(&text, &budget);
-    kal_status status = kal_files_read(kal_files_system(), path, &text, err);
-    if (status == KAL_OK)
-        kal_buf_append_bytes(out, kal_buf_bytes(&text));
-    kal_buf_release(&text);
-    return status;
+    return kal_tree_read_text(path, bytes_max, out, err);
 }
 
 static const kal_backup_file *find_file(const restoring *r, kal_bytes name)

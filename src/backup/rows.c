@@ -1,8 +1,8 @@
 #include "backup/rows.h"
 #include "base/assert.h"
+#include "base/thread.h"
 
 #include <stdio.h>
-#include <time.h>
 
 enum {
     FILE_ROWS_MAX = 4 * 1024 * 1024,
@@ -232,7 +232,6 @@ static kal_status insert_new(void *context, const kal_row *current, kal_arena *a
 static kal_status commit(row_loader *l, kal_error *err)
 {
     const kal_backup_poll *poll = l->args->poll;
-    const struct timespec pause = {.tv_nsec = BUSY_MS * 1000000L};
     kal_status status = KAL_OK;
 
     if (l->write == NULL)
@@ -242,7 +241,7 @@ static kal_status commit(row_loader *l, kal_error *err)
         if (status == KAL_OK)
             status = kal_write_commit(l->write, err);
         if (status == KAL_BUSY) /* other people's writes come first */
-            nanosleep(&pause, NULL);
+            kal_thread_pause(BUSY_MS);
     } while (status == KAL_BUSY);
     if (status == KAL_OK)
         l->loaded += kal_write_op_count(l->write);

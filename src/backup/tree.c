@@ -1,6 +1,7 @@
 #include "backup/tree.h"
 #include "base/assert.h"
 #include "base/file_io.h"
+#include "base/files.h"
 #include "base/vec.h"
 
 #include <dirent.h>
@@ -95,6 +96,23 @@ kal_status kal_tree_open(const char *path, int *fd_out, kal_error *err)
     }
     *fd_out = fd;
     return KAL_OK;
+}
+
+kal_status kal_tree_read_text(const char *path, size_t bytes_max, kal_buf *out, kal_error *err)
+{
+    kal_budget budget;
+    kal_buf text; /* owned */
+    int fd = -1;
+
+    KAL_TRY(kal_tree_open(path, &fd, err)); /* only to see what it is */
+    close(fd);
+    kal_budget_init(&budget, NULL, bytes_max);
+    kal_buf_init(&text, &budget);
+    kal_status status = kal_files_read(kal_files_system(), path, &text, err);
+    if (status == KAL_OK)
+        kal_buf_append_bytes(out, kal_buf_bytes(&text));
+    kal_buf_release(&text);
+    return status;
 }
 
 /* From fd, to its end; to: -1 when nothing is copied. */

@@ -22,6 +22,9 @@ KAL_MUST_CHECK kal_status kal_tree_list(const char *directory, kal_arena *arena,
                                         size_t *count_out, kal_error *err);
 /* A plain file, for reading: KAL_INVALID when it is a pipe, a link, a directory. */
 KAL_MUST_CHECK kal_status kal_tree_open(const char *path, int *fd_out, kal_error *err);
+/* The bytes of a plain file, appended to out: at most bytes_max, else KAL_LIMIT. */
+KAL_MUST_CHECK kal_status kal_tree_read_text(const char *path, size_t bytes_max, kal_buf *out,
+                                             kal_error *err);
 /* Reads a file to its end: size and hash. With `copy` (or NULL) it is written there too, with the
  * given mode; either is on stable storage then. copy must not exist. */
 KAL_MUST_CHECK kal_status kal_tree_read(const char *path, const char *copy, unsigned mode,

@@ -71,6 +71,12 @@ void kal_thread_lower_priority(void)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 }
 
+void kal_thread_pause(unsigned ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
 void kal_cond_wait_for(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ns)
 {
     struct timespec until;

@@ -20,6 +20,9 @@ KAL_MUST_CHECK kal_status kal_thread_start(pthread_t *thread_out, const char *na
  * for work that nobody waits for. */
 void kal_thread_lower_priority(void);
 
+/* Does nothing for so long: for loops that look again and again. */
+void kal_thread_pause(unsigned ms);
+
 /* Waits for the condition (of the default clock), at most so long; the lock is held. */
 void kal_cond_wait_for(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ns);
 

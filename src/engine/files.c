@@ -190,7 +190,8 @@ static void append_top(body *b)
         kal_buf_append_cstr(b->out, i == 0 ? " ORDER BY " : ", ");
         kal_lex_quote(b->out, t->columns[o->column].name);
         kal_buf_append_cstr(b->out, o->descending ? " DESC" : " ASC");
-        kal_buf_printf(b->out, o->nulls.len > 0 ? " NULLS %.*s" : "%.*s", KAL_FMT(o->nulls));
+        if (o->nulls.len > 0)
+            kal_buf_printf(b->out, " NULLS %.*s", KAL_FMT(o->nulls));
     }
     kal_buf_printf(b->out, " LIMIT %llu", (unsigned long long)t->top_rows);
 }
@@ -218,10 +219,7 @@ static void append_file_arm(body *b, size_t first)
     }
     kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
     if (file->dead != NULL)
-        kal_buf_printf(b->out,
-                       " WHERE kal_live(%zu, "
-                       "file_index, file_row_number)",
-                       dead_base);
+        kal_buf_printf(b->out, " WHERE kal_live(%zu, file_index, file_row_number)", dead_base);
     append_top(b);
     kal_buf_append_byte(b->out, ')');
 }

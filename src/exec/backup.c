@@ -20,11 +20,6 @@
 #define SKIP_PARAMETER      "skip_missing_users"
 #define SCHEDULED_PARAMETER "scheduled"
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_stop(context, err);
-}
-
 static kal_status failed(kal_run *run, kal_status status, kal_error *err)
 {
     if (status == KAL_NOT_FOUND && strcmp(err->code, kal_status_code(status)) == 0)
@@ -34,11 +29,6 @@ static kal_status failed(kal_run *run, kal_status status, kal_error *err)
 }
 
 /* ---- BACKUP ---- */
-
-static kal_status check_job(void *context, kal_error *err)
-{
-    return kal_job_check(context, err);
-}
 
 static void note_rows(void *context, kal_bytes table_name, uint64_t rows)
 {
@@ -69,7 +59,7 @@ static kal_status run_backup_job(kal_job_run *job, void *context, kal_error *err
         .parquet = kal_cold_parquet(exec->cold),
         .is_scheduled = job_says(job, SCHEDULED_PARAMETER),
     };
-    const kal_backup_poll poll = {check_job, job, note_rows};
+    const kal_backup_poll poll = {kal_job_hook, job, note_rows};
     kal_bytes path = kal_job_text(job, PATH_PARAMETER);
     kal_backup backup;
 
@@ -108,7 +98,7 @@ static kal_status run_restore_job(kal_job_run *job, void *context, kal_error *er
         .users_by_name = job_says(job, BY_NAME_PARAMETER),
         .skip_missing_users = job_says(job, SKIP_PARAMETER),
     };
-    const kal_backup_poll poll = {check_job, job, note_rows};
+    const kal_backup_poll poll = {kal_job_hook, job, note_rows};
     kal_bytes path = kal_job_text(job, PATH_PARAMETER);
     kal_restored restored;
 
@@ -186,7 +176,7 @@ kal_status kal_backup_schedule(kal_exec *exec, kal_bytes path, kal_error *err)
 static kal_status run_job(kal_run *run, kal_job_type type, kal_error *err)
 {
     const kal_sql_backup *backup = &run->statement->backup;
-    const kal_job_poll poll = {go_on, run};
+    const kal_job_poll poll = {kal_run_stop_hook, run};
     kal_bytes result;
     kal_buf parameters; /* owned */
 
@@ -281,7 +271,7 @@ static kal_status write_files(kal_run *run, const kal_backup *backup, kal_error 
 
 kal_status kal_run_show_backup(kal_run *run, kal_error *err)
 {
-    const kal_backup_poll poll = {go_on, run, NULL};
+    const kal_backup_poll poll = {kal_run_stop_hook, run, NULL};
     bool running = false;
     kal_backup backup;
 

@@ -214,11 +214,6 @@ void kal_cold_close(kal_cold *cold)
 
 /* ---- the jobs ---- */
 
-static kal_status check_job(void *job, kal_error *err)
-{
-    return kal_job_check(job, err);
-}
-
 static bool is_forced(const kal_job_run *job)
 {
     const kal_json *forced = kal_json_find(job->parameters, FORCED_PARAMETER);
@@ -231,7 +226,7 @@ static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_resul
 {
     const kal_flush_args args = {.tables = cold->exec->tables,
                                  .actor = &KAL_PRINCIPAL_SERVER,
-                                 .check = check_job,
+                                 .check = kal_job_hook,
                                  .check_context = job};
     kal_flush_result result = {0};
     kal_table *table = NULL;

@@ -32,11 +32,6 @@ static kal_status is_counted(kal_run *run, kal_table *table, bool *out, kal_erro
     return KAL_OK;
 }
 
-static kal_status check_time(void *run, kal_error *err)
-{
-    return kal_run_check_time(run, err);
-}
-
 kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err)
 {
     const kal_sql_select *s = &run->statement->select;
@@ -55,7 +50,7 @@ kal_status kal_run_count(kal_run *run, bool *done_out, kal_error *err)
         return KAL_OK;
     if (run->inline_only)
         return KAL_BUSY; /* there may be many hot rows: on the pool */
-    KAL_TRY(kal_view_size(run->view, table, false, UINT64_MAX, check_time, run, &size, err));
+    KAL_TRY(kal_view_size(run->view, table, false, UINT64_MAX, kal_run_time_hook, run, &size, err));
     const kal_sql_item *item = &s->items.items[0];
     const kal_result_column column = {
         .name = kal_sql_name_given(item->alias) ? item->alias_raw : KAL_STR("count(*)"),

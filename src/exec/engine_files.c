@@ -59,15 +59,10 @@ static kal_status file_columns(kal_run *run, const kal_table *table, uint32_t ve
     return KAL_OK;
 }
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_time(context, err);
-}
-
 static kal_status add_path(kal_run *run, const kal_segment_info *info, const char **path_out,
                            kal_error *err)
 {
-    const kal_object_poll poll = {go_on, run};
+    const kal_object_poll poll = {kal_run_time_hook, run};
     kal_cached_object *pin = NULL;
 
     KAL_TRY(kal_cold_file(run->exec->cold, info, &poll, run->arena, path_out, &pin, err));

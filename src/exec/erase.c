@@ -8,22 +8,17 @@
  * name.
  */
 #include "table/erase.h"
+#include "base/thread.h"
 #include "exec/cold.h"
 #include "exec/exports.h"
 #include "exec/jobs.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define USER_PARAMETER "user_no"
-enum { KEY_BYTES = 40, PARAMETER_BYTES = 60 };
+enum { KEY_BYTES = 40, PARAMETER_BYTES = 60, RESTORATION_POLL_MS = 50 };
 
 /* ---- the job ---- */
-
-static kal_status check_job(void *job, kal_error *err)
-{
-    return kal_job_check(job, err);
-}
 
 static void show_progress(void *job, const char *what)
 {
@@ -73,8 +68,6 @@ static kal_status note_restoration(void *found, const kal_job *job, kal_error *e
  * name yet. It fails, and removes them; one that begins now finds that he is not there. */
 static kal_status wait_for_restorations(kal_exec *exec, kal_job_run *job, kal_error *err)
 {
-    const struct timespec pause = {.tv_nsec = 50 * 1000000L};
-
     for (;;) {
         bool found = false;
         KAL_TRY(kal_jobs_scan(exec->jobs, note_restoration, &found, err));
@@ -82,7 +75,7 @@ static kal_status wait_for_restorations(kal_exec *exec, kal_job_run *job, kal_er
             return KAL_OK;
         kal_job_progress(job, "waiting for a restoration");
         KAL_TRY(kal_job_check(job, err));
-        nanosleep(&pause, NULL);
+        kal_thread_pause(RESTORATION_POLL_MS);
     }
 }
 
@@ -91,7 +84,7 @@ static kal_status erase_user(kal_exec *exec, kal_job_run *job, const kal_user *u
     const kal_erase_args args = {
         .flush = {.tables = exec->tables,
                   .actor = &KAL_PRINCIPAL_SERVER,
-                  .check = check_job,
+                  .check = kal_job_hook,
                   .check_context = job},
         .worker = job->worker,
         .user_no = user->user_no,
@@ -122,7 +115,7 @@ static kal_status run_erase(kal_job_run *job, void *context, kal_error *err)
     if (user != NULL)
         KAL_TRY(erase_user(exec, job, user, err));
     kal_job_progress(job, "rewriting the catalog");
-    return kal_kv_purge(exec->kv, 1u << KAL_KV_CATALOG | 1u << KAL_KV_JOBS, check_job, job, err);
+    return kal_kv_purge(exec->kv, 1u << KAL_KV_CATALOG | 1u << KAL_KV_JOBS, kal_job_hook, job, err);
 }
 
 static kal_job_spec make_spec(uint64_t user_no, char key[KEY_BYTES],
@@ -164,11 +157,6 @@ kal_status kal_erase_resume(kal_exec *exec, kal_error *err)
 
 /* ---- the statement ---- */
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_stop(context, err);
-}
-
 static kal_status lock_out(kal_run *run, kal_bytes user_id, kal_error *err)
 {
     kal_catalog_change *change = kal_catalog_begin(run->exec->catalog, run->principal); /* owned */
@@ -191,7 +179,7 @@ static void explain(const kal_run *run, kal_status status, kal_error *err)
 
 kal_status kal_run_erase_user(kal_run *run, const kal_user *user, kal_error *err)
 {
-    const kal_job_poll poll = {go_on, run};
+    const kal_job_poll poll = {kal_run_stop_hook, run};
     char key[KEY_BYTES];
     char parameters[PARAMETER_BYTES];
     kal_bytes result;

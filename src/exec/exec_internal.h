@@ -163,6 +163,9 @@ void kal_run_watch_view(const kal_run *run, kal_view *view);
 KAL_MUST_CHECK kal_status kal_run_check_time(const kal_run *run, kal_error *err);
 /* The same for what has no deadline. */
 KAL_MUST_CHECK kal_status kal_run_check_stop(const kal_run *run, kal_error *err);
+/* The two for what asks with a pointer that it was given: the kal_run. */
+KAL_MUST_CHECK kal_status kal_run_time_hook(void *run, kal_error *err);
+KAL_MUST_CHECK kal_status kal_run_stop_hook(void *run, kal_error *err);
 /* The partition that the identity reads and writes in this table: 0 for SHARED. */
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table);
 

@@ -8,11 +8,6 @@
 #include "catalog/storages.h"
 #include "exec/cold.h"
 
-static kal_status go_on(void *run, kal_error *err)
-{
-    return kal_run_check_stop(run, err);
-}
-
 static kal_status may_flush(const kal_run *run, kal_error *err)
 {
     if (run->principal->role >= KAL_ROLE_SERVICE)
@@ -43,7 +38,7 @@ static uint64_t rows_of(kal_bytes result)
 static kal_status run_job(kal_run *run, const kal_table *table, kal_bytes *result_out,
                           kal_error *err)
 {
-    const kal_job_poll poll = {go_on, run};
+    const kal_job_poll poll = {kal_run_stop_hook, run};
     kal_job_spec spec = kal_cold_job(table, job_type(run), true);
 
     spec.never_retry = true; /* the statement says how it failed */

@@ -30,15 +30,10 @@ kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err)
     return kal_backup_register(exec, err);
 }
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_time(context, err);
-}
-
 /* It was told to end: now it does, or it was faster. */
 static kal_status wait_for_end(kal_run *run, const char *id, uint64_t number, kal_error *err)
 {
-    const kal_job_poll poll = {go_on, run};
+    const kal_job_poll poll = {kal_run_time_hook, run};
     kal_bytes result;
 
     kal_status status = kal_jobs_wait(run->exec->jobs, number, &poll, run->arena, &result, err);

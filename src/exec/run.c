@@ -122,6 +122,16 @@ kal_status kal_run_check_time(const kal_run *run, kal_error *err)
                          (unsigned long long)run->exec->options.timeout_ms);
 }
 
+kal_status kal_run_time_hook(void *run, kal_error *err)
+{
+    return kal_run_check_time(run, err);
+}
+
+kal_status kal_run_stop_hook(void *run, kal_error *err)
+{
+    return kal_run_check_stop(run, err);
+}
+
 uint64_t kal_run_user_no(const kal_run *run, const kal_table *table)
 {
     return kal_table_user_no(table, run->principal->user_no);

@@ -26,11 +26,6 @@ typedef struct table_stats {
     kal_error *err;
 } table_stats;
 
-static kal_status check_time(void *context, kal_error *err)
-{
-    return kal_run_check_time(context, err);
-}
-
 /* Those that may hold rows that are the caller's to see. */
 static kal_status read_segments(table_stats *s, kal_error *err)
 {
@@ -62,8 +57,8 @@ static kal_status read_size(table_stats *s, kal_error *err)
     }
     s->is_partition = s->table->def->table_type != KAL_TABLE_SHARED && !sees_all;
     KAL_TRY(read_segments(s, err));
-    return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, check_time, run,
-                         &s->size, err);
+    return kal_view_size(run->view, s->table, !s->is_partition, COUNTED_ROWS_MAX, kal_run_time_hook,
+                         run, &s->size, err);
 }
 
 /* ---- rows ---- */

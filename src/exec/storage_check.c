@@ -35,14 +35,9 @@ kal_status kal_exec_open_storage(kal_exec *exec, const kal_storage *storage,
     return kal_object_store_open_files(path, store_out, err);
 }
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_time(context, err);
-}
-
 static void probe_storage(kal_run *run, const kal_storage *storage, kal_storage_probe *probe)
 {
-    const kal_object_poll poll = {go_on, run};
+    const kal_object_poll poll = {kal_run_time_hook, run};
     kal_object_store *store = NULL; /* owned */
 
     *probe = (kal_storage_probe){.error = KAL_ERROR_INIT};

@@ -201,15 +201,10 @@ static kal_status plan_s3(kal_run *run, kal_storage *s, kal_error *err)
     return KAL_OK;
 }
 
-static kal_status go_on(void *context, kal_error *err)
-{
-    return kal_run_check_time(context, err);
-}
-
 /* Writes, reads, lists and deletes something in it. */
 static kal_status try_bucket(kal_run *run, const kal_storage *s, kal_error *err)
 {
-    const kal_object_poll poll = {go_on, run};
+    const kal_object_poll poll = {kal_run_time_hook, run};
     kal_object_store *store = NULL; /* owned */
     kal_storage_probe probe;
 

@@ -685,6 +685,18 @@ static kal_status clean_job(void *context, const kal_job *job, kal_error *err)
     return kal_entity_delete(&scan->queue->store, scan->batch, &key, err);
 }
 
+/* So many finished jobs leave the store with the batch. */
+static kal_status write_removals(kal_job_queue *q, kal_kv_batch *batch, size_t removed, bool sync,
+                                 kal_error *err)
+{
+    if (removed == 0)
+        return KAL_OK;
+    KAL_ASSERT(q->finished_count >= removed);
+    KAL_TRY(kal_kv_write(q->store.kv, batch, sync, err));
+    q->finished_count -= removed;
+    return KAL_OK;
+}
+
 kal_status kal_job_queue_clean(kal_job_queue *q, size_t *removed_out, kal_error *err)
 {
     size_t max = q->options.finished_max;
@@ -697,13 +709,10 @@ kal_status kal_job_queue_clean(kal_job_queue *q, size_t *removed_out, kal_error 
 
     *removed_out = 0;
     kal_status status = kal_job_queue_scan(q, NULL, clean_job, &scan, err);
-    if (status == KAL_OK && scan.removed > 0)
-        status = kal_kv_write(q->store.kv, scan.batch, false, err);
-    if (status == KAL_OK) {
-        KAL_ASSERT(q->finished_count >= scan.removed);
-        q->finished_count -= scan.removed;
+    if (status == KAL_OK)
+        status = write_removals(q, scan.batch, scan.removed, false, err);
+    if (status == KAL_OK)
         *removed_out = scan.removed;
-    }
     kal_kv_batch_close(scan.batch);
     return status;
 }
@@ -735,12 +744,8 @@ kal_status kal_job_queue_forget_actor(kal_job_queue *q, kal_bytes actor, kal_err
         .queue = q, .batch = kal_kv_batch_open(q->store.kv), /* owned */ .actor = actor};
 
     kal_status status = kal_job_queue_scan(q, NULL, forget_job, &scan, err);
-    if (status == KAL_OK && scan.removed > 0)
-        status = kal_kv_write(q->store.kv, scan.batch, true, err);
-    if (status == KAL_OK) {
-        KAL_ASSERT(q->finished_count >= scan.removed);
-        q->finished_count -= scan.removed;
-    }
+    if (status == KAL_OK)
+        status = write_removals(q, scan.batch, scan.removed, true, err);
     kal_kv_batch_close(scan.batch);
     return status;
 }

@@ -119,6 +119,11 @@ kal_status kal_job_check(kal_job_run *run, kal_error *err)
     return kal_error_set(err, KAL_CANCELLED, "the server was stopped");
 }
 
+kal_status kal_job_hook(void *run, kal_error *err)
+{
+    return kal_job_check(run, err);
+}
+
 void kal_job_progress(kal_job_run *run, const char *format, ...)
 {
     char text[KAL_JOB_PROGRESS_BYTES];

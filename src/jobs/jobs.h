@@ -81,6 +81,8 @@ KAL_MUST_CHECK kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err);
 /* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler.
  */
 KAL_MUST_CHECK kal_status kal_job_check(kal_job_run *run, kal_error *err);
+/* The same for what asks with a pointer that it was given: the kal_job_run. */
+KAL_MUST_CHECK kal_status kal_job_hook(void *run, kal_error *err);
 /* Replaces what system.jobs shows as progress: at most KAL_JOB_PROGRESS_BYTES - 1, of UTF-8. */
 void kal_job_progress(kal_job_run *run, const char *format, ...) KAL_PRINTF(2, 3);
 /* What the job has achieved, should it succeed: at most KAL_JOB_TEXT_BYTES_MAX, of UTF-8. */

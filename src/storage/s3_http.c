@@ -1,6 +1,7 @@
 #include "storage/s3_http.h"
 #include "base/assert.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "base/vec.h"
 #include "storage/s3_xml.h"
 
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -496,10 +496,9 @@ static bool pause_before(attempt *a, unsigned tried)
     kal_random_bytes(&chance, sizeof chance);
     ms = ms / 2 + chance % (ms / 2 + 1);
     for (uint64_t slept = 0; slept < ms; slept += SLEEP_MS) {
-        const struct timespec nap = {.tv_nsec = SLEEP_MS * 1000000L};
         if (!go_on(a))
             return false;
-        nanosleep(&nap, NULL);
+        kal_thread_pause(SLEEP_MS);
     }
     return go_on(a);
 }

@@ -34,6 +34,7 @@
 #include "store/kv_internal.h"
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/vec.h"
 
 #include <dirent.h>
@@ -42,7 +43,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum {
     ROWS_PREFIX_BYTES = 14, /* be32 hot_id | be16 shard | be64 user_no */
@@ -842,9 +842,8 @@ static kal_status list_files(const rocks_kv *rocks, file_numbers *out, kal_error
 
 static kal_status purge_wait(kal_kv_check check, void *context, kal_error *err)
 {
-    const struct timespec pause = {.tv_nsec = PURGE_POLL_MS * 1000000L};
     KAL_TRY(check(context, err));
-    nanosleep(&pause, NULL);
+    kal_thread_pause(PURGE_POLL_MS);
     return KAL_OK;
 }
 

@@ -217,19 +217,13 @@ static kal_status find_groups(compaction *c, group_list *groups, kal_error *err)
 static kal_status holds_user(const compaction *c, const kal_segment *segment, uint64_t user_no,
                              bool *out, kal_error *err)
 {
-    uint8_t lower[4 + KAL_COLD_KEY_PREFIX_BYTES];
-    uint8_t upper[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    kal_user_range of_user;
     kal_kv_iter *iter = NULL; /* owned */
     kal_bytes key;
     kal_bytes value;
 
-    kal_row_key_prefix(c->table, user_no, lower);
-    kal_store_be32(lower, segment->info.segment_id);
-    memcpy(upper, lower, sizeof upper);
-    kal_bytes_increment(upper, sizeof upper); /* no number is all ones */
-    kal_kv_range range = {.family = KAL_KV_INDEX,
-                          .lower = kal_bytes_of(lower, sizeof lower),
-                          .upper = kal_bytes_of(upper, sizeof upper)};
+    const kal_kv_range range =
+        kal_user_range_of(c->table, user_no, KAL_KV_INDEX, segment->info.segment_id, &of_user);
     KAL_TRY(kal_kv_iter_open(c->args->tables->kv, NULL, &range, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);

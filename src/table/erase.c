@@ -21,13 +21,13 @@
  */
 #include "table/erase.h"
 #include "base/assert.h"
+#include "base/thread.h"
 #include "catalog/storages.h"
 #include "segment/key_index.h"
 #include "table/flush_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     KEYS_PER_WRITE = 512,
@@ -46,11 +46,16 @@ static kal_status check(const kal_erase_args *args, kal_error *err)
     return args->flush.check == NULL ? KAL_OK : args->flush.check(args->flush.check_context, err);
 }
 
+/* For what asks with a pointer that it was given. */
+static kal_status check_hook(void *args, kal_error *err)
+{
+    return check(args, err);
+}
+
 static kal_status pause_a_little(const kal_erase_args *args, kal_error *err)
 {
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
     KAL_TRY(check(args, err));
-    nanosleep(&pause, NULL);
+    kal_thread_pause(POLL_MS);
     return KAL_OK;
 }
 
@@ -68,19 +73,13 @@ typedef struct key_walk {
     kal_table *table;
     kal_kv_family family;
     kal_kv_iter *iter; /* owned */
-    uint8_t lower[KAL_ROW_KEY_PREFIX_BYTES];
-    uint8_t upper[KAL_ROW_KEY_PREFIX_BYTES];
+    kal_user_range range;
 } key_walk;
 
 static kal_status open_walk(key_walk *walk, uint32_t number, kal_error *err)
 {
-    kal_row_key_prefix(walk->table, walk->args->user_no, walk->lower);
-    kal_row_key_set_space(walk->lower, number);
-    memcpy(walk->upper, walk->lower, sizeof walk->upper);
-    kal_bytes_increment(walk->upper, sizeof walk->upper); /* no number is all ones */
-    const kal_kv_range range = {.family = walk->family,
-                                .lower = kal_bytes_of(walk->lower, sizeof walk->lower),
-                                .upper = kal_bytes_of(walk->upper, sizeof walk->upper)};
+    const kal_kv_range range =
+        kal_user_range_of(walk->table, walk->args->user_no, walk->family, number, &walk->range);
     return kal_kv_iter_open(tables_of(walk->args)->kv, NULL, &range, &walk->iter, err);
 }
 
@@ -125,11 +124,6 @@ static kal_status erase_all_of(const kal_erase_args *args, kal_table *table, kal
     return status == KAL_END ? KAL_OK : status;
 }
 
-static kal_status go_on_counting(void *context, kal_error *err)
-{
-    return check(context, err);
-}
-
 /* Rows that lie there at one moment, also those of a STREAM table that are too old. */
 static kal_status count_rows(const kal_erase_args *args, kal_table *table, uint64_t *count_out,
                              kal_error *err)
@@ -140,7 +134,7 @@ static kal_status count_rows(const kal_erase_args *args, kal_table *table, uint6
 
     kal_view_open(&view, tables_of(args), args->user_no, NULL);
     kal_status status =
-        kal_view_size(&view, table, false, UINT64_MAX, go_on_counting, &copy, &size, err);
+        kal_view_size(&view, table, false, UINT64_MAX, check_hook, &copy, &size, err);
     kal_view_close(&view);
     *count_out = size.stored_count;
     return status;
@@ -386,11 +380,6 @@ static kal_status blank_changes(const kal_erase_args *args, kal_erase_result *re
 
 /* ---- all of it ---- */
 
-static kal_status check_purge(void *context, kal_error *err)
-{
-    return check(context, err);
-}
-
 kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_out, kal_error *err)
 {
     const unsigned families = 1u << KAL_KV_ROWS | 1u << KAL_KV_INDEX | 1u << KAL_KV_DELETED |
@@ -411,5 +400,5 @@ kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_o
     tell(args, "clearing the change log");
     KAL_TRY(blank_changes(args, result_out, err));
     tell(args, "rewriting the hot store");
-    return kal_kv_purge(tables_of(args)->kv, families, check_purge, &copy, err);
+    return kal_kv_purge(tables_of(args)->kv, families, check_hook, &copy, err);
 }

@@ -663,7 +663,7 @@ static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, k
     kal_doomed_segment copy = *doomed;
 
     (void)err;
-    if (is_being_written(list->tables, doomed->segment_id))
+    if (is_being_written(list->tables, doomed->segment_id)) /* no era ends for its sake */
         return KAL_OK;
     copy.storage_id = kal_arena_copy(&list->arena, doomed->storage_id);
     copy.object = kal_arena_copy(&list->arena, doomed->object);
@@ -704,7 +704,7 @@ static kal_status is_abandoned(kal_tables *tables, uint32_t segment_id, bool *ou
 }
 
 static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_segment *doomed,
-                                kal_error *err)
+                                uint64_t *removed, kal_error *err)
 {
     kal_segment_backend *backend = args->tables->options.segments;
     const kal_segment_place place = {doomed->storage_id, doomed->object};
@@ -714,7 +714,9 @@ static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_seg
     if (!abandoned)
         return KAL_OK;
     KAL_TRY(backend->ops->remove(backend, &place, err));
-    return forget_doomed(args, doomed->segment_id, err);
+    KAL_TRY(forget_doomed(args, doomed->segment_id, err));
+    (*removed)++;
+    return KAL_OK;
 }
 
 /* A storage that cannot be reached takes its time to say so for every object. */
@@ -745,12 +747,11 @@ static kal_status sweep(const kal_flush_args *args, doomed_list *list, uint64_t 
         kal_error one = KAL_ERROR_INIT;
         if (is_given_up(list, list->items.items[i].storage_id))
             continue;
-        kal_status removed = remove_doomed(args, &list->items.items[i], &one);
-        *removed_out += removed == KAL_OK;
-        if (removed != KAL_OK)
+        kal_status ended = remove_doomed(args, &list->items.items[i], removed_out, &one);
+        if (ended != KAL_OK)
             note_failed(list, list->items.items[i].storage_id);
-        if (removed != KAL_OK && status == KAL_OK) {
-            status = removed;
+        if (ended != KAL_OK && status == KAL_OK) {
+            status = ended;
             if (err != NULL)
                 *err = one;
         }

@@ -45,6 +45,18 @@ void kal_row_key_set_space(uint8_t *row_key, uint32_t hot_id)
     kal_store_be32(row_key, hot_id);
 }
 
+kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_family family,
+                               uint32_t number, kal_user_range *bytes_out)
+{
+    kal_row_key_prefix(table, user_no, bytes_out->lower);
+    kal_row_key_set_space(bytes_out->lower, number);
+    memcpy(bytes_out->upper, bytes_out->lower, sizeof bytes_out->upper);
+    kal_bytes_increment(bytes_out->upper, sizeof bytes_out->upper); /* no number is all ones */
+    return (kal_kv_range){.family = family,
+                          .lower = kal_bytes_of(bytes_out->lower, sizeof bytes_out->lower),
+                          .upper = kal_bytes_of(bytes_out->upper, sizeof bytes_out->upper)};
+}
+
 kal_bytes kal_row_key_cold(kal_bytes row_key)
 {
     KAL_ASSERT(row_key.len >= KAL_ROW_KEY_PREFIX_BYTES);

@@ -143,21 +143,15 @@ static kal_status count_space(size_walk *walk, const kal_view *view, uint32_t ho
 static kal_status count_indexed(size_walk *walk, const kal_view *view, kal_segment *segment,
                                 uint64_t *count_out, kal_error *err)
 {
-    uint8_t lower[4 + KAL_COLD_KEY_PREFIX_BYTES];
-    uint8_t upper[4 + KAL_COLD_KEY_PREFIX_BYTES];
+    kal_user_range of_user;
     kal_dead_rows *dead = NULL; /* owned */
     kal_kv_iter *iter = NULL;   /* owned */
     kal_bytes key;
     kal_bytes value;
     uint64_t walked = 0;
 
-    kal_row_key_prefix(walk->table, view->user_no, lower);
-    kal_store_be32(lower, segment->info.segment_id);
-    memcpy(upper, lower, sizeof upper);
-    kal_bytes_increment(upper, sizeof upper); /* no number is all ones */
-    kal_kv_range range = {.family = KAL_KV_INDEX,
-                          .lower = kal_bytes_of(lower, sizeof lower),
-                          .upper = kal_bytes_of(upper, sizeof upper)};
+    const kal_kv_range range = kal_user_range_of(walk->table, view->user_no, KAL_KV_INDEX,
+                                                 segment->info.segment_id, &of_user);
     KAL_TRY(kal_dead_rows_get(walk->kv, view->snapshot, segment, &dead, err));
     kal_status status = kal_kv_iter_open(walk->kv, view->snapshot, &range, &iter, err);
     while (status == KAL_OK) {

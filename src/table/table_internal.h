@@ -28,6 +28,14 @@ kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primar
 
 /* The same key in another hot space of the table. */
 void kal_row_key_set_space(uint8_t *row_key, uint32_t hot_id);
+/* A user's entries under a number: of a hot space in the table's family, of a segment in `index`.
+ * The range borrows from *bytes_out. */
+typedef struct kal_user_range {
+    uint8_t lower[KAL_ROW_KEY_PREFIX_BYTES];
+    uint8_t upper[KAL_ROW_KEY_PREFIX_BYTES];
+} kal_user_range;
+kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_family family,
+                               uint32_t number, kal_user_range *bytes_out);
 /* be16 shard | be64 user_no | primary key: what is left without the space; borrowed. */
 kal_bytes kal_row_key_cold(kal_bytes row_key);
 
