@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { seeded } from "./random.mjs";
 import { Server } from "./server.mjs";
 
 const KILLS = Number(process.env.KAL_TEST_COUNT ?? 4);
@@ -14,15 +15,9 @@ const WRITERS = [["app.own", "ann"], ["app.own", "ann"], ["app.own", "bob"], ["a
 const server = new Server({ args: ["--flush-interval-ms", "100"] });
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 let clients = {};
-let seed = Number(process.env.KAL_TEST_SEED ?? 20261126);
+const seed = Number(process.env.KAL_TEST_SEED ?? 20261126);
 
-// mulberry32: the statements of a run repeat, their moments do not.
-function random() {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-}
+const random = seeded(seed);
 const below = (n) => Math.floor(random() * n);
 
 async function login() {

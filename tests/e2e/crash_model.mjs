@@ -7,16 +7,6 @@ import { join } from "node:path";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// mulberry32: the statements of a run repeat, their moments do not.
-export function seeded(seed) {
-    return () => {
-        seed = (seed + 0x6d2b79f5) | 0;
-        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-}
-
 // The connection broke: the outcome is unknown.
 export const isLost = (error) => error.code === undefined && error.name !== "AssertionError";
 

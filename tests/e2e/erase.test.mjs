@@ -10,6 +10,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { seeded } from "./random.mjs";
 import { Server } from "./server.mjs";
 
 const run = promisify(execFile);
@@ -17,13 +18,8 @@ const KILLS = Number(process.env.KAL_TEST_COUNT ?? 6);
 const COMPRESSIONS = ["none", "snappy", "lz4", "zstd"];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-let seed = Number(process.env.KAL_TEST_SEED ?? 20261127);
-function random() { // mulberry32
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-}
+const seed = Number(process.env.KAL_TEST_SEED ?? 20261127);
+const random = seeded(seed);
 
 const away = mkdtempSync(join(tmpdir(), "kalamdb-e2e-away-"));
 const copies = mkdtempSync(join(tmpdir(), "kalamdb-e2e-copies-"));

@@ -8,19 +8,14 @@ import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { inflateRawSync } from "node:zlib";
+import { seeded } from "./random.mjs";
 import { Server, object } from "./server.mjs";
 
 const COUNT = Number(process.env.KAL_TEST_COUNT ?? 6);
-let seed = Number(process.env.KAL_TEST_SEED ?? 20261128);
+const seed = Number(process.env.KAL_TEST_SEED ?? 20261128);
 console.log(`KAL_TEST_SEED=${seed}`);
 
-// mulberry32
-function random() {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-}
+const random = seeded(seed);
 const below = (n) => Math.floor(random() * n);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -89,7 +84,7 @@ const lines = (text) => text.split("\n").filter((line) => line !== "").map((line
 
 test("random worlds: each gets exactly his own rows", async () => {
     for (let round = 0; round < COUNT; round++) {
-        console.log(`round ${round}, seed ${seed}`);
+        console.log(`round ${round}, seed ${random.seed()}`);
         const model = Object.fromEntries(NAMES.map((name) => [name, {}]));
         const spaces = [`e${round}a`, `e${round}b`];
         for (const ns of spaces) {

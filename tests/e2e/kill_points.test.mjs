@@ -7,7 +7,8 @@ import { after, before, test } from "node:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { crashModel, isLost, seeded } from "./crash_model.mjs";
+import { crashModel, isLost } from "./crash_model.mjs";
+import { seeded } from "./random.mjs";
 import { Server } from "./server.mjs";
 
 const COUNT = Number(process.env.KAL_TEST_COUNT ?? 9);

@@ -7,6 +7,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { seeded } from "./random.mjs";
 import { Server, object, replyType } from "./server.mjs";
 
 const SEED = Number(process.env.KAL_TEST_SEED ?? 20261126);
@@ -22,15 +23,8 @@ before(async () => {
 });
 after(() => server.close());
 
-// mulberry32
-let state = SEED >>> 0;
-const random = (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (((t ^ (t >>> 14)) >>> 0) % below);
-};
+const number = seeded(SEED);
+const random = (below) => (number() * 4294967296) % below;
 const pick = (list) => list[random(list.length)];
 
 // ---- what is expected: names and kinds of the columns, in order ----

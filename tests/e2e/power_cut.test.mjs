@@ -8,7 +8,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { crashModel, isLost, seeded } from "./crash_model.mjs";
+import { crashModel, isLost } from "./crash_model.mjs";
+import { seeded } from "./random.mjs";
 import { Server } from "./server.mjs";
 
 const CUTS = Number(process.env.KAL_TEST_COUNT ?? 4);

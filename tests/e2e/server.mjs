@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 
 export const ROOT_PASSWORD = "correct horse battery";
 
-async function freePort() {
+export async function freePort() {
     const probe = createServer().listen(0, "127.0.0.1");
     await once(probe, "listening");
     const { port } = probe.address();

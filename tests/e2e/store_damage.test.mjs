@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { seeded } from "./random.mjs";
 import { Server } from "./server.mjs";
 
 const FLIPS = Number(process.env.KAL_TEST_COUNT ?? 8);
@@ -13,14 +14,9 @@ const ROWS = 400;
 const server = new Server({ args: ["--flush-interval-ms", "3600000"] });
 const data = join(server.dir, "data");
 const kept = join(server.dir, "kept");
-let seed = Number(process.env.KAL_TEST_SEED ?? 20261127);
+const seed = Number(process.env.KAL_TEST_SEED ?? 20261127);
 
-function random() {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-}
+const random = seeded(seed);
 const below = (n) => Math.floor(random() * n);
 
 // Asked of each of the tables by its owner.

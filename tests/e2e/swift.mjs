@@ -3,26 +3,17 @@
 import { createHash, createHmac } from "node:crypto";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import assert from "node:assert/strict";
+import { freePort } from "./server.mjs";
 
 const KINDS = ["account", "container", "object"];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const find = (name) => (process.env.PATH + ":/usr/bin:/usr/sbin").split(":").map((dir) => join(dir, name)).find((path) => existsSync(path));
 
 export const missing = ["swift-ring-builder", "swift-proxy-server", ...KINDS.map((kind) => `swift-${kind}-server`)].filter((name) => !find(name));
-
-async function freePort() {
-    const probe = createServer().listen(0, "127.0.0.1");
-    await once(probe, "listening");
-    const { port } = probe.address();
-    probe.close();
-    await once(probe, "close");
-    return port;
-}
 
 export class Swift {
     accessKey = "test:tester";

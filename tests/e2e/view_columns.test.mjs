@@ -3,6 +3,7 @@
 // views' texts. KAL_TEST_SEED=n repeats a run, KAL_TEST_COUNT=n makes more databases.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import { seeded } from "./random.mjs";
 import { Server, SqlError } from "./server.mjs";
 
 const NAMES = [..."abcdef"];
@@ -10,14 +11,7 @@ const TABLES = [..."tuv"];
 const seed = Number(process.env.KAL_TEST_SEED ?? 20261126);
 const count = Number(process.env.KAL_TEST_COUNT ?? 10);
 
-// mulberry32
-let state = seed;
-function random() {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-}
+const random = seeded(seed);
 const below = (n) => Math.floor(random() * n);
 const one = (list) => list[below(list.length)];
 const chance = (p) => random() < p;
