@@ -17,6 +17,7 @@
 #include "jobs/jobs.h"
 #include "sql/binder.h"
 #include "sql/parser.h"
+#include "sql/row_values.h"
 #include "table/table.h"
 
 #include <pthread.h>
@@ -199,12 +200,6 @@ const kal_engine_ops *kal_exec_engine_ops(void);
 /* The table's segments as files that DuckDB may read itself, where that is possible: into `out`. */
 KAL_MUST_CHECK kal_status kal_run_engine_files(kal_run *run, kal_table *table,
                                                kal_engine_table *out, kal_error *err);
-
-/* Decodes the columns set in bits (hidden ones included) of a row into values[]. */
-void kal_row_values(const kal_table *table, const kal_row *row, const uint64_t *bits,
-                    kal_value *values);
-size_t kal_row_value_count(const kal_table *table); /* columns and hidden ones */
-uint64_t *kal_column_bits(const kal_table *table, kal_arena *arena, bool all);
 
 /* The key range that WHERE allows, as ordered key bytes. *point_out: it is one key. */
 typedef struct kal_key_range {

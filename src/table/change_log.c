@@ -1,7 +1,7 @@
 /*
  * change_log.c: one record a changed row, under be16 shard | be64 seq; the shard's head under
  * be16 shard | ff..ff. The head is written in every commit of the shard, so a snapshot that holds a
- * row also holds the seq that wrote it.
+ * row also holds the seq that wrote it. Head: u64 applied, u64 first, u64 last delete.
  *
  * Record: u8 format (1), u8 action, u8 flags (1: ends its commit), u64 first seq of the commit, u32
  * table_id, u64 user_no, then key, row before and row after, each u32 length + bytes.
@@ -18,6 +18,16 @@ static kal_bytes log_key(uint16_t shard, uint64_t seq, uint8_t out[KEY_BYTES])
     return kal_bytes_of(out, KEY_BYTES);
 }
 
+/* A store from before the last delete was recorded may have had one with each change. */
+static bool take_head(kal_bytes value, kal_shard_head *head_out)
+{
+    if (!kal_bytes_take_le64(&value, &head_out->applied) ||
+        !kal_bytes_take_le64(&value, &head_out->first))
+        return false;
+    head_out->last_delete = head_out->applied;
+    return value.len == 0 || (kal_bytes_take_le64(&value, &head_out->last_delete) && value.len == 0);
+}
+
 kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot, uint16_t shard,
                                kal_shard_head *head_out, kal_error *err)
 {
@@ -31,8 +41,7 @@ kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot, uint
                                    &arena, &value, err);
     if (status == KAL_NOT_FOUND)
         status = KAL_OK;
-    else if (status == KAL_OK && (!kal_bytes_take_le64(&value, &head_out->applied) ||
-                                  !kal_bytes_take_le64(&value, &head_out->first)))
+    else if (status == KAL_OK && !take_head(value, head_out))
         status = kal_error_set(err, KAL_CORRUPT, "change log of shard %u is damaged", shard);
     kal_arena_release(&arena);
     return status;
@@ -41,9 +50,10 @@ kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot, uint
 void kal_shard_head_put(kal_kv_batch *batch, uint16_t shard, const kal_shard_head *head)
 {
     uint8_t key[KEY_BYTES];
-    uint8_t value[16];
+    uint8_t value[24];
     kal_store_le64(value, head->applied);
     kal_store_le64(value + 8, head->first);
+    kal_store_le64(value + 16, head->last_delete);
     kal_kv_batch_put(batch, KAL_KV_CHANGES, log_key(shard, UINT64_MAX, key),
                      kal_bytes_of(value, sizeof value));
 }
@@ -103,6 +113,65 @@ void kal_change_log_trim(kal_kv_batch *batch, uint16_t shard, kal_shard_head *he
     head->first = first;
 }
 
+/* ---- reading ---- */
+
+kal_status kal_view_log_bounds(const kal_view *view, uint16_t shard, kal_log_bounds *bounds_out,
+                               kal_error *err)
+{
+    kal_shard_head head;
+    KAL_TRY(kal_shard_head_read(view->tables->kv, view->snapshot, shard, &head, err));
+    *bounds_out = (kal_log_bounds){head.applied, head.first, head.last_delete};
+    return KAL_OK;
+}
+
+static kal_status visit_record(uint16_t shard, uint64_t seq, kal_bytes value,
+                               kal_change_visit visit, void *context, kal_error *err)
+{
+    kal_change_record record;
+
+    KAL_TRY(kal_change_record_decode(value, &record, err));
+    kal_change change = {
+        .table_id = record.table_id,
+        .shard = shard,
+        .ends_commit = record.ends_commit,
+        .action = record.action,
+        .seq = seq,
+        .user_no = record.user_no,
+        .key = record.primary_key,
+        .before = record.before,
+        .after = record.after,
+    };
+    return visit(context, &change, err);
+}
+
+kal_status kal_view_log_scan(const kal_view *view, uint16_t shard, uint64_t after,
+                             kal_change_visit visit, void *context, kal_error *err)
+{
+    uint8_t lower[KEY_BYTES];
+    uint8_t upper[KEY_BYTES];
+    kal_kv_iter *iter = NULL; /* owned */
+    kal_bytes key;
+    kal_bytes value;
+    uint64_t expected = after + 1;
+
+    kal_kv_range range = {.family = KAL_KV_CHANGES,
+                          .lower = log_key(shard, expected, lower),
+                          .upper = log_key(shard, UINT64_MAX, upper)};
+    KAL_TRY(kal_kv_iter_open(view->tables->kv, view->snapshot, &range, &iter, err));
+    kal_status status = KAL_OK;
+    while (status == KAL_OK) {
+        status = kal_kv_iter_next(iter, &key, &value, err);
+        if (status != KAL_OK)
+            break;
+        if (key.len != KEY_BYTES || kal_load_be64(key.ptr + 2) != expected)
+            status = kal_error_set(err, KAL_CORRUPT, "change log of shard %u has a gap", shard);
+        else
+            status = visit_record(shard, expected++, value, visit, context, err);
+    }
+    kal_kv_iter_close(iter);
+    return status == KAL_END ? KAL_OK : status;
+}
+
 static kal_status restart_shard(kal_kv *kv, kal_kv_batch *batch, uint16_t shard, uint64_t distance,
                                 kal_error *err)
 {
@@ -117,6 +186,7 @@ static kal_status restart_shard(kal_kv *kv, kal_kv_batch *batch, uint16_t shard,
                               log_key(shard, head.applied + 1, upper));
     head.applied += distance;
     head.first = head.applied + 1;
+    head.last_delete = head.applied; /* whoever has seen the other copy saw rows that this has not */
     kal_shard_head_put(batch, shard, &head);
     return KAL_OK;
 }

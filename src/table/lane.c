@@ -115,6 +115,7 @@ typedef struct group {
     KAL_VEC(uint16_t) shards;            /* touched ones; arena */
     KAL_VEC(pending_undo) undo;          /* of the current write; arena */
     KAL_VEC(change) changes;             /* of the current write; arena */
+    KAL_VEC(kal_change) committed;       /* of all writes, when somebody watches; arena */
     KAL_VEC(stream_state) streams;       /* arena */
     KAL_VEC(group_manifest) manifests;   /* arena */
     KAL_VEC(dead_state) dead;            /* arena */
@@ -661,6 +662,24 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     return keep_result(write, op, action == KAL_WRITE_PUT ? next.row : current, err);
 }
 
+static void note_for_observer(group *g, const change *c, const kal_change_record *record)
+{
+    kal_change made = {
+        .table = c->op->table,
+        .table_id = record->table_id,
+        .shard = c->shard,
+        .ends_commit = record->ends_commit,
+        .action = record->action,
+        .seq = c->seq,
+        .user_no = record->user_no,
+        .key = record->primary_key,
+        .before = record->before,
+        .after = record->after,
+    };
+    if (g->tables->observer != NULL)
+        PUSH(g, &g->committed, made);
+}
+
 /* One record per change; the last one of each shard ends the commit there. */
 static void append_records(group *g)
 {
@@ -685,6 +704,9 @@ static void append_records(group *g)
             .after = c->after,
         };
         kal_change_record_put(g->batch, c->shard, c->seq, &record, &g->record);
+        note_for_observer(g, c, &record);
+        if (record.action == KAL_WRITE_DELETE)
+            g->tables->heads[c->shard].last_delete = c->seq;
     }
 }
 
@@ -908,6 +930,20 @@ static kal_status commit_group(group *g, kal_catalog_change *catalog_change, kal
     return KAL_OK;
 }
 
+/* Who watches is told here, once it is durable: who begins to watch before he takes a snapshot finds
+ * every change in the one or hears of it. */
+static void tell_observer(group *g, const kal_catalog_change *catalog_change)
+{
+    const kal_tables_observer *observer = g->tables->observer;
+
+    if (observer == NULL)
+        return;
+    if (g->committed.len > 0)
+        observer->committed(observer->context, g->committed.items, g->committed.len);
+    if (catalog_change != NULL)
+        observer->altered(observer->context);
+}
+
 /* Applies the writes (all of them without a change, or one with) and answers them. */
 static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *catalog_change)
 {
@@ -930,6 +966,8 @@ static void run_group(kal_tables *tables, kal_list *writes, kal_catalog_change *
     }
     if (apply)
         status = commit_group(g, catalog_change, &err);
+    if (apply && status == KAL_OK)
+        tell_observer(g, catalog_change);
     group_release(g);
     free(g);
     kal_kv_batch_close(own);

@@ -321,6 +321,51 @@ KAL_MUST_CHECK kal_status kal_stream_evict(kal_tables *tables, kal_table *table,
 KAL_MUST_CHECK kal_status kal_stream_compact(kal_tables *tables, const kal_table *table,
                                              kal_error *err);
 
+/* ---- watching commits ---- */
+
+/* One change of one row, as it is in the change log. */
+typedef struct kal_change {
+    kal_table *table; /* committed now: of the version that was written to; from the log: NULL */
+    uint32_t table_id;
+    uint16_t shard;
+    bool ends_commit; /* the last change of its commit in this shard */
+    kal_write_action action;
+    uint64_t seq;
+    uint64_t user_no; /* whose row; 0: SHARED */
+    kal_bytes key;    /* ordered primary key */
+    kal_bytes before; /* encoded rows; empty: there was none, or is none */
+    kal_bytes after;
+} kal_change;
+
+/*
+ * Hears of what commits, on the lane's thread, after it is durable and before anybody is answered.
+ * Changes come in the order of their seqs, and a catalog change between the rows written before and
+ * after it. What is called must be short.
+ */
+typedef struct kal_tables_observer {
+    void *context;
+    void (*committed)(void *context, const kal_change *changes, size_t count); /* borrowed */
+    void (*altered)(void *context); /* a catalog change was published */
+} kal_tables_observer;
+/* Before the first write, and with NULL when nothing writes any more. Borrowed. */
+void kal_tables_set_observer(kal_tables *tables, const kal_tables_observer *observer);
+
+/* Where the changes of these rows are logged. */
+uint16_t kal_row_shard(const kal_table *table, uint64_t user_no);
+/* Seqs that the view's moment has of a shard. The log keeps [first, applied]. */
+typedef struct kal_log_bounds {
+    uint64_t applied;     /* of the last change */
+    uint64_t first;       /* oldest one that is kept; applied + 1: none */
+    uint64_t last_delete; /* of the last DELETE in any table of the shard; 0: never */
+} kal_log_bounds;
+KAL_MUST_CHECK kal_status kal_view_log_bounds(const kal_view *view, uint16_t shard,
+                                              kal_log_bounds *bounds_out, kal_error *err);
+/* The changes of a shard after `after` as of the view, oldest first. KAL_END from visit stops and
+ * is KAL_OK. KAL_CORRUPT: also for a gap in the log. */
+typedef kal_status (*kal_change_visit)(void *context, const kal_change *change, kal_error *err);
+KAL_MUST_CHECK kal_status kal_view_log_scan(const kal_view *view, uint16_t shard, uint64_t after,
+                                            kal_change_visit visit, void *context, kal_error *err);
+
 /* Begins the change log of every shard anew, `distance` seqs beyond its last one: for a store that
  * is a copy of an earlier moment, so that no seq that somebody has seen comes twice. Nothing else
  * uses the store. KAL_IO, KAL_CORRUPT. */

@@ -21,7 +21,6 @@
 /* Where the rows of (table, user) live; user_no is ignored for SHARED tables. */
 void kal_row_key_prefix(const kal_table *table, uint64_t user_no,
                         uint8_t prefix_out[KAL_ROW_KEY_PREFIX_BYTES]);
-uint16_t kal_row_shard(const kal_table *table, uint64_t user_no);
 /* Prefix and primary key in the caller's array; the key is at most KAL_PRIMARY_KEY_BYTES_MAX. */
 kal_bytes kal_row_key(const kal_table *table, uint64_t user_no, kal_bytes primary_key,
                       uint8_t out[KAL_ROW_KEY_BYTES_MAX]);
@@ -134,6 +133,7 @@ struct kal_write {
 typedef struct kal_shard_head {
     uint64_t applied;
     uint64_t first;
+    uint64_t last_delete; /* seq of the last DELETE; 0: there was none */
 } kal_shard_head;
 
 typedef struct kal_change_record {
@@ -184,7 +184,8 @@ struct kal_tables {
     kal_sched *sched;
     const kal_clock *clock;
     kal_tables_options options;
-    kal_task *task; /* owned; NULL while closing */
+    const kal_tables_observer *observer; /* borrowed, or NULL */
+    kal_task *task;                      /* owned; NULL while closing */
 
     pthread_mutex_t lock; /* protects queue, queue_bytes, closing */
     kal_list queue;

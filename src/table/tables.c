@@ -65,6 +65,11 @@ kal_status kal_tables_open(kal_kv *kv, kal_sched *sched, const kal_clock *clock,
     return KAL_OK;
 }
 
+void kal_tables_set_observer(kal_tables *tables, const kal_tables_observer *observer)
+{
+    tables->observer = observer;
+}
+
 void kal_tables_close(kal_tables *tables)
 {
     kal_error err = KAL_ERROR_INIT;

@@ -1,0 +1,137 @@
+/*
+ * live.h: queries whose answers stay live: a subscription gets the rows that match now, and then
+ * every change, in commit order, each once.
+ *
+ *     lane --commit--> feed --blocks--> worker of each event loop --bodies--> clients' connections
+ *                                        |  index: which queries can a change concern
+ *                                        |  one body per shape and change, shared by all
+ *                                        +--tasks--> pool: first rows, changes out of the log
+ *
+ * A subscription is of one SELECT over one (table, user), whose changes have one increasing seq (of
+ * the shard). Its life:
+ *
+ *     LOADING --rows as of one snapshot--> BATCHES --all were asked for--> LIVE
+ *     REPLAYING --changes after a seq, out of the log--> LIVE <--> BEHIND (slow client) --> REPLAYING
+ *
+ * It is in the index before its snapshot is taken, so a change is in the snapshot or comes to the
+ * worker, and its seq says which. What comes while it is not LIVE waits, in bounded memory; beyond
+ * it the subscription is BEHIND and goes on from the log. What the log does not have any more ends
+ * it with RESYNC_REQUIRED. Nothing is left out silently.
+ *
+ * Threads: a worker, its clients and their subscriptions belong to one thread at a time (an event
+ * loop); the rest says so.
+ * Source: design section 10; protocol: reference kalamdb-original.md sections 7.2 and 8.
+ */
+#ifndef KAL_LIVE_LIVE_H
+#define KAL_LIVE_LIVE_H
+
+#include "base/message.h"
+#include "catalog/role.h"
+#include "table/table.h"
+
+#include "sql/binder.h"
+
+typedef struct kal_live kal_live;               /* opaque: kal_live_close */
+typedef struct kal_live_worker kal_live_worker; /* of one event loop */
+typedef struct kal_live_client kal_live_client; /* opaque: kal_live_client_close */
+typedef struct kal_live_task kal_live_task;
+
+/* What the folders above do for this one. */
+typedef struct kal_live_ops {
+    /* May this principal read the table? */
+    kal_status (*may_read)(const kal_principal *principal, const kal_table *table, kal_error *err);
+    /* Runs kal_live_task_run(task) on a thread that may block. KAL_BUSY. Any thread. */
+    kal_status (*submit)(void *context, uint64_t user_no, kal_live_task *task, kal_error *err);
+    /* A view at this moment, which knows what definitions it has. */
+    void (*open_view)(void *context, kal_view *view, uint64_t user_no);
+    /* Every row of the table that the view's user has and that may meet `where` (a bound tree, or
+     * NULL), in no order, with the columns of `wanted`. */
+    kal_status (*scan)(void *context, kal_view *view, kal_table *table, const kal_expr *where,
+                       const uint64_t *wanted, kal_status (*visit)(void *, const kal_row *,
+                                                                   kal_error *),
+                       void *visit_context, kal_error *err);
+    /* Makes the worker's loop call kal_live_worker_step(). Any thread. */
+    void (*wake)(void *context, unsigned worker);
+} kal_live_ops;
+
+typedef struct kal_live_options {
+    kal_tables *tables;     /* borrowed, as the next ones */
+    kal_catalog *catalog;
+    const kal_clock *clock;
+    kal_budget *budget;     /* of first rows, waiting changes, states of aggregates */
+    const kal_live_ops *ops;
+    void *context;          /* of ops */
+    unsigned workers;       /* event loops, at least 1 */
+    size_t first_rows_bytes_max; /* of one subscription; 0 = 64 MiB */
+    size_t waiting_bytes_max;    /* of one that is not LIVE; 0 = 1 MiB */
+    size_t inbox_bytes_max;      /* of one worker; 0 = 64 MiB */
+    unsigned per_client_max;     /* subscriptions; 0 = 100 */
+    unsigned per_user_max;       /* 0 = 1000 */
+} kal_live_options;
+
+/* Watches the tables from now on. */
+KAL_MUST_CHECK kal_status kal_live_open(const kal_live_options *options, kal_live **live_out,
+                                        kal_error *err);
+/* Every client is closed and nothing writes any more. NULL is allowed. */
+void kal_live_close(kal_live *live);
+kal_live_worker *kal_live_worker_of(kal_live *live, unsigned index);
+
+/* Does a bounded piece of what is waiting; true: there is more. */
+bool kal_live_worker_step(kal_live_worker *worker);
+/* A few times a second: rights that were lost end subscriptions. */
+void kal_live_worker_tick(kal_live_worker *worker);
+/* On a thread that may block. */
+void kal_live_task_run(kal_live_task *task, kal_catalog_worker *worker);
+
+/* ---- clients ---- */
+
+/* A connection, as far as live queries see it. Its functions are called on the worker's thread, and
+ * may not close the client. */
+typedef struct kal_live_client_ops {
+    kal_wire (*wire)(void *connection);
+    /* Queues a message, in order. false: so much is queued that no more should follow until
+     * kal_live_client_writable(). */
+    bool (*send)(void *connection, const kal_message_head *head, kal_message_body *body);
+    /* The principal may not be here any more: the connection is to be closed, later. */
+    void (*expel)(void *connection, const kal_error *err);
+} kal_live_client_ops;
+
+/* ops is borrowed, principal copied. generation: of the tokens of the principal. */
+kal_live_client *kal_live_client_open(kal_live_worker *worker, const kal_principal *principal,
+                                      uint32_t token_generation, const kal_live_client_ops *ops,
+                                      void *connection);
+/* Ends its subscriptions; the connection is not called any more. NULL is allowed. */
+void kal_live_client_close(kal_live_client *client);
+/* The connection's queue is short again. */
+void kal_live_client_writable(kal_live_client *client);
+
+typedef enum kal_live_slow {
+    KAL_LIVE_PAUSE,    /* every change, once the client reads again */
+    KAL_LIVE_COALESCE, /* then only the last state of each row */
+    KAL_LIVE_CLOSE,    /* the subscription ends with SLOW_CONSUMER */
+} kal_live_slow;
+
+typedef struct kal_live_request {
+    kal_bytes id; /* the client's, 1 to 128 bytes, unique among its subscriptions */
+    kal_bytes sql;
+    uint64_t batch_size; /* 0: 1000 */
+    uint64_t last_rows;  /* the newest so many only; 0: all */
+    bool has_from;
+    uint64_t from; /* the seq up to which the client has all */
+    kal_live_slow on_slow;
+    bool wants_hash;
+} kal_live_request;
+
+/* What follows is told by messages: subscription_ack, initial_data_batch, change, error. An error
+ * that is found at once is returned instead: codes INVALID_SUBSCRIPTION_ID,
+ * SUBSCRIPTION_LIMIT_EXCEEDED, INVALID_SQL, UNSUPPORTED, TABLE_NOT_FOUND, PERMISSION_DENIED. */
+KAL_MUST_CHECK kal_status kal_live_subscribe(kal_live_client *client, kal_catalog_worker *catalog,
+                                             const kal_live_request *request, kal_error *err);
+/* The next batch of the first rows. KAL_NOT_FOUND; asking too early or too often is harmless. */
+KAL_MUST_CHECK kal_status kal_live_next_batch(kal_live_client *client, kal_bytes id,
+                                              kal_error *err);
+/* KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_live_unsubscribe(kal_live_client *client, kal_bytes id,
+                                               kal_error *err);
+
+#endif

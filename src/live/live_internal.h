@@ -1,0 +1,322 @@
+/*
+ * live_internal.h: what the files of live/ share.
+ *
+ * Objects of a worker and who holds them:
+ *
+ *     table (id) -> partition (user_no) -> condition index -> queries -> subscriptions -> client
+ *     query: SQL text under an identity, bound to one version of its table; subscriptions of the
+ *            same text share it
+ *     shape: what is shown of a row; queries that show the same share the bodies of a change
+ *     task:  work on the pool for one subscription; holds its query
+ */
+#ifndef KAL_LIVE_LIVE_INTERNAL_H
+#define KAL_LIVE_LIVE_INTERNAL_H
+
+#include "live/condition_index.h"
+#include "live/live.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct live_table live_table;
+typedef struct live_query live_query;
+typedef struct live_sub live_sub;
+
+/* ---- what comes to a worker ---- */
+
+/* Changes of one commit group, shared by the workers that want them. */
+typedef struct live_block {
+    _Atomic uint32_t refs;
+    size_t size_bytes;
+    size_t count;
+    kal_change changes[]; /* their tables are retained; bytes follow */
+} live_block;
+
+typedef enum live_item_kind {
+    LIVE_ITEM_BLOCK,
+    LIVE_ITEM_ALTERED, /* a catalog change was published */
+    LIVE_ITEM_LOST,    /* changes from here on did not fit */
+    LIVE_ITEM_TASK,    /* a task has ended */
+    LIVE_ITEM_KILL,    /* a subscription is to end */
+} live_item_kind;
+
+typedef struct live_item {
+    kal_list link;
+    live_item_kind kind;
+    live_block *block;   /* one reference */
+    kal_live_task *task;
+    uint64_t sub_number; /* KILL */
+} live_item;
+
+/* ---- queries ---- */
+
+enum { LIVE_INSERT, LIVE_UPDATE, LIVE_DELETE, LIVE_BODIES };
+
+typedef struct live_shape {
+    uint32_t refs;
+    kal_bytes key;    /* heap, owned */
+    uint64_t stamp;   /* of the change whose bodies these are */
+    kal_message_body *bodies[LIVE_BODIES]; /* one reference each, or NULL */
+} live_shape;
+
+typedef struct live_partition {
+    live_table *table;
+    uint64_t user_no; /* 0: SHARED */
+    kal_condition_index index;
+} live_partition;
+
+/* One version of a table: a change is matched with the queries that are bound to the version that
+ * wrote it. */
+struct live_table {
+    kal_table *table;    /* retained: of this version */
+    kal_map partitions;  /* be64 user_no -> live_partition (owned) */
+    kal_list queries;
+    size_t query_count;
+};
+
+struct live_query {
+    kal_indexed indexed;
+    kal_list link;        /* table->queries */
+    kal_list rebind_link; /* worker->rebinding */
+    uint32_t refs;        /* subscriptions and tasks */
+    bool is_detached;     /* another one has taken its place, or its table is gone */
+    live_table *in;       /* NULL once detached */
+    live_partition *partition;
+    kal_bytes share_key; /* in the arena */
+    live_shape *shape;
+    kal_list subs;
+    /* constant, also for tasks */
+    kal_arena arena;
+    kal_table *table; /* retained */
+    kal_bytes sql;
+    kal_principal principal; /* whose session functions it was bound with */
+    kal_sql_live parsed;
+    kal_live_plan plan;
+    kal_live_index condition;
+    uint64_t user_no;  /* partition; 0: SHARED */
+    uint16_t shard;
+    kal_expr_session session;
+    uint64_t *wanted;  /* bits of columns that are looked at, for first rows */
+    bool is_whole_row; /* every item is a column */
+};
+
+/* ---- subscriptions ---- */
+
+typedef enum live_state {
+    LIVE_LOADING,   /* first rows are being read */
+    LIVE_BATCHES,    /* and wait to be asked for */
+    LIVE_REPLAYING,  /* changes are being read from the log */
+    LIVE_DELIVERING, /* and are told as the client takes them */
+    LIVE_LIVE,
+    LIVE_BEHIND,    /* the client is slow, or too much came meanwhile: the log has it */
+} live_state;
+
+/* A change that waits until its subscription is LIVE. */
+typedef struct live_waiting {
+    uint64_t seq;
+    kal_message_body *body; /* one reference */
+    bool is_schema;         /* a whole message: the shape of what follows */
+} live_waiting;
+
+/* A first row, or a change out of the log. */
+typedef struct live_row {
+    uint64_t seq;
+    uint32_t offset; /* in the task's text */
+    uint32_t len;
+} live_row;
+
+struct live_sub {
+    kal_list link;       /* client->subs */
+    kal_list query_link; /* query->subs */
+    kal_list failed_link; /* worker->failed */
+    kal_error *failure;   /* owned; NULL: none */
+    kal_live_client *client;
+    live_query *query;
+    kal_message_head *head;
+    char *id;        /* owned */
+    uint64_t number; /* names it in system.live_queries */
+    live_state state;
+    kal_live_slow on_slow;
+    uint64_t batch_size;
+    uint64_t last_rows;
+    uint64_t seq;    /* everything up to it was delivered, or waits in batches */
+    bool has_acked;
+    bool has_lost_waiting; /* since `seq` */
+    bool owes_schema;      /* a schema message was among it */
+    KAL_VEC(live_waiting) waiting; /* heap */
+    size_t waiting_bytes;          /* charged to the budget */
+    kal_live_task *task;           /* under way, or NULL */
+    kal_live_task *ready;          /* owned: what was read and is not told yet; or NULL */
+    size_t next_row;               /* in it */
+    size_t next_body;
+    uint32_t batch_num;
+    int64_t created_at_us;
+    _Atomic int64_t last_update_us; /* these are read by other threads */
+    _Atomic uint64_t changes;
+    _Atomic uint64_t lag;
+};
+
+struct kal_live_client {
+    kal_list link; /* worker->clients */
+    kal_live_worker *worker;
+    kal_principal principal;
+    uint32_t token_generation;
+    const kal_live_client_ops *ops;
+    void *connection;
+    kal_list subs;
+    size_t sub_count;
+    uint64_t number;
+    bool is_full;
+    bool is_expelled;
+};
+
+/* ---- tasks ---- */
+
+typedef enum live_task_kind {
+    LIVE_TASK_FIRST_ROWS,
+    LIVE_TASK_REPLAY,
+} live_task_kind;
+
+struct kal_live_task {
+    live_task_kind kind;
+    kal_live_worker *worker;
+    live_query *query; /* one reference */
+    live_sub *sub;     /* NULL: it is gone */
+    uint64_t last_rows; /* 0: all */
+    uint64_t from;      /* REPLAY: changes after it */
+    bool coalesce;      /* only the last state of each row */
+    bool may_use_rows;  /* when the log does not reach back: stored rows after `from` */
+    _Atomic bool is_cancelled;
+    /* what came out */
+    kal_status status;
+    kal_error error;
+    uint64_t seq;       /* as of which it is */
+    bool has_rows;      /* texts are rows, else bodies of changes */
+    kal_buf text;
+    KAL_VEC(live_row) rows; /* heap, charged to the budget */
+    size_t rows_bytes;
+    kal_arena scratch;
+    KAL_VEC(live_waiting) bodies; /* changes, in order */
+    size_t bodies_bytes;
+};
+
+/* ---- workers ---- */
+
+struct kal_live_worker {
+    kal_live *live;
+    unsigned index;
+    /* any thread, under lock */
+    pthread_mutex_t lock;
+    kal_list inbox; /* of live_item */
+    size_t inbox_bytes;
+    bool is_lost; /* a LOST item is the last one of the changes */
+    /* the worker's thread */
+    kal_list taken;     /* what was the inbox, being worked off */
+    size_t at_change;   /* of the block in front */
+    kal_map tables;     /* be64 table_id and version -> live_table (owned) */
+    kal_map queries;    /* share key -> live_query that is not detached */
+    kal_map shapes;     /* key -> live_shape */
+    kal_list clients;
+    kal_list rebinding; /* queries whose table was altered */
+    kal_list failed;    /* subscriptions that are to end */
+    uint64_t stamp;     /* of the change that is being matched */
+    kal_arena scratch;  /* of one change */
+    uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
+    kal_catalog_worker *catalog;    /* for binding again */
+    pthread_mutex_t registry_lock;  /* held to add and remove subscriptions, and by who lists them */
+    uint64_t sub_count;
+};
+
+/* A table that somebody is subscribed to. */
+typedef struct live_interest {
+    uint32_t subs[64]; /* per worker */
+} live_interest;
+
+struct kal_live {
+    kal_live_options options;
+    kal_tables_observer observer;
+    pthread_mutex_t interest_lock;
+    kal_map interests; /* be32 table_id -> live_interest (owned) */
+    kal_map per_user;  /* be64 user_no -> count as uintptr_t */
+    _Atomic uint64_t interest_count;
+    _Atomic uint64_t next_number;
+    kal_live_worker *workers; /* owned; options.workers of them */
+};
+
+/* ---- live.c ---- */
+
+/* From now on changes of the table come to the worker, also those that are in no snapshot that is
+ * taken later. */
+void live_interest_add(kal_live *live, uint32_t table_id, unsigned worker);
+void live_interest_remove(kal_live *live, uint32_t table_id, unsigned worker);
+void live_inbox_add(kal_live_worker *worker, live_item *item);
+/* false: the user has as many as he may. */
+bool live_user_enter(kal_live *live, uint64_t user_no);
+void live_user_leave(kal_live *live, uint64_t user_no);
+void live_block_release(live_block *block);
+/* From any thread: the task has ended. */
+void live_inbox_add_task(kal_live_task *task);
+
+/* ---- query.c ---- */
+
+/* The query of this text, bound to the table as it is now; one that is there already is shared. One
+ * reference. */
+KAL_MUST_CHECK kal_status live_query_get(kal_live_worker *worker, kal_catalog_worker *catalog,
+                                         const kal_principal *principal, kal_bytes sql,
+                                         live_query **query_out,
+                                         kal_sql_live_options *options_out, kal_error *err);
+live_query *live_query_retain(live_query *query);
+/* NULL: nobody is subscribed to this version. */
+live_table *live_table_find(const kal_live_worker *worker, const kal_table *table);
+void live_query_release(kal_live_worker *worker, live_query *query);
+/* Takes it out of the index: it hears of no change any more. */
+void live_query_detach(kal_live_worker *worker, live_query *query);
+/* A catalog change was published: every query whose table has another version now is to be bound
+ * again. */
+void live_rebind_begin(kal_live_worker *worker);
+/* Some of them; true: there are more. */
+bool live_rebind_step(kal_live_worker *worker, unsigned most);
+/* The member "schema" of an acknowledgement. */
+void live_query_write_schema(const live_query *query, kal_json_writer *w);
+
+/* ---- encode.c ---- */
+
+/* One row as a JSON object: the items, then key columns and _seq that are not among them. values:
+ * of the table's row, hidden ones too. Errors are those of expressions. */
+KAL_MUST_CHECK kal_status live_encode_row(const live_query *query, const kal_value *values,
+                                          kal_arena *scratch, kal_buf *out, kal_error *err);
+/* The shared part of a message about a change: before NULL: insert; after NULL: delete. */
+KAL_MUST_CHECK kal_status live_encode_change(const live_query *query, const kal_value *before,
+                                             const kal_value *after, uint64_t seq,
+                                             kal_arena *scratch, kal_budget *budget,
+                                             kal_message_body **body_out, kal_error *err);
+
+/* ---- match.c ---- */
+
+void live_match(kal_live_worker *worker, const kal_change *change);
+/* The values of a stored row of the query's table, in the arena. */
+KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row, kal_arena *arena,
+                                          kal_value **values_out, kal_error *err);
+
+/* ---- sub.c ---- */
+
+/* False: it has the change already, or will read it from the log. */
+bool live_sub_wants(live_sub *sub, uint64_t seq);
+void live_sub_change(live_sub *sub, uint64_t seq, kal_message_body *body);
+/* Says why, and removes it. */
+void live_sub_end(live_sub *sub, const kal_error *err);
+/* The same, but later, by live_subs_end_failed(); unless it has the change already. */
+void live_sub_fail(live_sub *sub, uint64_t seq, const kal_error *err);
+void live_subs_end_failed(kal_live_worker *worker);
+/* Changes after what it has are missing. */
+void live_sub_lost(live_sub *sub);
+void live_sub_task_done(kal_live_worker *worker, kal_live_task *task);
+/* Its query was bound again: from now on it is of `query`. */
+void live_sub_move(live_sub *sub, live_query *query);
+
+/* ---- load.c ---- */
+
+kal_live_task *live_task_make(live_sub *sub, live_task_kind kind);
+void live_task_free(kal_live_worker *worker, kal_live_task *task);
+
+#endif

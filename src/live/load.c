@@ -1,0 +1,337 @@
+/*
+ * load.c: what the pool does for a subscription: first rows as of one snapshot, and changes that
+ * lie in the log.
+ *
+ * First rows come in the order of their _seq, so that whoever has some of them has everything up to
+ * the last one's and can go on from there. Changes of the log are matched as the worker would have:
+ * by the query as it is bound now, which reads rows of older versions as today's.
+ */
+#include "base/assert.h"
+#include "live/live_internal.h"
+#include "sql/row_values.h"
+
+#include <stdlib.h>
+
+enum {
+    SCRATCH_BYTES_MAX = 64 * 1024,
+    ROWS_SLACK = 1024, /* beyond last_rows, before older ones are let go */
+};
+
+/* ---- a task ---- */
+
+kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
+{
+    kal_live_worker *worker = sub->client->worker;
+    kal_live_task *task = calloc(1, sizeof *task);
+
+    if (task == NULL)
+        kal_die("out of memory: live queries");
+    task->kind = kind;
+    task->worker = worker;
+    task->query = live_query_retain(sub->query);
+    task->sub = sub;
+    task->last_rows = sub->last_rows;
+    task->error = KAL_ERROR_INIT;
+    kal_buf_init(&task->text, worker->live->options.budget);
+    kal_arena_init(&task->scratch, worker->live->options.budget);
+    return task;
+}
+
+void live_task_free(kal_live_worker *worker, kal_live_task *task)
+{
+    kal_budget *budget = worker->live->options.budget;
+
+    if (task == NULL)
+        return;
+    for (size_t i = 0; i < task->bodies.len; i++)
+        kal_message_body_release(task->bodies.items[i].body);
+    kal_budget_release(budget, task->rows_bytes + task->bodies_bytes);
+    kal_vec_release(&task->bodies);
+    kal_vec_release(&task->rows);
+    kal_buf_release(&task->text);
+    kal_arena_release(&task->scratch);
+    live_query_release(worker, task->query);
+    free(task);
+}
+
+static kal_status memory_used_up(kal_error *err)
+{
+    kal_error_set(err, KAL_LIMIT, "the first rows of the live query take too much memory");
+    kal_error_hint(err, "narrow it with WHERE, or ask for the newest rows with last_rows");
+    return KAL_LIMIT;
+}
+
+static const kal_live_options *options_of(const kal_live_task *task)
+{
+    return &task->worker->live->options;
+}
+
+/* ---- first rows ---- */
+
+static int by_seq(const void *a, const void *b)
+{
+    const live_row *x = a;
+    const live_row *y = b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* Only the newest last_rows stay; the text is written anew without the others. */
+static kal_status keep_newest(kal_live_task *task, kal_error *err)
+{
+    kal_buf kept; /* moved into the task */
+    size_t first = task->rows.len > task->last_rows ? task->rows.len - (size_t)task->last_rows : 0;
+
+    qsort(task->rows.items, task->rows.len, sizeof *task->rows.items, by_seq);
+    kal_buf_init(&kept, task->text.budget);
+    for (size_t i = first; i < task->rows.len; i++) {
+        live_row row = task->rows.items[i];
+        uint32_t offset = (uint32_t)kept.len;
+        kal_buf_append(&kept, task->text.ptr + row.offset, row.len);
+        row.offset = offset;
+        task->rows.items[i - first] = row;
+    }
+    task->rows.len -= first;
+    if (kal_buf_failed(&kept)) {
+        kal_buf_release(&kept);
+        return memory_used_up(err);
+    }
+    kal_buf_release(&task->text);
+    task->text = kept;
+    return KAL_OK;
+}
+
+static kal_status add_row(kal_live_task *task, const kal_value *values, uint64_t seq,
+                          kal_error *err)
+{
+    live_row row = {.seq = seq, .offset = (uint32_t)task->text.len};
+
+    KAL_TRY(live_encode_row(task->query, values, &task->scratch, &task->text, err));
+    if (kal_buf_failed(&task->text) || task->text.len > options_of(task)->first_rows_bytes_max ||
+        !kal_budget_charge(options_of(task)->budget, sizeof row))
+        return memory_used_up(err);
+    task->rows_bytes += sizeof row;
+    row.len = (uint32_t)(task->text.len - row.offset);
+    kal_vec_push(&task->rows, row);
+    if (task->last_rows > 0 && task->rows.len >= task->last_rows * 2 + ROWS_SLACK)
+        return keep_newest(task, err);
+    return KAL_OK;
+}
+
+static kal_status add_change(kal_live_task *task, const kal_value *before, const kal_value *after,
+                             uint64_t seq, kal_error *err)
+{
+    live_waiting made = {.seq = seq};
+
+    KAL_TRY(live_encode_change(task->query, before, after, seq, &task->scratch,
+                               options_of(task)->budget, &made.body, err));
+    if (!kal_budget_charge(options_of(task)->budget, sizeof made)) {
+        kal_message_body_release(made.body);
+        return memory_used_up(err);
+    }
+    task->bodies_bytes += sizeof made;
+    kal_vec_push(&task->bodies, made);
+    return KAL_OK;
+}
+
+static kal_status test_values(const kal_live_task *task, const kal_value *values, bool *out,
+                              kal_error *err)
+{
+    const live_query *q = task->query;
+    *out = true;
+    if (q->plan.where == NULL)
+        return KAL_OK;
+    return kal_expr_test(q->plan.where, values, &q->session, (kal_arena *)&task->scratch, out, err);
+}
+
+static void trim_scratch(kal_live_task *task)
+{
+    if (task->scratch.size_bytes > SCRATCH_BYTES_MAX)
+        kal_arena_reset(&task->scratch);
+}
+
+static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
+{
+    kal_live_task *task = context;
+    kal_value *values = NULL;
+    bool is_in = false;
+
+    if (atomic_load(&task->is_cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the client has left");
+    if (row->seq <= task->from) /* the client has it */
+        return KAL_OK;
+    trim_scratch(task);
+    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
+    KAL_TRY(test_values(task, values, &is_in, err));
+    if (is_in)
+        return add_row(task, values, row->seq, err);
+    /* It may have matched when the client last saw it. */
+    return task->kind == LIVE_TASK_REPLAY ? add_change(task, values, NULL, row->seq, err) : KAL_OK;
+}
+
+/* Rows after task->from; 0: all. */
+static kal_status read_rows(kal_live_task *task, kal_view *view, kal_error *err)
+{
+    const kal_live_options *o = options_of(task);
+    const live_query *q = task->query;
+    /* What does not match now has to be looked at, too. */
+    const kal_expr *where = task->kind == LIVE_TASK_REPLAY ? NULL : q->plan.where;
+
+    task->has_rows = true;
+    KAL_TRY(o->ops->scan(o->context, view, q->table, where, q->wanted, visit_row, task, err));
+    if (task->last_rows > 0)
+        return keep_newest(task, err);
+    if (task->rows.len > 1)
+        qsort(task->rows.items, task->rows.len, sizeof *task->rows.items, by_seq);
+    return KAL_OK;
+}
+
+/* ---- the log ---- */
+
+/* A row of the log as values; bytes empty: *values_out NULL. */
+static kal_status open_values(kal_live_task *task, kal_bytes bytes, kal_value **values_out,
+                              kal_error *err)
+{
+    kal_row row;
+
+    *values_out = NULL;
+    if (bytes.len == 0)
+        return KAL_OK;
+    KAL_TRY(kal_table_row_open(task->query->table, NULL, bytes, false, &row, err));
+    return live_row_values(task->query->table, &row, &task->scratch, values_out, err);
+}
+
+static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_bytes after_bytes,
+                              uint64_t seq, kal_error *err)
+{
+    kal_value *before = NULL;
+    kal_value *after = NULL;
+    bool was_in = false;
+    bool is_in = false;
+
+    trim_scratch(task);
+    KAL_TRY(open_values(task, before_bytes, &before, err));
+    KAL_TRY(open_values(task, after_bytes, &after, err));
+    if (before != NULL)
+        KAL_TRY(test_values(task, before, &was_in, err));
+    if (after != NULL)
+        KAL_TRY(test_values(task, after, &is_in, err));
+    if (!was_in && !is_in)
+        return KAL_OK;
+    return add_change(task, was_in ? before : NULL, is_in ? after : NULL, seq, err);
+}
+
+/* The state of a row before the first change and after the last one. */
+typedef struct net_change {
+    kal_bytes before; /* in the arena */
+    kal_bytes after;
+    uint64_t seq; /* of the last change */
+} net_change;
+
+typedef struct replay {
+    kal_live_task *task;
+    kal_arena arena;
+    kal_map by_key; /* key -> net_change, when only the last state counts */
+    KAL_VEC(net_change *) net; /* arena; in the order of their first changes */
+} replay;
+
+static kal_status note_net(replay *r, const kal_change *c, kal_error *err)
+{
+    net_change *net = kal_map_find(&r->by_key, c->key);
+
+    if (net == NULL) {
+        net = kal_arena_try_alloc(&r->arena, sizeof *net);
+        if (net == NULL || !kal_arena_try_copy(&r->arena, c->before, &net->before) ||
+            !kal_vec_try_push_in(&r->arena, &r->net, net))
+            return memory_used_up(err);
+        kal_map_put(&r->by_key, c->key, net);
+    }
+    net->seq = c->seq;
+    if (!kal_arena_try_copy(&r->arena, c->after, &net->after))
+        return memory_used_up(err);
+    return KAL_OK;
+}
+
+static kal_status visit_change(void *context, const kal_change *c, kal_error *err)
+{
+    replay *r = context;
+    kal_live_task *task = r->task;
+
+    if (atomic_load(&task->is_cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the client has left");
+    if (c->table_id != task->query->table->def->table_id || c->user_no != task->query->user_no)
+        return KAL_OK;
+    return task->coalesce ? note_net(r, c, err)
+                          : replay_rows(task, c->before, c->after, c->seq, err);
+}
+
+static int by_net_seq(const void *a, const void *b)
+{
+    const net_change *x = *(net_change *const *)a;
+    const net_change *y = *(net_change *const *)b;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static kal_status read_log(kal_live_task *task, const kal_view *view, kal_error *err)
+{
+    replay r = {.task = task};
+
+    kal_arena_init(&r.arena, options_of(task)->budget);
+    kal_map_init(&r.by_key);
+    kal_status status =
+        kal_view_log_scan(view, task->query->shard, task->from, visit_change, &r, err);
+    if (r.net.len > 1)
+        qsort(r.net.items, r.net.len, sizeof *r.net.items, by_net_seq);
+    for (size_t i = 0; i < r.net.len && status == KAL_OK; i++) {
+        const net_change *net = r.net.items[i];
+        status = replay_rows(task, net->before, net->after, net->seq, err);
+    }
+    kal_map_release(&r.by_key);
+    kal_arena_release(&r.arena);
+    return status;
+}
+
+static kal_status resync(const char *why, kal_error *err)
+{
+    kal_error_set(err, KAL_CONFLICT, "%s: subscribe again without 'from'", why);
+    kal_error_code(err, "RESYNC_REQUIRED");
+    return KAL_CONFLICT;
+}
+
+/* Everything after task->from: out of the log, or, when that does not reach back, the rows that
+ * have changed since, which is all there is to know as long as none was deleted. */
+static kal_status replay_from(kal_live_task *task, kal_view *view, const kal_log_bounds *bounds,
+                              kal_error *err)
+{
+    if (task->from > bounds->applied)
+        return resync("the server does not know this seq", err);
+    if (task->from + 1 >= bounds->first)
+        return read_log(task, view, err);
+    if (task->may_use_rows && bounds->last_delete <= task->from)
+        return read_rows(task, view, err);
+    return resync("the change log does not reach back to this seq", err);
+}
+
+/* ---- running ---- */
+
+static kal_status run(kal_live_task *task, kal_view *view, kal_error *err)
+{
+    kal_log_bounds bounds;
+
+    KAL_TRY(kal_view_log_bounds(view, task->query->shard, &bounds, err));
+    task->seq = bounds.applied;
+    return task->kind == LIVE_TASK_REPLAY ? replay_from(task, view, &bounds, err)
+                                          : read_rows(task, view, err);
+}
+
+void kal_live_task_run(kal_live_task *task, kal_catalog_worker *worker)
+{
+    const kal_live_options *o = options_of(task);
+    kal_view view;
+
+    (void)worker;
+    o->ops->open_view(o->context, &view, task->query->principal.user_no);
+    task->status = run(task, &view, &task->error);
+    kal_view_close(&view);
+    kal_arena_reset(&task->scratch);
+    live_inbox_add_task(task);
+}

@@ -1,0 +1,171 @@
+/*
+ * match.c: one change: which queries it concerns, and what they are told.
+ *
+ * A row that did not match before and does now is an insert, one that does not match any more a
+ * delete, whatever the statement was.
+ */
+#include "base/assert.h"
+#include "live/live_internal.h"
+#include "sql/row_values.h"
+
+enum { USER_BYTES = 8 };
+
+/* A change being matched, with its rows decoded when somebody asks. */
+typedef struct matching {
+    kal_live_worker *worker;
+    const kal_change *change;
+    kal_table *table;
+    const kal_row *before; /* NULL: there is none */
+    const kal_row *after;
+    kal_value *before_values; /* scratch; NULL: not decoded yet */
+    kal_value *after_values;
+} matching;
+
+kal_status live_row_values(kal_table *table, const kal_row *row, kal_arena *arena,
+                           kal_value **values_out, kal_error *err)
+{
+    size_t count = kal_row_value_count(table);
+    kal_value *values = kal_arena_try_array(arena, count, sizeof *values);
+
+    if (values == NULL)
+        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    kal_row_values(table, row, kal_column_bits(table, arena, true), values);
+    *values_out = values;
+    return KAL_OK;
+}
+
+static kal_status decode(matching *m, const kal_row *row, kal_value **values, kal_error *err)
+{
+    if (row == NULL || *values != NULL)
+        return KAL_OK;
+    return live_row_values(m->table, row, &m->worker->scratch, values, err);
+}
+
+static kal_status test(matching *m, const live_query *q, const kal_row *row, kal_value **values,
+                       bool is_hit, bool *out, kal_error *err)
+{
+    *out = is_hit;
+    if (!is_hit || q->condition.exact || q->plan.where == NULL)
+        return KAL_OK;
+    KAL_TRY(decode(m, row, values, err));
+    return kal_expr_test(q->plan.where, *values, &q->session, &m->worker->scratch, out, err);
+}
+
+/* The body for this kind of event, made by the first query of the shape that needs it. */
+static kal_status body_of(matching *m, live_query *q, bool was_in, bool is_in,
+                          kal_message_body **out, kal_error *err)
+{
+    live_shape *shape = q->shape;
+    size_t kind = !was_in ? LIVE_INSERT : is_in ? LIVE_UPDATE : LIVE_DELETE;
+
+    if (shape->stamp != m->worker->stamp) {
+        for (size_t i = 0; i < LIVE_BODIES; i++) {
+            kal_message_body_release(shape->bodies[i]);
+            shape->bodies[i] = NULL;
+        }
+        shape->stamp = m->worker->stamp;
+    }
+    if (shape->bodies[kind] == NULL) {
+        KAL_TRY(decode(m, m->before, &m->before_values, err));
+        KAL_TRY(decode(m, m->after, &m->after_values, err));
+        KAL_TRY(live_encode_change(q, was_in ? m->before_values : NULL,
+                                   is_in ? m->after_values : NULL, m->change->seq,
+                                   &m->worker->scratch, m->worker->live->options.budget,
+                                   &shape->bodies[kind], err));
+    }
+    *out = shape->bodies[kind];
+    return KAL_OK;
+}
+
+static void fail_subs(live_query *q, uint64_t seq, const kal_error *err)
+{
+    KAL_LIST_FOR_EACH (link, &q->subs)
+        live_sub_fail(KAL_CONTAINER_OF(link, live_sub, query_link), seq, err);
+}
+
+static void match_query(matching *m, live_query *q)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_message_body *body = NULL;
+    bool was_in = false;
+    bool is_in = false;
+
+    kal_status status = test(m, q, m->before, &m->before_values, q->indexed.is_hit_before, &was_in,
+                             &err);
+    if (status == KAL_OK)
+        status = test(m, q, m->after, &m->after_values, q->indexed.is_hit_after, &is_in, &err);
+    if (status == KAL_OK && !was_in && !is_in)
+        return;
+    if (status != KAL_OK) {
+        fail_subs(q, m->change->seq, &err);
+        return;
+    }
+    KAL_LIST_FOR_EACH (link, &q->subs) {
+        live_sub *sub = KAL_CONTAINER_OF(link, live_sub, query_link);
+        if (!live_sub_wants(sub, m->change->seq))
+            continue;
+        if (body == NULL) {
+            status = body_of(m, q, was_in, is_in, &body, &err);
+            if (status != KAL_OK) {
+                fail_subs(q, m->change->seq, &err);
+                return;
+            }
+        }
+        live_sub_change(sub, m->change->seq, body);
+    }
+}
+
+static kal_status open_row(matching *m, kal_bytes bytes, kal_row *row, const kal_row **out,
+                           kal_error *err)
+{
+    if (bytes.len == 0)
+        return KAL_OK;
+    KAL_TRY(kal_table_row_open(m->table, NULL, bytes, false, row, err));
+    *out = row;
+    return KAL_OK;
+}
+
+static void fail_partition(live_partition *p, uint64_t seq, const kal_error *err)
+{
+    KAL_LIST_FOR_EACH (link, &p->table->queries) {
+        live_query *q = KAL_CONTAINER_OF(link, live_query, link);
+        if (q->partition == p)
+            fail_subs(q, seq, err);
+    }
+}
+
+static void match_partition(kal_live_worker *w, live_partition *p, const kal_change *change)
+{
+    kal_error err = KAL_ERROR_INIT;
+    matching m = {.worker = w, .change = change, .table = p->table->table};
+    kal_row before;
+    kal_row after;
+
+    w->stamp++;
+    kal_status status = open_row(&m, change->before, &before, &m.before, &err);
+    if (status == KAL_OK)
+        status = open_row(&m, change->after, &after, &m.after, &err);
+    if (status != KAL_OK) {
+        fail_partition(p, change->seq, &err);
+    } else {
+        kal_condition_index_find(&p->index, m.before, m.after);
+        for (size_t i = 0; i < p->index.hits.len; i++)
+            match_query(&m, KAL_CONTAINER_OF(p->index.hits.items[i], live_query, indexed));
+    }
+    kal_arena_reset(&w->scratch);
+    live_subs_end_failed(w); /* not before: the hits are theirs */
+}
+
+void live_match(kal_live_worker *w, const kal_change *change)
+{
+    uint8_t bytes[USER_BYTES];
+    const live_table *t = live_table_find(w, change->table);
+
+    if (t != NULL) {
+        kal_store_be64(bytes, change->user_no);
+        live_partition *p = kal_map_find(&t->partitions, kal_bytes_of(bytes, sizeof bytes));
+        if (p != NULL)
+            match_partition(w, p, change);
+    }
+    w->seqs[change->shard] = change->seq;
+}

@@ -1,0 +1,574 @@
+/*
+ * query.c: live queries: from SQL text to what changes are held against; shared by the
+ * subscriptions of one text; bound again when their table is altered.
+ */
+#include "base/assert.h"
+#include "live/live_internal.h"
+#include "sql/parser.h"
+#include "sql/row_values.h"
+
+#include <stdlib.h>
+
+enum { NUMBER_BYTES = 8 };
+
+static kal_bytes number_key(uint64_t number, uint8_t out[NUMBER_BYTES])
+{
+    kal_store_be64(out, number);
+    return kal_bytes_of(out, NUMBER_BYTES);
+}
+
+/* ---- shapes ---- */
+
+static void shape_key(const live_query *q, kal_buf *out)
+{
+    kal_buf_append_be32(out, q->table->def->table_id);
+    kal_buf_append_be32(out, q->table->def->schema_version);
+    if (!q->is_whole_row) { /* computed, perhaps from the identity */
+        kal_buf_append_be64(out, q->principal.user_no);
+        kal_buf_append_bytes(out, q->sql);
+        return;
+    }
+    for (size_t i = 0; i < q->plan.item_count; i++) {
+        kal_buf_append_be32(out, (uint32_t)q->plan.items[i].column);
+        kal_buf_append_text(out, q->plan.items[i].name);
+    }
+}
+
+static live_shape *get_shape(kal_live_worker *w, const live_query *q)
+{
+    kal_buf key; /* owned, or the shape's */
+
+    kal_buf_init(&key, NULL);
+    shape_key(q, &key);
+    live_shape *shape = kal_map_find(&w->shapes, kal_buf_bytes(&key));
+    if (shape == NULL) {
+        shape = calloc(1, sizeof *shape); /* owned by its references */
+        if (shape == NULL)
+            kal_die("out of memory: live queries");
+        shape->key.ptr = kal_buf_take(&key, &shape->key.len);
+        kal_map_put(&w->shapes, shape->key, shape);
+    }
+    kal_buf_release(&key);
+    shape->refs++;
+    return shape;
+}
+
+static void drop_bodies(live_shape *shape)
+{
+    for (size_t i = 0; i < LIVE_BODIES; i++) {
+        kal_message_body_release(shape->bodies[i]);
+        shape->bodies[i] = NULL;
+    }
+}
+
+static void release_shape(kal_live_worker *w, live_shape *shape)
+{
+    if (--shape->refs > 0)
+        return;
+    kal_map_remove(&w->shapes, shape->key);
+    drop_bodies(shape);
+    free((void *)shape->key.ptr);
+    free(shape);
+}
+
+/* ---- the index ---- */
+
+static uint64_t version_number(const kal_table *table)
+{
+    return (uint64_t)table->def->table_id << 32 | table->def->schema_version;
+}
+
+live_table *live_table_find(const kal_live_worker *w, const kal_table *table)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    return kal_map_find(&w->tables, number_key(version_number(table), bytes));
+}
+
+static live_table *get_table(kal_live_worker *w, kal_table *table)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    live_table *t = live_table_find(w, table);
+
+    if (t != NULL) {
+        if (t->table != table) { /* another object of the same version */
+            kal_table_release(t->table);
+            t->table = kal_table_retain(table);
+        }
+        return t;
+    }
+    t = calloc(1, sizeof *t); /* owned by the map */
+    if (t == NULL)
+        kal_die("out of memory: live queries");
+    t->table = kal_table_retain(table);
+    kal_map_init(&t->partitions);
+    kal_list_init(&t->queries);
+    kal_map_put(&w->tables, number_key(version_number(table), bytes), t);
+    return t;
+}
+
+static void drop_table_if_unused(kal_live_worker *w, live_table *t)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    if (t->query_count > 0)
+        return;
+    KAL_ASSERT(t->partitions.len == 0);
+    kal_map_remove(&w->tables, number_key(version_number(t->table), bytes));
+    kal_map_release(&t->partitions);
+    kal_table_release(t->table);
+    free(t);
+}
+
+static live_partition *get_partition(live_table *t, uint64_t user_no)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    kal_bytes key = number_key(user_no, bytes);
+    live_partition *p = kal_map_find(&t->partitions, key);
+
+    if (p != NULL)
+        return p;
+    p = calloc(1, sizeof *p); /* owned by the map */
+    if (p == NULL)
+        kal_die("out of memory: live queries");
+    p->table = t;
+    p->user_no = user_no;
+    kal_condition_index_init(&p->index);
+    kal_map_put(&t->partitions, key, p);
+    return p;
+}
+
+static void drop_partition_if_unused(live_table *t, live_partition *p)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    if (p->index.len > 0)
+        return;
+    kal_map_remove(&t->partitions, number_key(p->user_no, bytes));
+    kal_condition_index_release(&p->index);
+    free(p);
+}
+
+static void attach(kal_live_worker *w, live_query *q)
+{
+    q->is_detached = false;
+    q->in = get_table(w, q->table);
+    q->partition = get_partition(q->in, q->user_no);
+    q->shape = get_shape(w, q);
+    q->in->query_count++;
+    kal_list_push_back(&q->in->queries, &q->link);
+    q->indexed.condition = &q->condition;
+    kal_condition_index_add(&q->partition->index, &q->indexed);
+    kal_map_put(&w->queries, q->share_key, q);
+}
+
+void live_query_detach(kal_live_worker *w, live_query *q)
+{
+    if (q->is_detached)
+        return;
+    q->is_detached = true;
+    kal_condition_index_remove(&q->partition->index, &q->indexed);
+    drop_partition_if_unused(q->in, q->partition);
+    kal_list_remove(&q->link);
+    kal_list_remove(&q->rebind_link);
+    q->in->query_count--;
+    drop_table_if_unused(w, q->in);
+    q->in = NULL;
+    q->partition = NULL;
+    release_shape(w, q->shape);
+    q->shape = NULL;
+    if (kal_map_find(&w->queries, q->share_key) == q)
+        kal_map_remove(&w->queries, q->share_key);
+}
+
+/* ---- making ---- */
+
+typedef struct function_use {
+    bool session;  /* CURRENT_USER(), CURRENT_ROLE() */
+    bool unstable; /* NOW() and generators: another answer each time */
+} function_use;
+
+static void find_functions(const kal_expr *e, function_use *use)
+{
+    if (e == NULL)
+        return;
+    if (e->kind == KAL_EXPR_FUNCTION) {
+        switch (e->function) {
+        case KAL_EXPR_CURRENT_USER:
+        case KAL_EXPR_CURRENT_ROLE:
+            use->session = true;
+            break;
+        case KAL_EXPR_NOW:
+        case KAL_EXPR_SNOWFLAKE_ID:
+        case KAL_EXPR_UUID_V7:
+        case KAL_EXPR_ULID:
+            use->unstable = true;
+            break;
+        default:
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < e->child_count; i++)
+        find_functions(e->children[i], use);
+}
+
+static kal_status check_functions(const kal_live_plan *plan, bool *depends_on_session_out,
+                                  kal_error *err)
+{
+    function_use use = {0};
+
+    find_functions(plan->where, &use);
+    for (size_t i = 0; i < plan->item_count; i++)
+        find_functions(plan->items[i].expr, &use);
+    for (size_t i = 0; i < plan->group_count; i++)
+        find_functions(plan->group_by[i], &use);
+    for (size_t i = 0; i < plan->order_count; i++)
+        find_functions(plan->order_by[i].expr, &use);
+    *depends_on_session_out = use.session;
+    if (!use.unstable)
+        return KAL_OK;
+    return kal_error_set(err, KAL_UNSUPPORTED,
+                         "a live query cannot use NOW() or a function that makes ids: its answer "
+                         "would change without a change of a row");
+}
+
+static kal_status check_names(const kal_live_plan *plan, kal_error *err)
+{
+    for (size_t i = 0; i < plan->item_count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (!kal_bytes_equal(plan->items[i].name, plan->items[k].name))
+                continue;
+            kal_error_set(err, KAL_SYNTAX, "two columns of the live query are named '%.*s'",
+                          KAL_FMT(plan->items[i].name));
+            kal_error_hint(err, "give one of them another name with AS");
+            return KAL_SYNTAX;
+        }
+    }
+    return KAL_OK;
+}
+
+static kal_status check_kind(const kal_table *table, const kal_live_plan *plan, kal_error *err)
+{
+    const kal_table_definition *def = table->def;
+    if (def->table_type == KAL_TABLE_VIEW || def->table_type == KAL_TABLE_SYSTEM)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "'%.*s.%.*s' is a %s: live queries are of USER, SHARED and STREAM "
+                             "tables",
+                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
+                             def->table_type == KAL_TABLE_VIEW ? "view" : "system table");
+    if (plan->is_grouped || plan->has_limit)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "aggregates, GROUP BY and LIMIT are not available in live queries of "
+                             "this version");
+    return KAL_OK;
+}
+
+static kal_status fold_all(live_query *q, kal_error *err)
+{
+    kal_live_plan *plan = &q->plan;
+
+    if (plan->where != NULL)
+        KAL_TRY(kal_expr_fold(plan->where, &q->session, &q->arena, &plan->where, err));
+    for (size_t i = 0; i < plan->item_count; i++) {
+        if (plan->items[i].expr != NULL)
+            KAL_TRY(kal_expr_fold(plan->items[i].expr, &q->session, &q->arena,
+                                  &plan->items[i].expr, err));
+    }
+    return KAL_OK;
+}
+
+static void collect_columns(live_query *q)
+{
+    const kal_table_definition *def = q->table->def;
+
+    q->is_whole_row = true;
+    for (size_t i = 0; i < q->plan.item_count; i++)
+        q->is_whole_row = q->is_whole_row && q->plan.items[i].column >= 0;
+    q->wanted = kal_column_bits(q->table, &q->arena, false);
+    kal_live_plan_columns(&q->plan, q->wanted);
+    for (uint32_t i = 0; i < def->key_column_count; i++)
+        q->wanted[def->key_columns[i] / 64] |= UINT64_C(1) << (def->key_columns[i] % 64);
+}
+
+static void append_share_key(kal_buf *out, const live_query *q, bool is_for_all)
+{
+    kal_buf_append_be64(out, is_for_all ? 0 : q->principal.user_no);
+    kal_buf_append_be64(out, version_number(q->table));
+    kal_buf_append_bytes(out, q->sql);
+}
+
+static void make_share_key(live_query *q, bool depends_on_session)
+{
+    kal_buf key; /* owned */
+
+    kal_buf_init(&key, NULL);
+    append_share_key(&key, q,
+                     q->table->def->table_type == KAL_TABLE_SHARED && !depends_on_session);
+    q->share_key = kal_arena_copy(&q->arena, kal_buf_bytes(&key));
+    kal_buf_release(&key);
+}
+
+/* q->table is set. */
+static kal_status bind(live_query *q, kal_error *err)
+{
+    bool depends_on_session = false;
+
+    q->session = (kal_expr_session){
+        .user_id = kal_cstr(q->principal.user_id),
+        .role = kal_cstr(kal_role_name(q->principal.role)),
+    };
+    kal_binder binder = {
+        .def = q->table->def, .alias = q->parsed.select.alias.text, .arena = &q->arena};
+    KAL_TRY(kal_live_bind(&q->parsed, &binder, &q->plan, err));
+    KAL_TRY(check_kind(q->table, &q->plan, err));
+    KAL_TRY(check_names(&q->plan, err));
+    KAL_TRY(check_functions(&q->plan, &depends_on_session, err));
+    KAL_TRY(fold_all(q, err));
+    KAL_TRY(kal_live_index_of(q->table->def, q->plan.where, &q->arena, &q->condition, err));
+    collect_columns(q);
+    make_share_key(q, depends_on_session);
+    q->user_no = kal_table_user_no(q->table, q->principal.user_no);
+    q->shard = kal_row_shard(q->table, q->principal.user_no);
+    return KAL_OK;
+}
+
+static void free_query(live_query *q)
+{
+    kal_table_release(q->table);
+    kal_arena_release(&q->arena);
+    free(q);
+}
+
+static kal_status parse(live_query *q, kal_bytes sql, kal_error *err)
+{
+    if (!kal_arena_try_copy(&q->arena, sql, &q->sql))
+        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    KAL_TRY(kal_sql_parse_live(q->sql, &q->arena, &q->parsed, err));
+    if (q->parsed.kind != KAL_SQL_LIVE_SELECT)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "SUBSCRIBE SCHEMA is not available in this version");
+    if (q->parsed.param_max > 0)
+        return kal_error_set(err, KAL_SYNTAX, "a live query has no parameters");
+    q->sql = q->parsed.text;
+    return KAL_OK;
+}
+
+static kal_status find_table(kal_catalog_worker *catalog, const kal_sql_object *name,
+                             kal_table **table_out, kal_error *err)
+{
+    kal_bytes ns = kal_sql_name_given(name->namespace_name) ? name->namespace_name.text
+                                                            : KAL_STR("default");
+    kal_status status = kal_catalog_get_table(catalog, ns, name->name.text, table_out, err);
+    if (status == KAL_NOT_FOUND)
+        err->position = name->position;
+    return status;
+}
+
+/* One that stands for this text already, for everybody or for this user. */
+static live_query *find_shared(const kal_live_worker *w, const live_query *parsed)
+{
+    kal_buf key; /* owned */
+    live_query *found = NULL;
+
+    kal_buf_init(&key, NULL);
+    for (int own = 0; own < 2 && found == NULL; own++) {
+        kal_buf_clear(&key);
+        append_share_key(&key, parsed, own == 0);
+        found = kal_map_find(&w->queries, kal_buf_bytes(&key));
+        /* CURRENT_ROLE() of a user whose role has changed is another one. */
+        if (found != NULL && own == 1 && found->principal.role != parsed->principal.role)
+            found = NULL;
+    }
+    kal_buf_release(&key);
+    return found;
+}
+
+/* *q is parsed and has its table: it is given up for a shared one, or bound. */
+static kal_status share_or_bind(kal_live_worker *w, live_query **q, kal_error *err)
+{
+    live_query *found = find_shared(w, *q);
+
+    if (found != NULL) {
+        free_query(*q);
+        *q = live_query_retain(found);
+        return KAL_OK;
+    }
+    KAL_TRY(bind(*q, err));
+    attach(w, *q);
+    return KAL_OK;
+}
+
+static live_query *make_query(kal_live_worker *w, const kal_principal *principal)
+{
+    live_query *q = calloc(1, sizeof *q);
+
+    if (q == NULL)
+        kal_die("out of memory: live queries");
+    kal_list_init(&q->link);
+    kal_list_init(&q->rebind_link);
+    kal_list_init(&q->subs);
+    q->refs = 1;
+    q->is_detached = true; /* until it is attached */
+    q->principal = *principal;
+    kal_arena_init(&q->arena, w->live->options.budget);
+    return q;
+}
+
+kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
+                          const kal_principal *principal, kal_bytes sql, live_query **query_out,
+                          kal_sql_live_options *options_out, kal_error *err)
+{
+    live_query *q = make_query(w, principal); /* owned until it is given out */
+    kal_table *table = NULL;
+
+    kal_status status = parse(q, sql, err);
+    if (status == KAL_OK)
+        status = find_table(catalog, &q->parsed.select.table, &table, err);
+    if (status == KAL_OK) {
+        q->table = kal_table_retain(table);
+        *options_out = q->parsed.options;
+        status = w->live->options.ops->may_read(principal, table, err);
+    }
+    if (status == KAL_OK)
+        status = share_or_bind(w, &q, err);
+    if (status == KAL_OK)
+        *query_out = q;
+    else
+        free_query(q);
+    return status;
+}
+
+live_query *live_query_retain(live_query *q)
+{
+    q->refs++;
+    return q;
+}
+
+void live_query_release(kal_live_worker *w, live_query *q)
+{
+    if (--q->refs > 0)
+        return;
+    live_query_detach(w, q);
+    free_query(q);
+}
+
+/* ---- altered tables ---- */
+
+void live_rebind_begin(kal_live_worker *w)
+{
+    size_t at = 0;
+    live_table *t;
+
+    while ((t = kal_map_next(&w->tables, &at, NULL)) != NULL) {
+        if (atomic_load(&t->table->fate) == KAL_TABLE_CURRENT)
+            continue;
+        KAL_LIST_FOR_EACH (link, &t->queries) {
+            live_query *q = KAL_CONTAINER_OF(link, live_query, link);
+            kal_list_remove(&q->rebind_link);
+            kal_list_push_back(&w->rebinding, &q->rebind_link);
+        }
+    }
+}
+
+static void end_subs(live_query *q, const kal_error *err)
+{
+    kal_list *link;
+    while ((link = q->subs.next) != &q->subs)
+        live_sub_end(KAL_CONTAINER_OF(link, live_sub, query_link), err);
+}
+
+/* The table as it is now, by its number: it may have another name. */
+static kal_status find_again(kal_live_worker *w, const live_query *old, kal_table **out,
+                             kal_error *err)
+{
+    const kal_table_definition *def = old->table->def;
+    kal_status status = kal_catalog_get_table_by_id(w->catalog, def->table_id, out, err);
+
+    if (status != KAL_NOT_FOUND)
+        return status;
+    kal_error_set(err, KAL_NOT_FOUND, "table '%.*s.%.*s' was dropped", KAL_FMT(def->namespace_id),
+                  KAL_FMT(def->table_name));
+    kal_error_code(err, "TABLE_NOT_FOUND");
+    return KAL_NOT_FOUND;
+}
+
+static kal_status bind_again(kal_live_worker *w, const live_query *old, live_query **query_out,
+                             kal_error *err)
+{
+    kal_table *table = NULL;
+
+    KAL_TRY(find_again(w, old, &table, err));
+    live_query *q = make_query(w, &old->principal); /* owned until it is given out */
+    q->table = kal_table_retain(table);
+    kal_status status = parse(q, old->sql, err);
+    if (status == KAL_OK)
+        status = share_or_bind(w, &q, err);
+    if (status == KAL_OK)
+        *query_out = q;
+    else
+        free_query(q);
+    return status;
+}
+
+static void rebind(kal_live_worker *w, live_query *old)
+{
+    kal_error err = KAL_ERROR_INIT;
+    live_query *next = NULL;
+    kal_list *link;
+
+    live_query_retain(old);
+    live_query_detach(w, old);
+    kal_status status = bind_again(w, old, &next, &err);
+    if (status == KAL_OK) {
+        while ((link = old->subs.next) != &old->subs)
+            live_sub_move(KAL_CONTAINER_OF(link, live_sub, query_link), next);
+        live_query_release(w, next);
+    } else {
+        end_subs(old, &err);
+    }
+    live_query_release(w, old);
+}
+
+bool live_rebind_step(kal_live_worker *w, unsigned most)
+{
+    for (unsigned i = 0; i < most; i++) {
+        kal_list *link = kal_list_pop_front(&w->rebinding);
+        if (link == NULL)
+            return false;
+        rebind(w, KAL_CONTAINER_OF(link, live_query, rebind_link));
+    }
+    return !kal_list_empty(&w->rebinding);
+}
+
+/* ---- what is told of it ---- */
+
+static void write_flags(const kal_live_item *item, kal_json_writer *w)
+{
+    if (!item->is_key && !item->is_not_null)
+        return;
+    kal_json_key(w, "flags");
+    kal_json_begin_array(w);
+    if (item->is_key)
+        kal_json_cstr(w, "pk");
+    if (item->is_not_null)
+        kal_json_cstr(w, "nn");
+    if (item->is_key)
+        kal_json_cstr(w, "uq");
+    kal_json_end_array(w);
+}
+
+void live_query_write_schema(const live_query *q, kal_json_writer *w)
+{
+    kal_json_key(w, "schema");
+    kal_json_begin_array(w);
+    for (size_t i = 0; i < q->plan.item_count; i++) {
+        const kal_live_item *item = &q->plan.items[i];
+        kal_json_begin_object(w);
+        kal_json_key(w, "name");
+        kal_json_string(w, item->name);
+        kal_json_key(w, "data_type");
+        kal_type_write_json(item->type, w);
+        kal_json_key(w, "index");
+        kal_json_u64(w, i);
+        write_flags(item, w);
+        kal_json_end_object(w);
+    }
+    kal_json_end_array(w);
+}

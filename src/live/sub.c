@@ -1,0 +1,754 @@
+/*
+ * sub.c: one subscription: what it is told, in which order, and what happens while its client is
+ * slow.
+ *
+ *     LOADING -> BATCHES -> DELIVERING -> LIVE <-> BEHIND -> REPLAYING -> DELIVERING -> LIVE
+ *
+ * Invariants:
+ *   1. Everything up to `seq` was told, or waits in `ready`; what comes later waits in `waiting`, or
+ *      has_lost_waiting says that it has to be read from the log.
+ *   2. A schema message comes before the first row of the new shape, also when what waited was
+ *      dropped (owes_schema).
+ *   3. Whatever cannot be told any more ends the subscription, with a message.
+ */
+#include "base/assert.h"
+#include "base/json_writer.h"
+#include "live/live_internal.h"
+
+#include <stdlib.h>
+
+enum {
+    ID_BYTES_MAX = 128,
+    BATCH_SIZE_DEFAULT = 1000,
+    BATCH_SIZE_MAX = 100000,
+    BATCH_BYTES_MAX = 1024 * 1024, /* of rows in one message, but for one that is longer */
+};
+
+static const kal_live_options *options_of(const live_sub *sub)
+{
+    return &sub->client->worker->live->options;
+}
+
+/* ---- messages ---- */
+
+typedef struct message {
+    kal_buf members;
+    kal_json_writer json;
+    uint32_t count;
+} message;
+
+static void message_begin(message *m, const live_sub *sub, const char *type)
+{
+    kal_buf_init(&m->members, options_of(sub)->budget);
+    kal_json_writer_init(&m->json, &m->members);
+    kal_json_begin_object(&m->json);
+    kal_buf_clear(&m->members); /* members only, without the brace */
+    kal_json_key(&m->json, "type");
+    kal_json_cstr(&m->json, type);
+    kal_json_key(&m->json, "subscription_id");
+    kal_json_cstr(&m->json, sub->id);
+    m->count = 2;
+}
+
+static void message_key(message *m, const char *key)
+{
+    kal_json_key(&m->json, key);
+    m->count++;
+}
+
+static void send_body(live_sub *sub, const kal_message_head *head, kal_message_body *body)
+{
+    kal_live_client *client = sub->client;
+    if (!client->ops->send(client->connection, head, body))
+        client->is_full = true;
+}
+
+/* One reference; NULL when there is no memory for it, then the subscription ends. */
+static kal_message_body *message_end(message *m, live_sub *sub)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_message_body *body = kal_message_body_make(&m->members, m->count);
+
+    if (body == NULL) {
+        kal_error_set(&err, KAL_LIMIT, "the memory of live queries is used up");
+        live_sub_fail(sub, UINT64_MAX, &err);
+    }
+    return body;
+}
+
+static void message_send(message *m, live_sub *sub)
+{
+    kal_message_body *body = message_end(m, sub);
+    if (body == NULL)
+        return;
+    send_body(sub, NULL, body);
+    kal_message_body_release(body);
+}
+
+static void write_error(message *m, const kal_error *err)
+{
+    message_key(m, "code");
+    kal_json_cstr(&m->json, err->code);
+    message_key(m, "message");
+    kal_json_cstr(&m->json, err->message);
+    if (err->hint[0] != '\0') {
+        message_key(m, "hint");
+        kal_json_cstr(&m->json, err->hint);
+    }
+}
+
+static void write_batch_control(message *m, const live_sub *sub, bool has_more, const char *status,
+                                bool has_seq, uint64_t seq)
+{
+    message_key(m, "batch_control");
+    kal_json_begin_object(&m->json);
+    kal_json_key(&m->json, "batch_num");
+    kal_json_u64(&m->json, sub->batch_num);
+    kal_json_key(&m->json, "has_more");
+    kal_json_bool(&m->json, has_more);
+    kal_json_key(&m->json, "status");
+    kal_json_cstr(&m->json, status);
+    kal_json_key(&m->json, "last_seq_id");
+    if (has_seq)
+        kal_json_u64(&m->json, seq);
+    else
+        kal_json_null(&m->json);
+    kal_json_end_object(&m->json);
+}
+
+static void send_ack(live_sub *sub, size_t total_rows)
+{
+    message m; /* owned */
+
+    message_begin(&m, sub, "subscription_ack");
+    message_key(&m, "total_rows");
+    kal_json_u64(&m.json, total_rows);
+    write_batch_control(&m, sub, total_rows > 0, "loading", false, 0);
+    live_query_write_schema(sub->query, &m.json);
+    m.count++;
+    message_key(&m, "schema_version");
+    kal_json_u64(&m.json, sub->query->table->def->schema_version);
+    message_send(&m, sub);
+    sub->has_acked = true;
+}
+
+/* One reference, or NULL. */
+static kal_message_body *make_schema_message(live_sub *sub)
+{
+    message m; /* owned */
+
+    message_begin(&m, sub, "schema_change");
+    message_key(&m, "schema_version");
+    kal_json_u64(&m.json, sub->query->table->def->schema_version);
+    live_query_write_schema(sub->query, &m.json);
+    m.count++;
+    return message_end(&m, sub);
+}
+
+static void send_schema(live_sub *sub)
+{
+    kal_message_body *body = make_schema_message(sub); /* owned */
+    if (body != NULL)
+        send_body(sub, NULL, body);
+    kal_message_body_release(body);
+    sub->owes_schema = false;
+}
+
+/* ---- what waits ---- */
+
+static void drop_waiting(live_sub *sub)
+{
+    for (size_t i = 0; i < sub->waiting.len; i++) {
+        sub->owes_schema = sub->owes_schema || sub->waiting.items[i].is_schema;
+        kal_message_body_release(sub->waiting.items[i].body);
+    }
+    kal_budget_release(options_of(sub)->budget, sub->waiting_bytes);
+    sub->waiting_bytes = 0;
+    kal_vec_release(&sub->waiting);
+}
+
+static void lose_waiting(live_sub *sub)
+{
+    drop_waiting(sub);
+    sub->has_lost_waiting = true;
+}
+
+static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, bool is_schema)
+{
+    size_t bytes = sizeof(live_waiting) + kal_message_body_members(body).len;
+    live_waiting waiting = {.seq = seq, .body = body, .is_schema = is_schema};
+
+    if (sub->waiting_bytes + bytes > options_of(sub)->waiting_bytes_max ||
+        !kal_budget_charge(options_of(sub)->budget, bytes)) {
+        lose_waiting(sub);
+        sub->owes_schema = sub->owes_schema || is_schema;
+        return;
+    }
+    kal_message_body_retain(body);
+    kal_vec_push(&sub->waiting, waiting);
+    sub->waiting_bytes += bytes;
+}
+
+/* ---- telling ---- */
+
+static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
+{
+    send_body(sub, sub->head, body);
+    sub->seq = seq;
+    atomic_store_explicit(&sub->lag, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sub->changes, 1, memory_order_relaxed);
+    atomic_store_explicit(&sub->last_update_us, kal_clock_wall_us(options_of(sub)->clock),
+                          memory_order_relaxed);
+}
+
+static void start_task(live_sub *sub, live_task_kind kind)
+{
+    const kal_live_options *o = options_of(sub);
+    kal_error err = KAL_ERROR_INIT;
+
+    KAL_ASSERT(sub->task == NULL);
+    sub->task = live_task_make(sub, kind);
+    if (kind == LIVE_TASK_REPLAY) {
+        sub->task->from = sub->seq;
+        sub->task->coalesce = sub->has_acked && sub->on_slow == KAL_LIVE_COALESCE;
+        sub->task->may_use_rows = !sub->has_acked;
+    }
+    sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
+    drop_waiting(sub); /* what it reads is as of later */
+    sub->has_lost_waiting = false;
+    kal_status status = o->ops->submit(o->context, sub->client->principal.user_no, sub->task, &err);
+    if (status == KAL_OK)
+        return;
+    live_task_free(sub->client->worker, sub->task);
+    sub->task = NULL;
+    live_sub_fail(sub, UINT64_MAX, &err);
+}
+
+static void start_replay(live_sub *sub)
+{
+    if (sub->owes_schema)
+        send_schema(sub);
+    start_task(sub, LIVE_TASK_REPLAY);
+}
+
+/* Everything up to seq was told. */
+static void fall_behind(live_sub *sub, uint64_t seq)
+{
+    kal_error err = KAL_ERROR_INIT;
+
+    sub->seq = seq;
+    sub->state = LIVE_BEHIND;
+    drop_waiting(sub);
+    if (sub->on_slow != KAL_LIVE_CLOSE)
+        return;
+    kal_error_set(&err, KAL_LIMIT, "the client does not read as fast as rows change");
+    kal_error_code(&err, "SLOW_CONSUMER");
+    live_sub_fail(sub, UINT64_MAX, &err);
+}
+
+static void catch_up_if_possible(live_sub *sub)
+{
+    if (sub->state == LIVE_BEHIND && !sub->client->is_full && sub->failure == NULL)
+        start_replay(sub);
+}
+
+/* What waits, then everything as it comes. */
+static void go_live(live_sub *sub)
+{
+    size_t i = 0;
+
+    sub->state = LIVE_LIVE;
+    while (i < sub->waiting.len && !sub->client->is_full) {
+        const live_waiting *waiting = &sub->waiting.items[i++];
+        if (waiting->is_schema)
+            send_body(sub, NULL, waiting->body);
+        else if (waiting->seq > sub->seq)
+            tell(sub, waiting->seq, waiting->body);
+        kal_message_body_release(waiting->body);
+    }
+    bool is_whole = i == sub->waiting.len && !sub->has_lost_waiting;
+    if (i > 0)
+        memmove(sub->waiting.items, sub->waiting.items + i,
+                (sub->waiting.len - i) * sizeof(live_waiting));
+    sub->waiting.len -= i;
+    if (is_whole)
+        drop_waiting(sub);
+    else
+        fall_behind(sub, sub->seq);
+    catch_up_if_possible(sub);
+}
+
+/* The changes that a task found, as the client takes them. */
+static void deliver(live_sub *sub)
+{
+    kal_live_task *ready = sub->ready;
+
+    sub->state = LIVE_DELIVERING;
+    while (sub->next_body < ready->bodies.len) {
+        if (sub->client->is_full)
+            return;
+        const live_waiting *change = &ready->bodies.items[sub->next_body++];
+        tell(sub, change->seq, change->body);
+    }
+    sub->seq = ready->seq;
+    live_task_free(sub->client->worker, ready);
+    sub->ready = NULL;
+    go_live(sub);
+}
+
+/* Rows from next_row on that make up a batch. */
+static size_t batch_end(const live_sub *sub)
+{
+    const kal_live_task *ready = sub->ready;
+    size_t end = sub->next_row;
+    size_t bytes = 0;
+
+    while (end < ready->rows.len && end - sub->next_row < sub->batch_size) {
+        bytes += ready->rows.items[end].len + 1;
+        if (bytes > BATCH_BYTES_MAX && end > sub->next_row)
+            break;
+        end++;
+    }
+    return end;
+}
+
+static void send_batch(live_sub *sub)
+{
+    const kal_live_task *ready = sub->ready;
+    size_t end = batch_end(sub);
+    bool has_more = end < ready->rows.len;
+    uint64_t seq = has_more ? ready->rows.items[end - 1].seq : ready->seq;
+    message m; /* owned */
+
+    message_begin(&m, sub, "initial_data_batch");
+    message_key(&m, "rows");
+    kal_json_begin_array(&m.json);
+    for (; sub->next_row < end; sub->next_row++) {
+        const live_row *row = &ready->rows.items[sub->next_row];
+        kal_json_raw(&m.json, kal_bytes_of(ready->text.ptr + row->offset, row->len));
+    }
+    kal_json_end_array(&m.json);
+    write_batch_control(&m, sub, has_more,
+                        !has_more             ? "ready"
+                        : sub->batch_num == 0 ? "loading"
+                                              : "loading_batch",
+                        true, seq);
+    sub->batch_num++;
+    message_send(&m, sub);
+    if (!has_more && sub->failure == NULL)
+        deliver(sub);
+}
+
+/* ---- from the worker ---- */
+
+bool live_sub_wants(live_sub *sub, uint64_t seq)
+{
+    if (seq <= sub->seq || sub->failure != NULL)
+        return false;
+    if (sub->state != LIVE_BEHIND && !sub->has_lost_waiting)
+        return true;
+    atomic_store_explicit(&sub->lag, seq - sub->seq, memory_order_relaxed);
+    return false;
+}
+
+void live_sub_change(live_sub *sub, uint64_t seq, kal_message_body *body)
+{
+    if (sub->state != LIVE_LIVE)
+        add_waiting(sub, seq, body, false);
+    else if (sub->client->is_full)
+        fall_behind(sub, seq - 1);
+    else
+        tell(sub, seq, body);
+}
+
+void live_sub_lost(live_sub *sub)
+{
+    uint64_t matched = sub->client->worker->seqs[sub->query->shard];
+
+    if (sub->state == LIVE_LIVE) {
+        fall_behind(sub, matched > sub->seq ? matched : sub->seq);
+        catch_up_if_possible(sub);
+    } else if (sub->state != LIVE_BEHIND) {
+        lose_waiting(sub);
+    }
+}
+
+/* The task's query is not that of the subscription any more: its rows would be of the old shape. */
+static void run_again(live_sub *sub, const kal_live_task *task)
+{
+    live_task_kind kind = task->kind;
+    start_task(sub, kind);
+}
+
+void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
+{
+    live_sub *sub = task->sub;
+
+    if (sub == NULL) {
+        live_task_free(w, task);
+        return;
+    }
+    sub->task = NULL;
+    if (sub->query != task->query) {
+        run_again(sub, task);
+        live_task_free(w, task);
+    } else if (task->status != KAL_OK) {
+        live_sub_fail(sub, UINT64_MAX, &task->error);
+        live_task_free(w, task);
+    } else {
+        sub->ready = task;
+        sub->next_row = 0;
+        sub->next_body = 0;
+        if (sub->has_acked) {
+            deliver(sub);
+        } else {
+            send_ack(sub, task->rows.len);
+            sub->state = LIVE_BATCHES;
+            if (sub->failure == NULL)
+                send_batch(sub);
+        }
+    }
+    live_subs_end_failed(w);
+}
+
+static bool has_same_schema(const live_query *a, const live_query *b)
+{
+    if (a->plan.item_count != b->plan.item_count)
+        return false;
+    for (size_t i = 0; i < a->plan.item_count; i++) {
+        const kal_live_item *x = &a->plan.items[i];
+        const kal_live_item *y = &b->plan.items[i];
+        if (!kal_bytes_equal(x->name, y->name) || !kal_type_equal(x->type, y->type) ||
+            x->is_key != y->is_key || x->is_not_null != y->is_not_null)
+            return false;
+    }
+    return true;
+}
+
+static void tell_schema(live_sub *sub)
+{
+    if (!sub->has_acked)
+        return; /* the acknowledgement will say it */
+    if (sub->state != LIVE_BATCHES && sub->state != LIVE_DELIVERING) {
+        send_schema(sub);
+        return;
+    }
+    kal_message_body *body = make_schema_message(sub); /* owned */
+    if (body != NULL)
+        add_waiting(sub, 0, body, true);
+    kal_message_body_release(body);
+}
+
+void live_sub_move(live_sub *sub, live_query *query)
+{
+    kal_live_worker *w = sub->client->worker;
+    const kal_live_options *o = options_of(sub);
+    live_query *old = sub->query;
+    kal_error err = KAL_ERROR_INIT;
+
+    pthread_mutex_lock(&w->registry_lock);
+    kal_list_remove(&sub->query_link);
+    sub->query = live_query_retain(query);
+    kal_list_push_back(&query->subs, &sub->query_link);
+    pthread_mutex_unlock(&w->registry_lock);
+    kal_status status = o->ops->may_read(&sub->client->principal, query->table, &err);
+    if (status != KAL_OK)
+        live_sub_fail(sub, UINT64_MAX, &err);
+    else if (!has_same_schema(old, query))
+        tell_schema(sub);
+    live_query_release(w, old);
+    live_subs_end_failed(w);
+}
+
+/* ---- beginning and ending ---- */
+
+static void free_sub(live_sub *sub)
+{
+    kal_live_client *client = sub->client;
+    kal_live_worker *w = client->worker;
+    uint32_t table_id = sub->query->table->def->table_id;
+
+    pthread_mutex_lock(&w->registry_lock);
+    kal_list_remove(&sub->link);
+    kal_list_remove(&sub->query_link);
+    client->sub_count--;
+    w->sub_count--;
+    pthread_mutex_unlock(&w->registry_lock);
+    kal_list_remove(&sub->failed_link);
+    if (sub->task != NULL) {
+        atomic_store(&sub->task->is_cancelled, true);
+        sub->task->sub = NULL; /* only the worker's thread looks at it */
+    }
+    live_task_free(w, sub->ready);
+    drop_waiting(sub);
+    live_interest_remove(w->live, table_id, w->index);
+    live_user_leave(w->live, client->principal.user_no);
+    live_query_release(w, sub->query);
+    kal_message_head_free(sub->head);
+    free(sub->failure);
+    free(sub->id);
+    free(sub);
+}
+
+void live_sub_end(live_sub *sub, const kal_error *err)
+{
+    message m; /* owned */
+
+    message_begin(&m, sub, "error");
+    write_error(&m, err);
+    kal_message_body *body = kal_message_body_make(&m.members, m.count); /* owned */
+    if (body != NULL)
+        send_body(sub, NULL, body);
+    else /* without a word it would seem to go on */
+        sub->client->ops->expel(sub->client->connection, err);
+    kal_message_body_release(body);
+    free_sub(sub);
+}
+
+void live_sub_fail(live_sub *sub, uint64_t seq, const kal_error *err)
+{
+    kal_live_worker *w = sub->client->worker;
+
+    if (sub->failure != NULL || (seq <= sub->seq && sub->state == LIVE_LIVE))
+        return;
+    sub->failure = malloc(sizeof *sub->failure);
+    if (sub->failure == NULL)
+        kal_die("out of memory: live queries");
+    *sub->failure = *err;
+    kal_list_push_back(&w->failed, &sub->failed_link);
+}
+
+void live_subs_end_failed(kal_live_worker *w)
+{
+    kal_list *link;
+    while ((link = kal_list_pop_front(&w->failed)) != NULL) {
+        live_sub *sub = KAL_CONTAINER_OF(link, live_sub, failed_link);
+        kal_error err = *sub->failure;
+        live_sub_end(sub, &err);
+    }
+}
+
+static live_sub *find_sub(const kal_live_client *client, kal_bytes id)
+{
+    KAL_LIST_FOR_EACH (link, &client->subs) {
+        live_sub *sub = KAL_CONTAINER_OF(link, live_sub, link);
+        if (kal_bytes_equal(kal_cstr(sub->id), id))
+            return sub;
+    }
+    return NULL;
+}
+
+static kal_status check_id(const kal_live_client *client, kal_bytes id, kal_error *err)
+{
+    const char *why = NULL;
+
+    if (id.len == 0)
+        why = "a subscription needs an id";
+    else if (id.len > ID_BYTES_MAX)
+        why = "the id of a subscription has at most 128 bytes";
+    else if (memchr(id.ptr, 0, id.len) != NULL || !kal_utf8_valid(id))
+        why = "the id of a subscription is not a text";
+    else if (find_sub(client, id) != NULL)
+        why = "there is a subscription with this id already";
+    if (why == NULL)
+        return KAL_OK;
+    kal_error_set(err, KAL_INVALID, "%s", why);
+    kal_error_code(err, "INVALID_SUBSCRIPTION_ID");
+    return KAL_INVALID;
+}
+
+static kal_status too_many(const char *whose, unsigned most, kal_error *err)
+{
+    kal_error_set(err, KAL_LIMIT, "%s may have %u subscriptions at a time", whose, most);
+    kal_error_code(err, "SUBSCRIPTION_LIMIT_EXCEEDED");
+    return KAL_LIMIT;
+}
+
+static void make_head(live_sub *sub, kal_bytes id, kal_status *status, kal_error *err)
+{
+    kal_buf members; /* owned */
+    kal_json_writer json;
+
+    kal_buf_init(&members, NULL);
+    kal_json_writer_init(&json, &members);
+    kal_json_begin_object(&json);
+    kal_buf_clear(&members);
+    kal_json_key(&json, "type");
+    kal_json_cstr(&json, "change");
+    kal_json_key(&json, "subscription_id");
+    kal_json_string(&json, id);
+    *status = kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, &sub->head, err);
+    kal_buf_release(&members);
+}
+
+/* What the request says goes before what the text says. */
+static void set_options(live_sub *sub, const kal_live_request *r, const kal_sql_live_options *sql)
+{
+    uint64_t batch_size = r->batch_size;
+
+    if (batch_size == 0 && sql->has_batch_size)
+        batch_size = sql->batch_size;
+    sub->batch_size = batch_size == 0               ? BATCH_SIZE_DEFAULT
+                      : batch_size > BATCH_SIZE_MAX ? BATCH_SIZE_MAX
+                                                    : batch_size;
+    sub->last_rows = r->last_rows > 0 ? r->last_rows : sql->has_last_rows ? sql->last_rows : 0;
+    sub->on_slow = r->on_slow;
+    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_COALESCE)
+        sub->on_slow = KAL_LIVE_COALESCE;
+    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_CLOSE)
+        sub->on_slow = KAL_LIVE_CLOSE;
+}
+
+static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes id)
+{
+    kal_live_worker *w = client->worker;
+    live_sub *sub = calloc(1, sizeof *sub);
+
+    if (sub == NULL)
+        kal_die("out of memory: live queries");
+    sub->id = malloc(id.len + 1);
+    if (sub->id == NULL)
+        kal_die("out of memory: live queries");
+    memcpy(sub->id, id.ptr, id.len);
+    sub->id[id.len] = '\0';
+    sub->client = client;
+    sub->query = query;
+    sub->number = atomic_fetch_add(&w->live->next_number, 1) + 1;
+    sub->created_at_us = kal_clock_wall_us(w->live->options.clock);
+    atomic_init(&sub->last_update_us, sub->created_at_us);
+    kal_list_init(&sub->link);
+    kal_list_init(&sub->query_link);
+    kal_list_init(&sub->failed_link);
+    pthread_mutex_lock(&w->registry_lock);
+    kal_list_push_back(&client->subs, &sub->link);
+    kal_list_push_back(&query->subs, &sub->query_link);
+    client->sub_count++;
+    w->sub_count++;
+    pthread_mutex_unlock(&w->registry_lock);
+    live_interest_add(w->live, query->table->def->table_id, w->index);
+    return sub;
+}
+
+static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
+                        const kal_live_request *r, kal_error *err)
+{
+    kal_sql_live_options sql_options = {0};
+    kal_live *live = client->worker->live;
+    live_query *query = NULL; /* the subscription's */
+    kal_status status = KAL_OK;
+
+    KAL_TRY(live_query_get(client->worker, catalog, &client->principal, r->sql, &query,
+                           &sql_options, err));
+    if (!live_user_enter(live, client->principal.user_no)) {
+        live_query_release(client->worker, query);
+        return too_many("a user", live->options.per_user_max, err);
+    }
+    live_sub *sub = make_sub(client, query, r->id);
+    set_options(sub, r, &sql_options);
+    make_head(sub, r->id, &status, err);
+    if (status == KAL_OK && (r->wants_hash || sql_options.hash))
+        status = kal_error_set(err, KAL_UNSUPPORTED,
+                               "the hash of a live query is not available in this version");
+    if (status != KAL_OK) {
+        free_sub(sub);
+        return status;
+    }
+    if (r->has_from || sql_options.has_from) {
+        sub->seq = r->has_from ? r->from : sql_options.from;
+        start_task(sub, LIVE_TASK_REPLAY);
+    } else {
+        start_task(sub, LIVE_TASK_FIRST_ROWS);
+    }
+    return KAL_OK;
+}
+
+kal_status kal_live_subscribe(kal_live_client *client, kal_catalog_worker *catalog,
+                              const kal_live_request *r, kal_error *err)
+{
+    kal_live *live = client->worker->live;
+
+    KAL_TRY(check_id(client, r->id, err));
+    if (client->sub_count >= live->options.per_client_max)
+        return too_many("a connection", live->options.per_client_max, err);
+    kal_status status = begin(client, catalog, r, err);
+    live_subs_end_failed(client->worker);
+    return status;
+}
+
+static kal_status unknown_sub(kal_bytes id, kal_error *err)
+{
+    kal_error_set(err, KAL_NOT_FOUND, "there is no subscription '%.*s'", KAL_FMT(id));
+    return KAL_NOT_FOUND;
+}
+
+kal_status kal_live_next_batch(kal_live_client *client, kal_bytes id, kal_error *err)
+{
+    live_sub *sub = find_sub(client, id);
+
+    if (sub == NULL)
+        return unknown_sub(id, err);
+    if (sub->state == LIVE_BATCHES)
+        send_batch(sub);
+    live_subs_end_failed(client->worker);
+    return KAL_OK;
+}
+
+kal_status kal_live_unsubscribe(kal_live_client *client, kal_bytes id, kal_error *err)
+{
+    live_sub *sub = find_sub(client, id);
+
+    if (sub == NULL)
+        return unknown_sub(id, err);
+    free_sub(sub);
+    return KAL_OK;
+}
+
+/* ---- clients ---- */
+
+kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *principal,
+                                      uint32_t token_generation, const kal_live_client_ops *ops,
+                                      void *connection)
+{
+    kal_live_client *client = calloc(1, sizeof *client);
+
+    if (client == NULL)
+        kal_die("out of memory: live queries");
+    client->worker = w;
+    client->principal = *principal;
+    client->token_generation = token_generation;
+    client->ops = ops;
+    client->connection = connection;
+    client->number = atomic_fetch_add(&w->live->next_number, 1) + 1;
+    kal_list_init(&client->subs);
+    pthread_mutex_lock(&w->registry_lock);
+    kal_list_push_back(&w->clients, &client->link);
+    pthread_mutex_unlock(&w->registry_lock);
+    return client;
+}
+
+void kal_live_client_close(kal_live_client *client)
+{
+    if (client == NULL)
+        return;
+    while (!kal_list_empty(&client->subs))
+        free_sub(KAL_CONTAINER_OF(client->subs.next, live_sub, link));
+    pthread_mutex_lock(&client->worker->registry_lock);
+    kal_list_remove(&client->link);
+    pthread_mutex_unlock(&client->worker->registry_lock);
+    free(client);
+}
+
+void kal_live_client_writable(kal_live_client *client)
+{
+    client->is_full = false;
+    KAL_LIST_FOR_EACH (link, &client->subs) {
+        live_sub *sub = KAL_CONTAINER_OF(link, live_sub, link);
+        if (client->is_full)
+            break;
+        if (sub->state == LIVE_DELIVERING)
+            deliver(sub);
+        else
+            catch_up_if_possible(sub);
+    }
+    live_subs_end_failed(client->worker);
+}
