@@ -110,6 +110,17 @@ void kal_expr_columns(const kal_expr *expr, uint64_t *bits, size_t column_count)
 /* No column, no generating function: the value is the same for every row. */
 bool kal_expr_is_constant(const kal_expr *expr);
 
+/*
+ * The tree with every part that is the same for all rows of this session replaced by its value:
+ * CURRENT_USER(), NOW(), 1 + 1. What fails to evaluate stays, so that it fails when, and only when,
+ * it is needed. Nothing in the result borrows from the session; unchanged parts are shared with
+ * `expr`. NULL gives NULL. KAL_LIMIT when the arena's budget refuses.
+ */
+KAL_MUST_CHECK kal_status kal_expr_fold(kal_expr *expr, const kal_expr_session *session,
+                                        kal_arena *arena, kal_expr **folded_out, kal_error *err);
+/* Same tree, same literals (bit for bit): positions aside. NULL equals NULL only. */
+bool kal_expr_equal(const kal_expr *a, const kal_expr *b);
+
 /* LIKE by bytes with '%' and '_' (one UTF-8 character), linear in practice: no backtracking beyond
  * the last '%'. nocase folds ASCII only; the caller sends other text to DuckDB. */
 bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool nocase);
