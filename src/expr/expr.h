@@ -9,7 +9,8 @@
  * Admitted: literals, columns, session functions; = <> < <= > >= with NULL logic, IS [NOT] DISTINCT
  * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE (ASCII patterns for ILIKE), IS NULL; + - * % on
  * integers and + - * on DECIMAL (overflow is an error), + - * / % on FLOAT and DOUBLE; unary minus;
- * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted;
+ * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted; -> and ->> on
+ * JSON with a constant path; LENGTH, STARTS_WITH, ENDS_WITH, CONTAINS, COALESCE, ABS;
  * COSINE_DISTANCE.
  *
  * Source: design section 9.
@@ -19,6 +20,7 @@
 
 #include "base/ids.h"
 
+#include "expr/json_path.h"
 #include "types/text.h"
 #include "types/vector.h"
 
@@ -39,6 +41,7 @@
     X(CONCAT)   /* || on TEXT: NULL if either is */                                                \
     X(CAST)     /* to type */                                                                      \
     X(CASE)     /* when, then, when, then, ..., else */                                            \
+    X(JSON)     /* what path finds in child 0, a JSON: as JSON, or as TEXT by type */              \
     X(FUNCTION) /* function, children */
 
 typedef enum kal_expr_kind {
@@ -69,6 +72,12 @@ typedef enum kal_expr_function {
     KAL_EXPR_SNOWFLAKE_ID, /* a new one per call */
     KAL_EXPR_UUID_V7,
     KAL_EXPR_ULID,
+    KAL_EXPR_LENGTH,      /* characters of a TEXT: BIGINT */
+    KAL_EXPR_STARTS_WITH, /* two TEXTs: BOOLEAN, as the next two */
+    KAL_EXPR_ENDS_WITH,
+    KAL_EXPR_CONTAINS,
+    KAL_EXPR_COALESCE, /* one or more of one type: the first that is not NULL */
+    KAL_EXPR_ABS,      /* of any number, of its type */
 } kal_expr_function;
 
 typedef struct kal_expr {
@@ -77,6 +86,7 @@ typedef struct kal_expr {
     kal_expr_op op;
     kal_expr_function function;
     kal_vector_function vector;
+    const kal_json_path *path; /* JSON; arena */
     bool negated;
     bool nocase;
     uint8_t escape;

@@ -38,8 +38,8 @@ static bool read_key(kal_bytes text, size_t *at, kal_json_step *step)
     size_t start = *at + quoted;
     size_t end = start;
     while (end < text.len && (quoted ? text.ptr[end] != '"' : is_plain(text.ptr[end]))) {
-        if (text.ptr[end] == '\\')
-            return false;
+        if (text.ptr[end] == '\\' || text.ptr[end] == '*')
+            return false; /* a wildcard even in quotes */
         end++;
     }
     if (end == start || (quoted && end == text.len))
@@ -98,8 +98,11 @@ static bool read_pointer_step(kal_bytes text, size_t *at, kal_json_step *step)
 
 static bool one_key(kal_bytes text, kal_arena *arena, kal_json_path *path)
 {
-    if (text.len == 0 || memchr(text.ptr, '"', text.len) != NULL ||
-        memchr(text.ptr, '\\', text.len) != NULL)
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '"' || text.ptr[i] == '\\' || text.ptr[i] == '*')
+            return false; /* a wildcard as in a path */
+    }
+    if (text.len == 0)
         return false;
     path->steps = kal_arena_alloc(arena, sizeof *path->steps);
     path->steps[0] = (kal_json_step){.kind = KAL_JSON_STEP_KEY, .key = text};
@@ -137,10 +140,9 @@ void kal_json_path_of_index(int64_t index, kal_arena *arena, kal_json_path *path
 {
     path_out->count = 1;
     path_out->steps = kal_arena_alloc(arena, sizeof *path_out->steps);
-    path_out->steps[0] =
-        (kal_json_step){.kind = KAL_JSON_STEP_INDEX,
-                        .index = index < 0 ? 0 - (uint64_t)index : (uint64_t)index,
-                        .from_end = index < 0};
+    path_out->steps[0] = (kal_json_step){.kind = KAL_JSON_STEP_INDEX,
+                                         .index = index < 0 ? 0 - (uint64_t)index : (uint64_t)index,
+                                         .from_end = index < 0};
 }
 
 bool kal_json_path_equal(const kal_json_path *a, const kal_json_path *b)
@@ -267,6 +269,29 @@ static void append_real(kal_buf *out, double v)
     }
 }
 
+/* A number that no double holds: is it too small rather than too large? */
+static bool underflows(kal_bytes text)
+{
+    enum { EXPONENT_MAX = 100000000 };
+    int64_t magnitude = 0; /* digits before the point, or minus the zeros behind it */
+    int64_t exponent = 0;
+    bool seen_point = false;
+    bool seen_digit = false;
+    size_t i = 0;
+    for (; i < text.len && text.ptr[i] != 'e' && text.ptr[i] != 'E'; i++) {
+        seen_point = seen_point || text.ptr[i] == '.';
+        seen_digit = seen_digit || (text.ptr[i] >= '1' && text.ptr[i] <= '9');
+        if (is_digit(text.ptr[i]) && (seen_point ? !seen_digit : seen_digit))
+            magnitude += seen_point ? -1 : 1;
+    }
+    bool negative = i + 1 < text.len && text.ptr[i + 1] == '-';
+    for (; i < text.len; i++) {
+        if (is_digit(text.ptr[i]) && exponent < EXPONENT_MAX)
+            exponent = exponent * 10 + (text.ptr[i] - '0');
+    }
+    return magnitude + (negative ? -exponent : exponent) < 0;
+}
+
 static void append_number(kal_buf *out, kal_bytes text)
 {
     double real = 0;
@@ -277,14 +302,16 @@ static void append_number(kal_buf *out, kal_bytes text)
         kal_buf_append_byte(out, '0');
     else if (!is_integer && kal_parse_double(text, &real))
         append_real(out, real);
+    else if (!is_integer && underflows(text))
+        append_real(out, text.ptr[0] == '-' ? -0.0 : 0.0);
     else /* of 64 bits, or too large for any number: as it was written */
         kal_buf_append_bytes(out, text);
 }
 
 static void append_escape(kal_buf *out, uint8_t c)
 {
-    static const char LETTERS[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n',
-                                   ['\f'] = 'f', ['\r'] = 'r'};
+    static const char LETTERS[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     kal_buf_append_byte(out, '\\');
     if (c == '"' || c == '\\')
         kal_buf_append_byte(out, c);
