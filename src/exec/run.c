@@ -322,6 +322,11 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
         return kal_run_describe(run, err);
     case KAL_STMT_SHOW_SCHEMA_DIFF:
         return kal_run_show_schema_diff(run, err);
+    case KAL_STMT_SUBSCRIBE:
+    case KAL_STMT_EXPLAIN_LIVE:
+    case KAL_STMT_SHOW_LIVE_QUERIES:
+    case KAL_STMT_KILL_LIVE_QUERY:
+        return not_built(kal_stmt_name(s->kind), err);
     default:
         return kal_error_set(err, KAL_UNSUPPORTED, "%s is not available here",
                              kal_stmt_name(s->kind));

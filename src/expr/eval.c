@@ -394,6 +394,134 @@ static kal_status eval_generated(const kal_expr *e, context *c, kal_value *out)
     return KAL_OK;
 }
 
+/* ---- JSON ---- */
+
+static kal_status json_memory(context *c)
+{
+    return kal_error_set(c->err, KAL_LIMIT, "JSON text exceeds the memory of its statement");
+}
+
+/* Copies what was found out of the document's tree: a string of ->> as it reads, everything else as
+ * JSON text. */
+static kal_status json_result(const kal_expr *e, context *c, const kal_json *found, kal_value *out)
+{
+    bool as_text = e->type.tag == KAL_TYPE_TEXT;
+    kal_bytes copy = {0};
+    bool copied;
+
+    if (found == NULL || (as_text && found->kind == KAL_JSON_NULL)) {
+        *out = kal_value_null(e->type);
+        return KAL_OK;
+    }
+    if (as_text && found->kind == KAL_JSON_STRING) {
+        copied = kal_arena_try_copy(c->arena, found->text, &copy);
+    } else {
+        kal_buf text; /* owned */
+        kal_buf_init(&text, c->arena->budget);
+        kal_json_text_append(found, &text);
+        copied =
+            !kal_buf_failed(&text) && kal_arena_try_copy(c->arena, kal_buf_bytes(&text), &copy);
+        kal_buf_release(&text);
+    }
+    *out = kal_value_bytes(e->type, copy);
+    return copied ? KAL_OK : json_memory(c);
+}
+
+/* The tree of a document may be large, and there is one for each row: it does not stay. */
+static kal_status eval_json(const kal_expr *e, context *c, kal_value *out)
+{
+    kal_value document;
+    kal_json *tree = NULL;
+    kal_arena arena; /* owned */
+
+    KAL_TRY(eval(e->children[0], c, &document));
+    if (document.is_null) {
+        *out = kal_value_null(e->type);
+        return KAL_OK;
+    }
+    kal_arena_init(&arena, c->arena->budget);
+    kal_status status = kal_json_parse(document.bytes, &arena, &tree, c->err);
+    if (status == KAL_INVALID) /* its position is one in the document */
+        status = fail(e, c, "malformed JSON");
+    if (status == KAL_OK)
+        status = json_result(e, c, kal_json_path_find(e->path, tree), out);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* ---- functions ---- */
+
+static int64_t character_count(kal_bytes text)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < text.len; i++)
+        count += (text.ptr[i] & 0xC0) != 0x80;
+    return count;
+}
+
+static bool find_text(kal_expr_function function, kal_bytes text, kal_bytes part)
+{
+    if (part.len == 0)
+        return true;
+    if (part.len > text.len)
+        return false;
+    if (function == KAL_EXPR_STARTS_WITH)
+        return kal_bytes_starts_with(text, part);
+    if (function == KAL_EXPR_ENDS_WITH)
+        return memcmp(text.ptr + (text.len - part.len), part.ptr, part.len) == 0;
+    return memmem(text.ptr, text.len, part.ptr, part.len) != NULL;
+}
+
+static kal_status eval_text_function(const kal_expr *e, context *c, kal_value *out)
+{
+    kal_value v[2] = {0};
+    for (uint32_t i = 0; i < e->child_count; i++)
+        KAL_TRY(eval(e->children[i], c, &v[i]));
+    if (v[0].is_null || v[1].is_null)
+        *out = kal_value_null(e->type);
+    else if (e->function == KAL_EXPR_LENGTH)
+        *out = kal_value_bigint(character_count(v[0].bytes));
+    else
+        *out = kal_value_boolean(find_text(e->function, v[0].bytes, v[1].bytes));
+    return KAL_OK;
+}
+
+static kal_status eval_coalesce(const kal_expr *e, context *c, kal_value *out)
+{
+    for (uint32_t i = 0; i < e->child_count; i++) {
+        KAL_TRY(eval(e->children[i], c, out));
+        if (!out->is_null)
+            break;
+    }
+    return KAL_OK;
+}
+
+static kal_status eval_abs(const kal_expr *e, context *c, kal_value *out)
+{
+    int64_t low;
+    int64_t high;
+    KAL_TRY(eval(e->children[0], c, out));
+    if (out->is_null)
+        return KAL_OK;
+    switch (e->type.tag) {
+    case KAL_TYPE_DOUBLE:
+        out->f64 = fabs(out->f64);
+        return KAL_OK;
+    case KAL_TYPE_FLOAT:
+        out->f32 = fabsf(out->f32);
+        return KAL_OK;
+    case KAL_TYPE_DECIMAL:
+        out->decimal = out->decimal < 0 ? -out->decimal : out->decimal;
+        return KAL_OK;
+    default:
+        integer_range(e->type, &low, &high);
+        if (out->integer == low)
+            return out_of_range(e, c);
+        out->integer = out->integer < 0 ? -out->integer : out->integer;
+        return KAL_OK;
+    }
+}
+
 static kal_status eval_function(const kal_expr *e, context *c, kal_value *out)
 {
     switch (e->function) {
@@ -412,6 +540,15 @@ static kal_status eval_function(const kal_expr *e, context *c, kal_value *out)
     case KAL_EXPR_UUID_V7:
     case KAL_EXPR_ULID:
         return eval_generated(e, c, out);
+    case KAL_EXPR_LENGTH:
+    case KAL_EXPR_STARTS_WITH:
+    case KAL_EXPR_ENDS_WITH:
+    case KAL_EXPR_CONTAINS:
+        return eval_text_function(e, c, out);
+    case KAL_EXPR_COALESCE:
+        return eval_coalesce(e, c, out);
+    case KAL_EXPR_ABS:
+        return eval_abs(e, c, out);
     }
     return fail(e, c, "unknown function");
 }
@@ -457,6 +594,8 @@ static kal_status eval(const kal_expr *e, context *c, kal_value *out)
         return eval_cast(e, c, out);
     case KAL_EXPR_CASE:
         return eval_case(e, c, out);
+    case KAL_EXPR_JSON:
+        return eval_json(e, c, out);
     case KAL_EXPR_FUNCTION:
         return eval_function(e, c, out);
     }

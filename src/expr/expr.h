@@ -9,7 +9,8 @@
  * Admitted: literals, columns, session functions; = <> < <= > >= with NULL logic, IS [NOT] DISTINCT
  * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE (ASCII patterns for ILIKE), IS NULL; + - * % on
  * integers and + - * on DECIMAL (overflow is an error), + - * / % on FLOAT and DOUBLE; unary minus;
- * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted;
+ * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted; -> and ->> on
+ * JSON with a constant path; LENGTH, STARTS_WITH, ENDS_WITH, CONTAINS, COALESCE, ABS;
  * COSINE_DISTANCE.
  *
  * Source: design section 9.
@@ -19,6 +20,7 @@
 
 #include "base/ids.h"
 
+#include "expr/json_path.h"
 #include "types/text.h"
 #include "types/vector.h"
 
@@ -39,6 +41,7 @@
     X(CONCAT)   /* || on TEXT: NULL if either is */                                                \
     X(CAST)     /* to type */                                                                      \
     X(CASE)     /* when, then, when, then, ..., else */                                            \
+    X(JSON)     /* what path finds in child 0, a JSON: as JSON, or as TEXT by type */              \
     X(FUNCTION) /* function, children */
 
 typedef enum kal_expr_kind {
@@ -69,6 +72,12 @@ typedef enum kal_expr_function {
     KAL_EXPR_SNOWFLAKE_ID, /* a new one per call */
     KAL_EXPR_UUID_V7,
     KAL_EXPR_ULID,
+    KAL_EXPR_LENGTH,      /* characters of a TEXT: BIGINT */
+    KAL_EXPR_STARTS_WITH, /* two TEXTs: BOOLEAN, as the next two */
+    KAL_EXPR_ENDS_WITH,
+    KAL_EXPR_CONTAINS,
+    KAL_EXPR_COALESCE, /* one or more of one type: the first that is not NULL */
+    KAL_EXPR_ABS,      /* of any number, of its type */
 } kal_expr_function;
 
 typedef struct kal_expr {
@@ -77,6 +86,7 @@ typedef struct kal_expr {
     kal_expr_op op;
     kal_expr_function function;
     kal_vector_function vector;
+    const kal_json_path *path; /* JSON; arena */
     bool negated;
     bool nocase;
     uint8_t escape;
@@ -109,6 +119,17 @@ KAL_MUST_CHECK kal_status kal_expr_test(const kal_expr *expr, const kal_value *c
 void kal_expr_columns(const kal_expr *expr, uint64_t *bits, size_t column_count);
 /* No column, no generating function: the value is the same for every row. */
 bool kal_expr_is_constant(const kal_expr *expr);
+
+/*
+ * The tree with every part that is the same for all rows of this session replaced by its value:
+ * CURRENT_USER(), NOW(), 1 + 1. What fails to evaluate stays, so that it fails when, and only when,
+ * it is needed. Nothing in the result borrows from the session; unchanged parts are shared with
+ * `expr`. NULL gives NULL. KAL_LIMIT when the arena's budget refuses.
+ */
+KAL_MUST_CHECK kal_status kal_expr_fold(kal_expr *expr, const kal_expr_session *session,
+                                        kal_arena *arena, kal_expr **folded_out, kal_error *err);
+/* Same tree, same literals (bit for bit): positions aside. NULL equals NULL only. */
+bool kal_expr_equal(const kal_expr *a, const kal_expr *b);
 
 /* LIKE by bytes with '%' and '_' (one UTF-8 character), linear in practice: no backtracking beyond
  * the last '%'. nocase folds ASCII only; the caller sends other text to DuckDB. */

@@ -341,6 +341,10 @@ typedef struct kal_sql_assignments {
     X(BEGIN, "BEGIN")                                                                              \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(SUBSCRIBE, "SUBSCRIBE")                                                                      \
+    X(EXPLAIN_LIVE, "EXPLAIN LIVE")                                                                \
+    X(SHOW_LIVE_QUERIES, "SHOW LIVE QUERIES")                                                      \
+    X(KILL_LIVE_QUERY, "KILL LIVE QUERY")                                                          \
     X(EXPLAIN, "EXPLAIN")     /* not built */                                                      \
     X(NOT_BUILT, "NOT BUILT") /* known to the dialect, recognised by its first words only */
 
@@ -560,7 +564,54 @@ typedef struct kal_sql_backup {
     uint32_t position; /* of path */
 } kal_sql_backup;
 
-/* KILL JOB 'id' or KILL JOB id */
+/* --- live queries --- */
+
+typedef enum kal_sql_live_kind {
+    KAL_SQL_LIVE_SELECT,           /* select, group_by */
+    KAL_SQL_LIVE_SCHEMA_TABLE,     /* SUBSCRIBE SCHEMA ns.t: target */
+    KAL_SQL_LIVE_SCHEMA_NAMESPACE, /* SUBSCRIBE SCHEMA ns: target.name */
+    KAL_SQL_LIVE_SCHEMA_ALL        /* SUBSCRIBE SCHEMA * */
+} kal_sql_live_kind;
+
+typedef enum kal_sql_on_slow {
+    KAL_SQL_ON_SLOW_UNSPECIFIED,
+    KAL_SQL_ON_SLOW_PAUSE,
+    KAL_SQL_ON_SLOW_COALESCE,
+    KAL_SQL_ON_SLOW_CLOSE
+} kal_sql_on_slow;
+
+/* OPTIONS (last_rows = n, batch_size = n, from = seq, on_slow = 'pause', hash = true) */
+typedef struct kal_sql_live_options {
+    bool has_last_rows;
+    bool has_batch_size;
+    bool has_from; /* also written from_seq_id */
+    bool hash;
+    kal_sql_on_slow on_slow;
+    uint64_t last_rows;  /* up to UINT32_MAX */
+    uint64_t batch_size; /* 1 to UINT32_MAX */
+    uint64_t from;       /* a seq, up to 2^53 */
+    uint32_t position;   /* of OPTIONS; 0 when not written */
+} kal_sql_live_options;
+
+/*
+ * A live query. SELECT of one table: of `select` no offset is ever given, and order_by and limit
+ * only together; SUBSCRIBE TO t WHERE ... is a SELECT * of it. Aggregates stand in the items as
+ * CALLs.
+ */
+typedef struct kal_sql_live {
+    kal_sql_live_kind kind;
+    kal_bytes text;           /* of the query alone: a SELECT, or SUBSCRIBE SCHEMA ...; arena or
+                                 source */
+    kal_bytes source;         /* what was parsed: positions point into it */
+    uint32_t source_position; /* of source in the request */
+    uint32_t param_max;       /* the highest n of any $n, 0 without parameters */
+    kal_sql_select select;    /* SELECT: is_simple */
+    kal_sql_exprs group_by;   /* SELECT: an integer NUMBER is the ordinal of an item */
+    kal_sql_object target;    /* SCHEMA_TABLE: both parts; SCHEMA_NAMESPACE: the name */
+    kal_sql_live_options options;
+} kal_sql_live;
+
+/* KILL JOB and KILL LIVE QUERY: 'id' or id */
 typedef struct kal_sql_kill_job {
     kal_bytes id; /* as written, not checked */
     uint32_t position;
@@ -590,7 +641,8 @@ typedef struct kal_sql_statement {
         kal_sql_table_stmt table;
         kal_sql_show_tables show_tables;
         kal_sql_backup backup;
-        kal_sql_kill_job kill_job;
+        kal_sql_kill_job kill_job; /* and KILL LIVE QUERY */
+        kal_sql_live live;         /* SUBSCRIBE, EXPLAIN LIVE */
         kal_sql_flush flush;
         kal_sql_insert insert;
         kal_sql_update update;
@@ -610,6 +662,9 @@ static inline kal_bytes kal_sql_expr_source(const kal_sql_statement *statement,
 {
     return kal_sql_source(statement, expr->start, expr->end);
 }
+
+/* The same of a live query. */
+kal_bytes kal_sql_live_source(const kal_sql_live *live, const kal_sql_expr *expr);
 
 static inline bool kal_sql_name_given(kal_sql_name name)
 {

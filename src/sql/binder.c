@@ -477,6 +477,36 @@ static kal_status bind_concat(kal_binder *b, const kal_sql_expr *e, operand *out
     return KAL_OK;
 }
 
+/* What stands right of an arrow: a key, a path or an index, as a literal. A parameter has no value
+ * yet when DuckDB reads a path, so paths that are computed follow other rules. */
+static bool bind_path(kal_binder *b, const kal_sql_expr *e, kal_json_path *out)
+{
+    int64_t index = 0;
+    if (e->kind == KAL_SQL_EXPR_STRING)
+        return kal_json_path_parse(e->text, b->arena, out);
+    if (e->kind != KAL_SQL_EXPR_NUMBER || !e->number.is_integer ||
+        !kal_parse_i64(e->number.text, &index))
+        return false;
+    kal_json_path_of_index(index, b->arena, out);
+    return true;
+}
+
+/* TEXT that is no JSON is an error in DuckDB, and it reads more than our reader does: only JSON. */
+static kal_status bind_extract(kal_binder *b, const kal_sql_expr *e, const kal_sql_expr *document,
+                               const kal_sql_expr *path, bool as_text, operand *out, kal_error *err)
+{
+    operand x;
+    kal_json_path *bound = KAL_NEW(b->arena, kal_json_path);
+    KAL_TRY(bind(b, document, &x, err));
+    if (x.open || x.expr->type.tag != KAL_TYPE_JSON || !bind_path(b, path, bound))
+        return to_engine(b, err);
+    out->expr =
+        new_node(b, e, KAL_EXPR_JSON, kal_type_of(as_text ? KAL_TYPE_TEXT : KAL_TYPE_JSON), 1);
+    out->expr->children[0] = x.expr;
+    out->expr->path = bound;
+    return KAL_OK;
+}
+
 static kal_status bind_binary(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
     switch ((kal_sql_binary_op)e->binary_op) {
@@ -505,8 +535,9 @@ static kal_status bind_binary(kal_binder *b, const kal_sql_expr *e, operand *out
     case KAL_SQL_BINARY_CONCAT:
         return bind_concat(b, e, out, err);
     case KAL_SQL_BINARY_ARROW:
+        return bind_extract(b, e, e->binary.left, e->binary.right, false, out, err);
     case KAL_SQL_BINARY_ARROW_TEXT:
-        break;
+        return bind_extract(b, e, e->binary.left, e->binary.right, true, out, err);
     }
     return to_engine(b, err);
 }
@@ -740,8 +771,127 @@ static kal_status bind_vector(kal_binder *b, const kal_sql_expr *e, kal_vector_f
     return KAL_OK;
 }
 
+static kal_expr *function_node(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                               kal_type type, uint32_t child_count)
+{
+    kal_expr *node = new_node(b, e, KAL_EXPR_FUNCTION, type, child_count);
+    node->function = function;
+    return node;
+}
+
+static kal_status bind_length(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                              operand *out, kal_error *err)
+{
+    operand x;
+    KAL_TRY(bind(b, e->call.args.items[0], &x, err));
+    if (x.open || x.expr->type.tag != KAL_TYPE_TEXT)
+        return to_engine(b, err);
+    out->expr = function_node(b, e, function, kal_type_of(KAL_TYPE_BIGINT), 1);
+    out->expr->children[0] = x.expr;
+    return KAL_OK;
+}
+
+static kal_status bind_abs(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                           operand *out, kal_error *err)
+{
+    operand x;
+    KAL_TRY(bind(b, e->call.args.items[0], &x, err));
+    if (x.open || !kal_type_is_numeric(x.expr->type))
+        return to_engine(b, err);
+    out->expr = function_node(b, e, function, x.expr->type, 1);
+    out->expr->children[0] = x.expr;
+    return KAL_OK;
+}
+
+static kal_status bind_text_pair(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                                 operand *out, kal_error *err)
+{
+    operand pair[2];
+    KAL_TRY(bind_pair(b, e->call.args.items[0], e->call.args.items[1], pair, err));
+    if (pair[0].expr->type.tag != KAL_TYPE_TEXT)
+        return to_engine(b, err);
+    out->expr = function_node(b, e, function, boolean_type(), 2);
+    out->expr->children[0] = pair[0].expr;
+    out->expr->children[1] = pair[1].expr;
+    return KAL_OK;
+}
+
+/* All of one type; literals take it, too. */
+static kal_status bind_coalesce(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                                operand *out, kal_error *err)
+{
+    uint32_t n = (uint32_t)e->call.args.count;
+    operand *x = kal_arena_alloc(b->arena, n * sizeof *x);
+    const kal_type *type = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        KAL_TRY(bind(b, e->call.args.items[i], &x[i], err));
+        if (!x[i].open && type == NULL)
+            type = &x[i].expr->type;
+    }
+    if (type == NULL)
+        return to_engine(b, err);
+    out->expr = function_node(b, e, function, *type, n);
+    for (uint32_t i = 0; i < n; i++) {
+        if (x[i].open)
+            KAL_TRY(settle_literal(b, &x[i], *type, err));
+        if (!kal_type_equal(x[i].expr->type, *type))
+            return to_engine(b, err);
+        out->expr->children[i] = x[i].expr;
+    }
+    return KAL_OK;
+}
+
+static kal_status bind_json_call(kal_binder *b, const kal_sql_expr *e, bool as_text, operand *out,
+                                 kal_error *err)
+{
+    return bind_extract(b, e, e->call.args.items[0], e->call.args.items[1], as_text, out, err);
+}
+
+/* Functions of arguments. */
+static const struct {
+    const char *name;
+    kal_status (*bind)(kal_binder *b, const kal_sql_expr *e, kal_expr_function function,
+                       operand *out, kal_error *err); /* NULL: extraction from JSON */
+    kal_expr_function function;
+    uint32_t args; /* 0: one or more */
+    bool as_text;  /* of extraction */
+} CALLS[] = {
+    {"length", bind_length, KAL_EXPR_LENGTH, 1, false},
+    {"abs", bind_abs, KAL_EXPR_ABS, 1, false},
+    {"starts_with", bind_text_pair, KAL_EXPR_STARTS_WITH, 2, false},
+    {"prefix", bind_text_pair, KAL_EXPR_STARTS_WITH, 2, false},
+    {"ends_with", bind_text_pair, KAL_EXPR_ENDS_WITH, 2, false},
+    {"suffix", bind_text_pair, KAL_EXPR_ENDS_WITH, 2, false},
+    {"contains", bind_text_pair, KAL_EXPR_CONTAINS, 2, false},
+    {"coalesce", bind_coalesce, KAL_EXPR_COALESCE, 0, false},
+    {"json_extract", NULL, 0, 2, false},
+    {"json_extract_path", NULL, 0, 2, false},
+    {"json_extract_string", NULL, 0, 2, true},
+    {"json_extract_path_text", NULL, 0, 2, true},
+};
+
+/* KAL_NOT_FOUND: it is none of CALLS. */
+static kal_status bind_call_with_args(kal_binder *b, const kal_sql_expr *e, operand *out,
+                                      kal_error *err)
+{
+    for (size_t i = 0; i < KAL_ARRAY_LEN(CALLS); i++) {
+        size_t args = e->call.args.count;
+        if (!kal_bytes_equal_nocase(e->call.name.text, kal_cstr(CALLS[i].name)))
+            continue;
+        if (e->call.star || (CALLS[i].args == 0 ? args == 0 : args != CALLS[i].args))
+            return to_engine(b, err);
+        if (CALLS[i].bind == NULL)
+            return bind_json_call(b, e, CALLS[i].as_text, out, err);
+        return CALLS[i].bind(b, e, CALLS[i].function, out, err);
+    }
+    return KAL_NOT_FOUND;
+}
+
 static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
+    kal_status status = bind_call_with_args(b, e, out, err);
+    if (status != KAL_NOT_FOUND)
+        return status;
     for (kal_vector_function f = 0; f < KAL_VECTOR_FUNCTION_COUNT; f++) {
         if (kal_bytes_equal_nocase(e->call.name.text, kal_cstr(kal_vector_function_name(f))))
             return bind_vector(b, e, f, out, err);
@@ -760,7 +910,7 @@ static kal_status bind_call(kal_binder *b, const kal_sql_expr *e, operand *out, 
     return to_engine(b, err);
 }
 
-static kal_status bind(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
+static kal_status bind_node(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
 {
     *out = (operand){0};
     switch ((kal_sql_expr_kind)e->kind) {
@@ -819,12 +969,21 @@ static kal_status bind(kal_binder *b, const kal_sql_expr *e, operand *out, kal_e
     return to_engine(b, err);
 }
 
+static kal_status bind(kal_binder *b, const kal_sql_expr *e, operand *out, kal_error *err)
+{
+    kal_status status = bind_node(b, e, out, err);
+    if (status == KAL_UNSUPPORTED && b->refused == NULL)
+        b->refused = e;
+    return status;
+}
+
 kal_status kal_bind_expr(kal_binder *binder, const kal_sql_expr *expr, kal_expr **out,
                          kal_error *err)
 {
     operand x;
     *out = NULL;
     binder->for_engine = false;
+    binder->refused = NULL;
     KAL_TRY(bind(binder, expr, &x, err));
     *out = x.expr;
     return KAL_OK;
@@ -835,9 +994,13 @@ kal_status kal_bind_where(kal_binder *binder, const kal_sql_expr *where, kal_exp
 {
     *out = NULL;
     binder->for_engine = false;
+    binder->refused = NULL;
     if (where == NULL)
         return KAL_OK;
-    return bind_condition(binder, where, out, err);
+    kal_status status = bind_condition(binder, where, out, err);
+    if (status == KAL_UNSUPPORTED && binder->refused == NULL)
+        binder->refused = where;
+    return status;
 }
 
 /* ---- key bounds ---- */

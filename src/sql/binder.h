@@ -36,7 +36,8 @@ typedef struct kal_binder {
     bool allow_excluded;
     const kal_sql_items *items; /* of a SELECT, whose aliases only DuckDB resolves; or NULL */
     kal_arena *arena;
-    bool for_engine; /* out: KAL_UNSUPPORTED means "ask DuckDB" */
+    bool for_engine;             /* out: KAL_UNSUPPORTED means "ask DuckDB" */
+    const kal_sql_expr *refused; /* out, with for_engine: the innermost that is not admitted */
 } kal_binder;
 
 /* KAL_UNSUPPORTED with for_engine; KAL_SYNTAX for an unknown column (code COLUMN_NOT_FOUND, near

@@ -200,7 +200,9 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
         return p->status == KAL_OK;
     if (kal_parser_at_word(p, "EXPORT") && kal_parse_export(p, statement))
         return p->status == KAL_OK;
-    if (kal_parser_at_word(p, "KILL") && kal_parse_kill_job(p, statement))
+    if (kal_parser_at_word(p, "SUBSCRIBE"))
+        return kal_parse_subscribe(p, statement);
+    if (kal_parser_at_word(p, "KILL") && kal_parse_kill(p, statement))
         return p->status == KAL_OK;
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;

@@ -49,4 +49,14 @@ KAL_MUST_CHECK kal_status kal_sql_split(kal_bytes text, kal_arena *arena,
 KAL_MUST_CHECK kal_status kal_sql_parse(kal_sql_piece piece, kal_arena *arena,
                                         kal_sql_statement **statement_out, kal_error *err);
 
+/*
+ * Parses a live query: exactly one SELECT of one table, SUBSCRIBE TO ... or SUBSCRIBE SCHEMA ...,
+ * perhaps with OPTIONS (...) and a semicolon. live_out borrows from text and arena.
+ *
+ * As kal_sql_parse(); a clause that a SELECT could have and a live query cannot is KAL_SYNTAX (code
+ * INVALID_SQL): "a live query cannot have a JOIN", with the clause's position.
+ */
+KAL_MUST_CHECK kal_status kal_sql_parse_live(kal_bytes text, kal_arena *arena,
+                                             kal_sql_live *live_out, kal_error *err);
+
 #endif

@@ -280,11 +280,22 @@ static bool parse_show_schema_diff(kal_parser *p, kal_sql_statement *statement)
            parse_version(p, &diff->to) && kal_parser_expect_end(p, NULL);
 }
 
+static bool parse_show_live_queries(kal_parser *p, kal_sql_statement *statement)
+{
+    static const char *const WORDS[] = {"QUERIES", NULL};
+    statement->kind = KAL_STMT_SHOW_LIVE_QUERIES;
+    kal_parser_advance(p);
+    if (!kal_parser_at_word(p, "QUERIES"))
+        return kal_parser_expected_words(p, "QUERIES after SHOW LIVE", WORDS);
+    kal_parser_advance(p);
+    return kal_parser_expect_end(p, NULL);
+}
+
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
 {
     static const char *const WORDS[] = {"NAMESPACES", "TABLES",   "CREATE", "STATS",
                                         "SCHEMA",     "STORAGES", "BACKUP", "MANIFEST",
-                                        "JOBS",       "EXPORT",   NULL};
+                                        "JOBS",       "EXPORT",   "LIVE",   NULL};
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
     kal_parser_advance(p);
@@ -294,6 +305,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
         return kal_parse_show_backup(p, statement);
     if (kal_parser_at_word(p, "EXPORT") || kal_parser_at_word(p, "EXPORTS"))
         return kal_parse_show_export(p, statement);
+    if (kal_parser_at_word(p, "LIVE"))
+        return parse_show_live_queries(p, statement);
     if (kal_parser_at_word(p, "JOBS")) {
         kal_parser_advance(p);
         statement->kind = KAL_STMT_SHOW_JOBS;
@@ -326,8 +339,8 @@ bool kal_parse_show(kal_parser *p, kal_sql_statement *statement)
     }
     return kal_parser_expected_words(
         p,
-        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP, JOBS "
-        "or EXPORT after SHOW",
+        "NAMESPACES, TABLES, CREATE TABLE, STATS, STORAGES, SCHEMA DIFF, MANIFEST, BACKUP, JOBS, "
+        "LIVE QUERIES or EXPORT after SHOW",
         WORDS);
 }
 
@@ -367,6 +380,12 @@ bool kal_parse_transaction(kal_parser *p, kal_sql_statement *statement)
 
 bool kal_parse_explain(kal_parser *p, kal_sql_statement *statement)
 {
+    kal_bytes next = kal_bytes_of(p->lexer.text + p->next.start, p->next.end - p->next.start);
+    if (kal_bytes_equal_nocase(next, KAL_STR("LIVE"))) {
+        kal_parser_advance(p);
+        kal_parser_advance(p);
+        return kal_parse_explain_live(p, statement);
+    }
     statement->kind = KAL_STMT_EXPLAIN;
     statement->not_built = "EXPLAIN";
     return kal_parser_skip_rest(p, false);
@@ -502,17 +521,13 @@ static const char *const NOT_BUILT[] = {
     "DROP TOPIC",
     "DROP INDEX",
     "CLEAR TOPIC",
-    "SHOW LIVE QUERIES",
     "SHOW COLUMNS",
     "SHOW TOPICS",
     "SHOW VIEWS",
     "SHOW USERS",
     "SHOW ALL",
     "STORAGE",
-    "KILL LIVE QUERY",
     "KILL",
-    "SUBSCRIBE TO",
-    "SUBSCRIBE",
     "BACKUP",
     "RESTORE",
     "EXPORT",
@@ -577,13 +592,15 @@ bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement)
     return false;
 }
 
-/* The words of an id without quotes: FL-a53f2c81d00e4 is a word, a minus and a word. */
-static void parse_job_id(kal_parser *p, kal_sql_kill_job *kill)
+/* The words of an id without quotes: FL-a53f2c81d00e4 is a word, a minus and a word; a live query's
+ * may begin with digits. */
+static void parse_bare_id(kal_parser *p, const char *what, kal_sql_kill_job *kill)
 {
     uint32_t start = p->token.start;
 
-    if (!kal_parser_at(p, KAL_TOKEN_WORD)) {
-        (void)kal_parser_expected(p, "the job_id of a job");
+    if (!kal_parser_at(p, KAL_TOKEN_WORD) && !kal_parser_at(p, KAL_TOKEN_NUMBER) &&
+        !kal_parser_at(p, KAL_TOKEN_SUFFIXED)) {
+        (void)kal_parser_expected(p, what);
         return;
     }
     if (!kal_parser_skip_rest(p, false))
@@ -591,18 +608,22 @@ static void parse_job_id(kal_parser *p, kal_sql_kill_job *kill)
     kill->id = kal_bytes_of(p->lexer.text + start, p->last_end - start);
 }
 
-bool kal_parse_kill_job(kal_parser *p, kal_sql_statement *statement)
+/* KILL JOB id | KILL LIVE QUERY id */
+bool kal_parse_kill(kal_parser *p, kal_sql_statement *statement)
 {
-    if (!begins_with(p, "KILL JOB"))
+    bool is_live = begins_with(p, "KILL LIVE QUERY");
+    const char *what = is_live ? "the id of a live query" : "the job_id of a job";
+
+    if (!is_live && !begins_with(p, "KILL JOB"))
         return false;
-    kal_parser_advance(p);
-    kal_parser_advance(p);
-    statement->kind = KAL_STMT_KILL_JOB;
+    for (int words = is_live ? 3 : 2; words > 0; words--)
+        kal_parser_advance(p);
+    statement->kind = is_live ? KAL_STMT_KILL_LIVE_QUERY : KAL_STMT_KILL_JOB;
     statement->kill_job.position = kal_parser_position(p, p->token.start);
     if (!kal_parser_at(p, KAL_TOKEN_STRING))
-        parse_job_id(p, &statement->kill_job);
+        parse_bare_id(p, what, &statement->kill_job);
     else
-        (void)(kal_parser_string(p, "the job_id of a job", &statement->kill_job.id) &&
+        (void)(kal_parser_string(p, what, &statement->kill_job.id) &&
                kal_parser_expect_end(p, NULL)); /* what is wrong is in p */
     return true;
 }

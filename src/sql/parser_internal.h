@@ -7,7 +7,8 @@
  * one (limits, memory, text that cannot be delimited, KAL_UNSUPPORTED) ends the statement.
  *
  * Files: parser_core.c (this header), parser_expr.c, parser_select.c, parser_dml.c,
- * parser_table.c (CREATE TABLE), parser_admin.c (the other small statements), parser.c (entry).
+ * parser_table.c (CREATE TABLE), parser_live.c (live queries), parser_admin.c (the other small
+ * statements), parser.c (entry).
  */
 #ifndef KAL_SQL_PARSER_INTERNAL_H
 #define KAL_SQL_PARSER_INTERNAL_H
@@ -148,6 +149,12 @@ kal_sql_expr *kal_parser_new_expr(kal_parser *p, kal_sql_expr_kind kind, uint32_
 
 /* From the first token of the SELECT to the end of the text. Never fails softly. */
 bool kal_parse_select(kal_parser *p, kal_sql_select *select);
+/* Parts of it, which fail softly: SELECT items [FROM table] [WHERE]; table [alias]; [WHERE];
+ * [ORDER BY] [LIMIT] [OFFSET]. */
+bool kal_parse_select_rows(kal_parser *p, kal_sql_select *select);
+bool kal_parse_select_table(kal_parser *p, kal_sql_select *select);
+bool kal_parse_select_where(kal_parser *p, kal_sql_select *select);
+bool kal_parse_select_order(kal_parser *p, kal_sql_select *select);
 /* [AS] alias of an item */
 bool kal_parse_item_alias(kal_parser *p, kal_sql_item *item);
 /* At a token that begins a SELECT: SELECT, WITH, FROM, VALUES, TABLE or a parenthesis. */
@@ -190,13 +197,16 @@ bool kal_parse_drop(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_show(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_describe(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_use(kal_parser *p, kal_sql_statement *statement);
-bool kal_parse_flush(kal_parser *p, kal_sql_statement *statement);    /* false: none of these */
-bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement);   /* false: another BACKUP */
-bool kal_parse_restore(kal_parser *p, kal_sql_statement *statement);  /* false: another RESTORE */
-bool kal_parse_export(kal_parser *p, kal_sql_statement *statement);   /* false: another EXPORT */
-bool kal_parse_kill_job(kal_parser *p, kal_sql_statement *statement); /* false: another KILL */
+bool kal_parse_subscribe(kal_parser *p, kal_sql_statement *statement);
+bool kal_parse_flush(kal_parser *p, kal_sql_statement *statement);   /* false: none of these */
+bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement);  /* false: another BACKUP */
+bool kal_parse_restore(kal_parser *p, kal_sql_statement *statement); /* false: another RESTORE */
+bool kal_parse_export(kal_parser *p, kal_sql_statement *statement);  /* false: another EXPORT */
+bool kal_parse_kill(kal_parser *p, kal_sql_statement *statement);    /* false: another KILL */
 bool kal_parse_transaction(kal_parser *p, kal_sql_statement *statement);
 bool kal_parse_explain(kal_parser *p, kal_sql_statement *statement);
+/* From the SELECT of EXPLAIN LIVE on. */
+bool kal_parse_explain_live(kal_parser *p, kal_sql_statement *statement);
 /* Recognises a statement that is not built by its first words and skips it; true when it did (look
  * at the status). */
 bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement);

@@ -64,7 +64,13 @@ static bool parse_items(kal_parser *p, kal_sql_items *items_out, bool *has_star_
     return p->status == KAL_OK;
 }
 
-static bool parse_from(kal_parser *p, kal_sql_select *select)
+/* Of a live query. Anywhere else a list of names after an alias, which no simple SELECT has. */
+static bool at_options(const kal_parser *p)
+{
+    return kal_parser_at_word(p, "OPTIONS") && p->next.kind == KAL_TOKEN_LEFT;
+}
+
+bool kal_parse_select_table(kal_parser *p, kal_sql_select *select)
 {
     select->has_from = true;
     if (!kal_parser_object(p, "a table name after FROM", &select->table))
@@ -72,9 +78,18 @@ static bool parse_from(kal_parser *p, kal_sql_select *select)
     if (kal_parser_accept_keyword(p, KAL_KW_AS))
         return kal_parser_name(p, "an alias", &select->alias);
     if (kal_parser_at(p, KAL_TOKEN_QUOTED) ||
-        (kal_parser_at(p, KAL_TOKEN_WORD) && kal_sql_keyword_may_alias(p->token.keyword)))
+        (kal_parser_at(p, KAL_TOKEN_WORD) && kal_sql_keyword_may_alias(p->token.keyword) &&
+         !at_options(p)))
         return kal_parser_name(p, "an alias", &select->alias);
     return p->status == KAL_OK;
+}
+
+bool kal_parse_select_where(kal_parser *p, kal_sql_select *select)
+{
+    if (!kal_parser_accept_keyword(p, KAL_KW_WHERE))
+        return p->status == KAL_OK;
+    select->where = kal_parse_expr(p);
+    return select->where != NULL;
 }
 
 static bool parse_order(kal_parser *p, kal_sql_order *order)
@@ -132,24 +147,30 @@ static bool parse_bounds(kal_parser *p, kal_sql_select *select)
     }
 }
 
-static bool parse_simple(kal_parser *p, kal_sql_select *select)
+bool kal_parse_select_rows(kal_parser *p, kal_sql_select *select)
 {
     bool has_star = false;
     if (!kal_parser_expect_keyword(p, KAL_KW_SELECT, NULL) ||
         !parse_items(p, &select->items, &has_star))
         return false;
-    if (kal_parser_accept_keyword(p, KAL_KW_FROM) && !parse_from(p, select))
+    if (kal_parser_accept_keyword(p, KAL_KW_FROM) && !kal_parse_select_table(p, select))
         return false;
     if (has_star && !select->has_from)
         return kal_parser_expected(p, "FROM after *");
-    if (kal_parser_accept_keyword(p, KAL_KW_WHERE)) {
-        select->where = kal_parse_expr(p);
-        if (select->where == NULL)
-            return false;
-    }
+    return kal_parse_select_where(p, select);
+}
+
+bool kal_parse_select_order(kal_parser *p, kal_sql_select *select)
+{
     if (kal_parser_accept_keyword(p, KAL_KW_ORDER) && !parse_order_by(p, select))
         return false;
-    return parse_bounds(p, select) && kal_parser_expect_end(p, NULL);
+    return parse_bounds(p, select);
+}
+
+static bool parse_simple(kal_parser *p, kal_sql_select *select)
+{
+    return kal_parse_select_rows(p, select) && kal_parse_select_order(p, select) &&
+           kal_parser_expect_end(p, NULL);
 }
 
 bool kal_parse_select(kal_parser *p, kal_sql_select *select)

@@ -1,7 +1,7 @@
 /*
  * sql_parser.c: any bytes as a request of SQL. What does not parse must fail with a message of one
  * line and a position inside the text; what parses must keep what ast.h promises, and printed and
- * parsed again give the same tree.
+ * parsed again give the same tree. The same input is a live query, too.
  */
 #include "base/assert.h"
 #include "sql/parser.h"
@@ -61,6 +61,25 @@ static void check_piece(kal_sql_piece piece, kal_arena *arena, size_t size)
     check_round_trip(statement, arena);
 }
 
+/* The whole input as the query of a subscription. The text that is kept of it is one, too. */
+static void check_as_live(kal_bytes text, kal_arena *arena)
+{
+    kal_sql_live live;
+    kal_sql_live again;
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = kal_sql_parse_live(text, arena, &live, &err);
+    if (status != KAL_OK) {
+        check_error(status, &err, text.len);
+        return;
+    }
+    kal_sql_statement around = {
+        .text = live.source, .position = live.source_position, .param_max = live.param_max};
+    check_live(&around, &live);
+    KAL_ASSERT(kal_sql_parse_live(live.text, arena, &again, NULL) == KAL_OK);
+    KAL_ASSERT(again.kind == live.kind);
+    KAL_ASSERT(again.options.position == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     kal_budget budget;
@@ -76,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_error(status, &err, size);
     for (size_t i = 0; i < pieces.count; i++)
         check_piece(pieces.items[i], &arena, size);
+    check_as_live(kal_bytes_of(data, size), &arena);
     kal_arena_release(&arena);
     return 0;
 }

@@ -163,10 +163,60 @@ static void put_like(generator *g)
     put(g, PATTERNS[below(g, KAL_ARRAY_LEN(PATTERNS))]);
 }
 
+/* LENGTH, COALESCE, ABS and the searches in a text. */
+static void put_function(generator *g)
+{
+    static const char *const SEARCHES[] = {"starts_with", "prefix", "ends_with", "suffix",
+                                           "contains"};
+    static const char *const PARTS[] = {"''", "'a'", "'b'", "'本'", "'ü'", "'%'", "t", "'abcd'"};
+    static const char *const NUMBERS[] = {"s", "i", "l", "d", "f", "de"};
+    const column_spec *c = any_column(g);
+    switch (below(g, 4)) {
+    case 0:
+        kal_buf_printf(&g->sql, "%s(t, %s)", SEARCHES[below(g, KAL_ARRAY_LEN(SEARCHES))],
+                       PARTS[below(g, KAL_ARRAY_LEN(PARTS))]);
+        return;
+    case 1:
+        kal_buf_printf(&g->sql, "length(t) > %u", (unsigned)below(g, 6));
+        return;
+    case 2:
+        kal_buf_printf(&g->sql, "coalesce(%s, ", c->name);
+        put(g, below(g, 4) == 0 ? "NULL, " : "");
+        put(g, any_literal(g, c));
+        put(g, ") = ");
+        put(g, any_literal(g, c));
+        return;
+    default:
+        kal_buf_printf(&g->sql, "abs(%s) >= 1", NUMBERS[below(g, KAL_ARRAY_LEN(NUMBERS))]);
+        return;
+    }
+}
+
+static void put_function_item(generator *g)
+{
+    static const char *const NUMBERS[] = {"s", "i", "l", "d", "f", "de"};
+    const column_spec *c = any_column(g);
+    switch (below(g, 3)) {
+    case 0:
+        put(g, "length(t)");
+        return;
+    case 1:
+        kal_buf_printf(&g->sql, "coalesce(%s, %s)", c->name, any_literal(g, c));
+        return;
+    default:
+        kal_buf_printf(&g->sql, "abs(%s)", NUMBERS[below(g, KAL_ARRAY_LEN(NUMBERS))]);
+        return;
+    }
+}
+
 static void put_simple_predicate(generator *g)
 {
     const column_spec *c = any_column(g);
-    switch (below(g, 8)) {
+    switch (below(g, 10)) {
+    case 8:
+    case 9:
+        put_function(g);
+        return;
     case 0:
         put(g, c->name);
         put(g, below(g, 2) == 0 ? " IS NULL" : " IS NOT NULL");
@@ -228,9 +278,12 @@ static void put_predicate(generator *g, unsigned depth)
 
 static void put_item(generator *g, unsigned n)
 {
-    switch (below(g, 6)) {
+    switch (below(g, 7)) {
     case 0:
         put_arithmetic(g);
+        break;
+    case 6:
+        put_function_item(g);
         break;
     case 1:
         put(g, "CASE WHEN ");
@@ -393,7 +446,7 @@ static void compare_query(test_db *db, const char *sql, bool ordered, tally *cou
                         fast.code != NULL ? (const char *)fast.text.ptr
                                           : (const char *)engine.text.ptr);
         } else if (!same(&fast, &engine, ordered)) {
-            fprintf(stderr, "%s\nfast:   %.3000s\nengine: %.3000s\n", sql,
+            fprintf(stderr, "%s\nfast:   %.30000s\nengine: %.30000s\n", sql,
                     (const char *)fast.text.ptr, (const char *)engine.text.ptr);
             fail_msg("the two ways disagree");
         }
@@ -488,9 +541,253 @@ static void decimals_agree(void **state)
     test_db_close(db);
 }
 
+/* ---- JSON ---- */
+
+/* Values that a document is made of: all kinds of numbers, escapes, and what looks like a path. */
+static const char *const JSON_LEAVES[] = {"null",
+                                          "true",
+                                          "false",
+                                          "0",
+                                          "-0",
+                                          "1",
+                                          "-7",
+                                          "42",
+                                          "1.0",
+                                          "1.50",
+                                          "-0.0",
+                                          "1e2",
+                                          "1E+2",
+                                          "0.1",
+                                          "1e-7",
+                                          "0.000001",
+                                          "1e20",
+                                          "1e21",
+                                          "1.5e300",
+                                          "123456789012345678",
+                                          "9223372036854775807",
+                                          "-9223372036854775808",
+                                          "9223372036854775808",
+                                          "18446744073709551615",
+                                          "18446744073709551616",
+                                          "-9223372036854775809",
+                                          "123456789012345678901234567890",
+                                          "1e400",
+                                          "-1e400",
+                                          "1e-400",
+                                          "-1e-400",
+                                          "5e-324",
+                                          "0.30000000000000004",
+                                          "100000000000000000000.5",
+                                          "\"\"",
+                                          "\"a\"",
+                                          "\"it''s\"",
+                                          "\"\\u00e9\"",
+                                          "\"\\\"q\\\"\"",
+                                          "\"\\\\\"",
+                                          "\"\\/\"",
+                                          "\"\\n\\t\\b\\f\\r\"",
+                                          "\"\\u001f\"",
+                                          "\"\\u007f\"",
+                                          "\"\\ud83d\\ude00\"",
+                                          "\"日本\"",
+                                          "\"null\"",
+                                          "\"1\"",
+                                          "\" \"",
+                                          "[]",
+                                          "{}"};
+
+static const char *const JSON_KEYS[] = {"a", "b",   "c d", "0", "1", "é", "x-y",  "",
+                                        "*", "a.b", "#",   "$", "/", "~", "a[0]", "A"};
+
+static void put_document(generator *g, unsigned depth)
+{
+    uint64_t pick = depth == 0 ? 0 : below(g, 3);
+    uint64_t count = below(g, 4);
+    uint64_t first = below(g, KAL_ARRAY_LEN(JSON_KEYS)); /* so that no key comes twice */
+    if (pick == 0) {
+        put(g, JSON_LEAVES[below(g, KAL_ARRAY_LEN(JSON_LEAVES))]);
+        return;
+    }
+    put(g, pick == 1 ? "[" : "{ ");
+    for (uint64_t i = 0; i < count; i++) {
+        put(g, i == 0 ? "" : " , ");
+        if (pick == 2)
+            kal_buf_printf(&g->sql,
+                           "\"%s\" : ", JSON_KEYS[(first + i * 3) % KAL_ARRAY_LEN(JSON_KEYS)]);
+        put_document(g, depth - 1);
+    }
+    put(g, pick == 1 ? "]" : "}");
+}
+
+static void put_path(generator *g)
+{
+    static const char *const PATHS[] = {"'a'",
+                                        "'b'",
+                                        "'c d'",
+                                        "'0'",
+                                        "'é'",
+                                        "'x-y'",
+                                        "'*'",
+                                        "'a.b'",
+                                        "'#'",
+                                        "'~'",
+                                        "'a[0]'",
+                                        "''",
+                                        "'$'",
+                                        "'/'",
+                                        "'$.a'",
+                                        "'$.a.b'",
+                                        "'$.\"c d\"'",
+                                        "'$.c d'",
+                                        "'$[0]'",
+                                        "'$[1]'",
+                                        "'$[-1]'",
+                                        "'$[#-1]'",
+                                        "'$[#-2]'",
+                                        "'$[-0]'",
+                                        "'$[#-0]'",
+                                        "'$[#]'",
+                                        "'$.a[0]'",
+                                        "'$.b[1].a'",
+                                        "'$[0][0]'",
+                                        "'$.*'",
+                                        "'$[*]'",
+                                        "'$..a'",
+                                        "'$.'",
+                                        "'$a'",
+                                        "'$.a..b'",
+                                        "'$[01]'",
+                                        "'$[1'",
+                                        "'$[]'",
+                                        "'$[99999999999999999999]'",
+                                        "'/a'",
+                                        "'/a/0'",
+                                        "'/0'",
+                                        "'/1/a'",
+                                        "'/00'",
+                                        "'/-'",
+                                        "'/-1'",
+                                        "'/a/'",
+                                        "'//'",
+                                        "'/~0'",
+                                        "'/~1'",
+                                        "'/c d'",
+                                        "'/x-y'",
+                                        "'/*'",
+                                        "'$.é'",
+                                        "'$.x-y'",
+                                        "'$.\"a.b\"'",
+                                        "'$.\"*\"'",
+                                        "'$.0'",
+                                        "'$.\"a'",
+                                        "'$.a '",
+                                        "'$ .a'",
+                                        "'a\\b'",
+                                        "'a\"b'",
+                                        "'$.\"a\\\"b\"'",
+                                        "'$.A'",
+                                        "'$.#'",
+                                        "0",
+                                        "1",
+                                        "-1",
+                                        "-2",
+                                        "5",
+                                        "-5",
+                                        "-9",
+                                        "'$.a[0].b'",
+                                        "'$[0].a[-1]'",
+                                        "'/a/b/0'",
+                                        "'/b/1'"};
+    put(g, PATHS[below(g, KAL_ARRAY_LEN(PATHS))]);
+}
+
+static void put_extract(generator *g)
+{
+    static const char *const FUNCTIONS[] = {"json_extract", "json_extract_string",
+                                            "json_extract_path", "json_extract_path_text"};
+    if (below(g, 3) == 0) {
+        kal_buf_printf(&g->sql, "%s(j, ", FUNCTIONS[below(g, KAL_ARRAY_LEN(FUNCTIONS))]);
+        put_path(g);
+        put(g, ")");
+        return;
+    }
+    put(g, below(g, 4) == 0 ? "((j -> 'a')" : "(j");
+    put(g, below(g, 2) == 0 ? " -> " : " ->> ");
+    put_path(g);
+    put(g, ")");
+}
+
+static void put_json_predicate(generator *g)
+{
+    static const char *const TEXTS[] = {"'a'", "'1'", "'1.5'", "'true'", "'null'", "'[]'", "''"};
+    switch (below(g, 5)) {
+    case 0:
+        put_extract(g);
+        put(g, below(g, 2) == 0 ? " IS NULL" : " IS NOT NULL");
+        return;
+    case 1:
+        put(g, "j ->> ");
+        put_path(g);
+        put(g, " IN ('a', '1', 'true')");
+        return;
+    case 2:
+        put(g, "(j ->> ");
+        put_path(g);
+        put(g, ") LIKE '%1%'");
+        return;
+    default:
+        put(g, "j ->> ");
+        put_path(g);
+        put(g, below(g, 2) == 0 ? " = " : " < ");
+        put(g, TEXTS[below(g, KAL_ARRAY_LEN(TEXTS))]);
+        return;
+    }
+}
+
+/* Goal: what -> and ->> find, and the text they give it, is DuckDB's. Method: random documents and
+ * paths, good and bad ones. */
+static void json_agrees(void **state)
+{
+    enum { DOCUMENTS = 150, EXTRACTS = 1200 };
+    (void)state;
+    generator g;
+    tally counts = {0};
+    test_db *db = test_db_open(false);
+
+    kal_test_seed(&g.rng);
+    kal_buf_init(&g.sql, NULL);
+    test_db_run(db, "CREATE USER TABLE d (id INT PRIMARY KEY, j JSON, t TEXT)");
+    for (unsigned i = 0; i < DOCUMENTS; i++) {
+        kal_buf_clear(&g.sql);
+        kal_buf_printf(&g.sql, "INSERT INTO d VALUES (%u, '", i);
+        put_document(&g, 3);
+        put(&g, "', 'a')");
+        kal_buf_append_byte(&g.sql, 0);
+        test_db_run(db, (const char *)g.sql.ptr);
+    }
+    for (unsigned i = 0; i < EXTRACTS; i++) {
+        kal_buf_clear(&g.sql);
+        put(&g, "SELECT id, ");
+        put_extract(&g);
+        put(&g, " AS x FROM d");
+        if (below(&g, 2) == 0) {
+            put(&g, " WHERE ");
+            put_json_predicate(&g);
+        }
+        kal_buf_append_byte(&g.sql, 0);
+        compare_query(db, (const char *)g.sql.ptr, false, &counts);
+    }
+    printf("%u of %d extractions were for the fast path\n", counts.taken, EXTRACTS);
+    assert_int_equal(counts.one_sided, 0);
+    assert_true(counts.taken > EXTRACTS / 2);
+    kal_buf_release(&g.sql);
+    test_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(both_ways_agree),
-                                       cmocka_unit_test(decimals_agree)};
+                                       cmocka_unit_test(decimals_agree),
+                                       cmocka_unit_test(json_agrees)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,26 @@ static void check_create_table(const kal_sql_statement *statement,
     }
 }
 
+static inline void check_live(const kal_sql_statement *statement, const kal_sql_live *live)
+{
+    KAL_ASSERT(live->text.len > 0);
+    KAL_ASSERT(live->param_max <= KAL_SQL_PARAM_MAX);
+    if (live->kind != KAL_SQL_LIVE_SELECT) {
+        KAL_ASSERT((live->kind == KAL_SQL_LIVE_SCHEMA_ALL) !=
+                   kal_sql_name_given(live->target.name));
+        return;
+    }
+    KAL_ASSERT(live->select.is_simple);
+    KAL_ASSERT(live->select.has_from);
+    KAL_ASSERT(live->select.offset == NULL);
+    KAL_ASSERT((live->select.limit != NULL) == (live->select.order_by_count > 0));
+    check_select(statement, &live->select);
+    for (size_t i = 0; i < live->group_by.count; i++)
+        check_expr(statement, live->group_by.items[i]);
+    for (size_t i = 0; i < live->select.items.count; i++)
+        KAL_ASSERT(kal_sql_live_source(live, live->select.items.items[i].expr).len > 0);
+}
+
 static inline void check_statement(const kal_sql_statement *statement)
 {
     bool unbuilt = statement->kind == KAL_STMT_NOT_BUILT || statement->kind == KAL_STMT_EXPLAIN;
@@ -164,6 +184,10 @@ static inline void check_statement(const kal_sql_statement *statement)
     switch (statement->kind) {
     case KAL_STMT_SELECT:
         check_select(statement, &statement->select);
+        break;
+    case KAL_STMT_SUBSCRIBE:
+    case KAL_STMT_EXPLAIN_LIVE:
+        check_live(statement, &statement->live);
         break;
     case KAL_STMT_INSERT:
         check_insert(statement, &statement->insert);

@@ -590,6 +590,48 @@ static void dump_show_tables(dumper d, const kal_sql_show_tables *show)
     kal_buf_append_byte(d.out, ')');
 }
 
+static void dump_live_options(dumper d, const kal_sql_live_options *options)
+{
+    static const char *const ON_SLOW[] = {"", "pause", "coalesce", "close"};
+    if (options->has_last_rows)
+        kal_buf_printf(d.out, " (last-rows %llu)", (unsigned long long)options->last_rows);
+    if (options->has_batch_size)
+        kal_buf_printf(d.out, " (batch-size %llu)", (unsigned long long)options->batch_size);
+    if (options->has_from)
+        kal_buf_printf(d.out, " (from %llu)", (unsigned long long)options->from);
+    if (options->on_slow != KAL_SQL_ON_SLOW_UNSPECIFIED)
+        kal_buf_printf(d.out, " (on-slow %s)", ON_SLOW[options->on_slow]);
+    dump_flag(d, options->hash, "hash");
+}
+
+static void dump_live(dumper d, const kal_sql_live *live, const char *verb)
+{
+    kal_buf_printf(d.out, "(%s ", verb);
+    switch (live->kind) {
+    case KAL_SQL_LIVE_SELECT:
+        dump_select(d, &live->select);
+        break;
+    case KAL_SQL_LIVE_SCHEMA_TABLE:
+        kal_buf_append_cstr(d.out, "schema table ");
+        dump_object(d.out, &live->target);
+        break;
+    case KAL_SQL_LIVE_SCHEMA_NAMESPACE:
+        kal_buf_append_cstr(d.out, "schema namespace ");
+        dump_object(d.out, &live->target);
+        break;
+    case KAL_SQL_LIVE_SCHEMA_ALL:
+        kal_buf_append_cstr(d.out, "schema all");
+        break;
+    }
+    if (live->group_by.count > 0) {
+        kal_buf_append_cstr(d.out, " (group");
+        dump_children(d, live->group_by);
+        kal_buf_append_byte(d.out, ')');
+    }
+    dump_live_options(d, &live->options);
+    kal_buf_append_byte(d.out, ')');
+}
+
 static inline void kal_sql_dump(const kal_sql_statement *statement, kal_buf *out)
 {
     dumper d = {statement, out};
@@ -651,10 +693,21 @@ static inline void kal_sql_dump(const kal_sql_statement *statement, kal_buf *out
     case KAL_STMT_SELECT:
         dump_select(d, &statement->select);
         break;
+    case KAL_STMT_SUBSCRIBE:
+        dump_live(d, &statement->live, "subscribe");
+        break;
+    case KAL_STMT_EXPLAIN_LIVE:
+        dump_live(d, &statement->live, "explain-live");
+        break;
+    case KAL_STMT_KILL_LIVE_QUERY:
+        kal_buf_append_cstr(out, "(kill-live-query ");
+        dump_quoted(out, statement->kill_job.id, '\'');
+        kal_buf_append_byte(out, ')');
+        break;
     case KAL_STMT_NOT_BUILT:
         kal_buf_printf(out, "(not-built %s)", statement->not_built);
         break;
-    default: /* SHOW NAMESPACES, BEGIN, COMMIT, ROLLBACK, EXPLAIN */
+    default: /* SHOW NAMESPACES, SHOW LIVE QUERIES, BEGIN, COMMIT, ROLLBACK, EXPLAIN */
         kal_buf_printf(out, "(%s)", kal_stmt_name(statement->kind));
         break;
     }

@@ -608,6 +608,58 @@ static void print_table(printer p, const char *verb, const kal_sql_table_stmt *s
         kal_buf_printf(p.out, " AT VERSION %lld", (long long)stmt->version);
 }
 
+static void print_live_options(printer p, const kal_sql_live_options *options)
+{
+    static const char *const ON_SLOW[] = {"", "'pause'", "'coalesce'", "'close'"};
+    if (options->position == 0)
+        return;
+    kal_buf_printf(p.out, " OPTIONS (hash = %s", options->hash ? "TRUE" : "FALSE");
+    if (options->has_last_rows)
+        kal_buf_printf(p.out, ", last_rows = %llu", (unsigned long long)options->last_rows);
+    if (options->has_batch_size)
+        kal_buf_printf(p.out, ", batch_size = %llu", (unsigned long long)options->batch_size);
+    if (options->has_from)
+        kal_buf_printf(p.out, ", from = %llu", (unsigned long long)options->from);
+    if (options->on_slow != KAL_SQL_ON_SLOW_UNSPECIFIED)
+        kal_buf_printf(p.out, ", on_slow = %s", ON_SLOW[options->on_slow]);
+    put(p, ")");
+}
+
+/* The SELECT with GROUP BY in its place. */
+static void print_live_select(printer p, const kal_sql_live *live)
+{
+    kal_sql_select rows = live->select;
+    kal_sql_select order = live->select;
+    rows.order_by_count = 0;
+    rows.limit = NULL;
+    print_select(p, &rows);
+    if (live->group_by.count > 0) {
+        put(p, " GROUP BY ");
+        print_list(p, live->group_by);
+    }
+    order.items.count = 0;
+    order.has_from = false;
+    order.where = NULL;
+    print_select(p, &order);
+}
+
+static void print_live(printer p, const kal_sql_live *live)
+{
+    switch (live->kind) {
+    case KAL_SQL_LIVE_SELECT:
+        print_live_select(p, live);
+        break;
+    case KAL_SQL_LIVE_SCHEMA_TABLE:
+    case KAL_SQL_LIVE_SCHEMA_NAMESPACE:
+        put_object(p, &live->target);
+        break;
+    case KAL_SQL_LIVE_SCHEMA_ALL:
+        put(p, "*");
+        break;
+    }
+    print_live_options(p, &live->options);
+}
+
 static inline void kal_sql_print(const kal_sql_statement *statement, kal_buf *out)
 {
     printer p = {statement, out};
@@ -673,6 +725,15 @@ static inline void kal_sql_print(const kal_sql_statement *statement, kal_buf *ou
     case KAL_STMT_SELECT:
         print_select(p, &statement->select);
         break;
+    case KAL_STMT_SUBSCRIBE:
+        put(p, statement->live.kind == KAL_SQL_LIVE_SELECT ? "SUBSCRIBE TO " : "SUBSCRIBE SCHEMA ");
+        print_live(p, &statement->live);
+        break;
+    case KAL_STMT_EXPLAIN_LIVE:
+        put(p, "EXPLAIN LIVE ");
+        print_live(p, &statement->live);
+        break;
+    case KAL_STMT_SHOW_LIVE_QUERIES:
     case KAL_STMT_SHOW_NAMESPACES:
     case KAL_STMT_BEGIN:
     case KAL_STMT_COMMIT:

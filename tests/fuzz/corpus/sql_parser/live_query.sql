@@ -1,0 +1,1 @@
+SELECT t.*, data->>'n' AS n FROM t WHERE lower(a) LIKE 'x%' AND _seq > 7 OPTIONS (last_rows = 3);

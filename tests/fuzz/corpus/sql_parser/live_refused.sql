@@ -1,0 +1,1 @@
+SELECT min(a), max(b), avg(c), count(DISTINCT d) FROM t JOIN u USING (id) WHERE a = (SELECT 1) GROUP BY ALL HAVING 1 UNION SELECT 2 OFFSET 3
