@@ -196,8 +196,8 @@ static kal_status check_generation(kal_auth *auth, kal_token_claims *claims, kal
     return KAL_OK;
 }
 
-kal_status kal_auth_verify(kal_auth *auth, kal_bytes token, kal_principal *principal_out,
-                           kal_error *err)
+kal_status kal_auth_verify_session(kal_auth *auth, kal_bytes token, kal_auth_session *session_out,
+                                   kal_error *err)
 {
     kal_token_claims claims;
     int64_t now_s = kal_clock_wall_us(auth->clock) / SECOND_US;
@@ -213,7 +213,18 @@ kal_status kal_auth_verify(kal_auth *auth, kal_bytes token, kal_principal *princ
     KAL_TRY(check_generation(auth, &claims, err));
     if (!cached)
         kal_token_cache_add(auth->cache, token, &claims);
-    *principal_out = claims.principal;
+    *session_out = (kal_auth_session){claims.principal, claims.generation,
+                                      claims.expires_s * SECOND_US};
+    return KAL_OK;
+}
+
+kal_status kal_auth_verify(kal_auth *auth, kal_bytes token, kal_principal *principal_out,
+                           kal_error *err)
+{
+    kal_auth_session session;
+
+    KAL_TRY(kal_auth_verify_session(auth, token, &session, err));
+    *principal_out = session.principal;
     return KAL_OK;
 }
 

@@ -71,6 +71,15 @@ KAL_MUST_CHECK kal_status kal_auth_setup(kal_auth *auth, kal_bytes setup_token,
 KAL_MUST_CHECK kal_status kal_auth_verify(kal_auth *auth, kal_bytes token,
                                           kal_principal *principal_out, kal_error *err);
 
+/* The same for who stays: until when the token is good, and what it stands and falls with. */
+typedef struct kal_auth_session {
+    kal_principal principal;
+    uint32_t generation;   /* of the user's tokens: kal_catalog_user_state() */
+    int64_t expires_at_us;
+} kal_auth_session;
+KAL_MUST_CHECK kal_status kal_auth_verify_session(kal_auth *auth, kal_bytes token,
+                                                  kal_auth_session *session_out, kal_error *err);
+
 /* For CREATE and ALTER USER: checks the length and a list of common passwords, then hashes. */
 KAL_MUST_CHECK kal_status kal_password_hash(kal_bytes password, kal_arena *arena, char **hash_out,
                                             kal_error *err);

@@ -88,6 +88,8 @@ static void set_defaults(kal_exec_options *o)
         o->backups_kept = DEFAULT_BACKUPS_KEPT;
     if (o->s3_cache_bytes == 0)
         o->s3_cache_bytes = DEFAULT_S3_CACHE_BYTES;
+    if (o->live_workers == 0)
+        o->live_workers = 1;
     if (o->flush_interval_ms == 0)
         o->flush_interval_ms = DEFAULT_FLUSH_INTERVAL_MS;
 }
@@ -126,6 +128,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     tables.segments = kal_cold_backend(exec->cold);
     tables.scratch_dir = kal_cold_scratch_dir(exec->cold);
     KAL_TRY(kal_tables_open(exec->kv, exec->sched, o->clock, &tables, &exec->tables, err));
+    KAL_TRY(kal_exec_open_live(exec, err));
     KAL_TRY(kal_exec_open_jobs(exec, err));
     KAL_TRY(kal_exports_open(exec, &exec->exports, err));
     KAL_TRY(kal_backup_schedule_start(exec, err));
@@ -156,6 +159,7 @@ kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out, k
     exec->serial = atomic_fetch_add(&serial, 1) + 1;
     set_defaults(&exec->options);
     pthread_mutex_init(&exec->lock, NULL);
+    pthread_mutex_init(&exec->live_lock, NULL);
     pthread_cond_init(&exec->idle, NULL);
     kal_budget_init(&exec->budget, NULL, exec->options.memory_limit_bytes);
     kal_ids_init(&exec->ids, options->clock, (uint16_t)options->node_id);
@@ -202,6 +206,7 @@ void kal_exec_close(kal_exec *exec)
     kal_cold_stop(exec->cold);
     kal_evictor_close(exec->evictor);
     kal_tables_close(exec->tables);
+    kal_live_close(exec->live);
     kal_engine_close(exec->engine);
     kal_cold_close(exec->cold);
     kal_auth_close(exec->auth);
@@ -215,6 +220,7 @@ void kal_exec_close(kal_exec *exec)
     kal_kv_close(exec->kv);
     KAL_ASSERT(atomic_load(&exec->budget.used) == 0);
     pthread_cond_destroy(&exec->idle);
+    pthread_mutex_destroy(&exec->live_lock);
     pthread_mutex_destroy(&exec->lock);
     free(exec);
 }

@@ -17,6 +17,7 @@
 #include "base/json_reader.h"
 #include "base/metrics.h"
 #include "base/sched.h"
+#include "live/live.h"
 #include "store/kv.h"
 
 #define KAL_SQL_BYTES_MAX   (1024u * 1024u)
@@ -50,8 +51,11 @@ typedef struct kal_exec_options {
     uint64_t backup_interval_s;    /* between two of them; 0 = a day */
     unsigned backups_kept;         /* of them; 0 = 7 */
     uint64_t s3_cache_bytes;       /* of S3 objects kept as files; 0 = 10 GiB */
-    bool sync_commits;             /* fsync before the answer */
-    const char *root_password;     /* NULL or from the environment */
+    unsigned live_workers;         /* threads that have clients of live queries; 0 = 1 */
+    unsigned live_per_connection_max; /* subscriptions; 0 = 100 */
+    unsigned live_per_user_max;       /* 0 = 1000 */
+    bool sync_commits;                /* fsync before the answer */
+    const char *root_password;        /* NULL or from the environment */
 } kal_exec_options;
 
 KAL_MUST_CHECK kal_status kal_exec_open(const kal_exec_options *options, kal_exec **exec_out,
@@ -114,6 +118,17 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
 void kal_exec_cancel(kal_exec_request *request);
 /* Releases reply and what exec kept; call once, after done. */
 void kal_exec_request_release(kal_exec_request *request);
+
+/* ---- live queries ---- */
+
+/* Borrowed; worker i belongs to the thread that calls kal_live_worker_step() for it. */
+kal_live *kal_exec_live(kal_exec *exec);
+/* wake(context, i) is to make that happen soon; any thread. NULL: nobody is there any more. */
+void kal_exec_watch_live(kal_exec *exec, void (*wake)(void *context, unsigned worker),
+                         void *context);
+/* kal_live_subscribe() from the worker's thread. */
+KAL_MUST_CHECK kal_status kal_exec_subscribe(kal_exec *exec, kal_live_client *client,
+                                             const kal_live_request *request, kal_error *err);
 
 /* ---- exports of user data ---- */
 

@@ -46,6 +46,10 @@ struct kal_exec {
     kal_evictor *evictor;
     kal_cold *cold;
     kal_exports *exports;
+    kal_live *live;
+    pthread_mutex_t live_lock; /* protects the next two */
+    void (*live_wake)(void *context, unsigned worker);
+    void *live_wake_context;
     pthread_mutex_t lock;                         /* protects the next four */
     pthread_cond_t idle;                          /* requests became 0 */
     size_t requests;                              /* submitted and not yet done */
@@ -58,6 +62,7 @@ struct kal_exec {
 
 /* The calling thread's worker. */
 kal_catalog_worker *kal_exec_inline_worker(kal_exec *exec);
+KAL_MUST_CHECK kal_status kal_exec_open_live(kal_exec *exec, kal_error *err);
 /* Counts a request in (false: closing) and out. */
 bool kal_exec_enter(kal_exec *exec);
 void kal_exec_leave(kal_exec *exec);

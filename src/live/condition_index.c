@@ -211,9 +211,9 @@ static void find_in_column(lookup *l, const kal_indexed_column *column, kal_byte
             hit(l, set->items.items[i]);
     }
     if (column->range_count > 0)
-        kal_interval_tree_stab(
-            &column->ranges,
-            kal_bytes_of(entry.ptr + COLUMN_BYTES, entry.len - COLUMN_BYTES), hit, l);
+        kal_interval_tree_stab(&column->ranges,
+                               kal_bytes_of(entry.ptr + COLUMN_BYTES, entry.len - COLUMN_BYTES),
+                               hit, l);
 }
 
 /* The row's entry of the column, empty when it is NULL or there is no row. */

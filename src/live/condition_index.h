@@ -20,10 +20,10 @@
 
 /* What stands in the index; part of a query. */
 typedef struct kal_indexed {
-    kal_list link;                 /* NONE: of the index's list */
+    kal_list link;                   /* NONE: of the index's list */
     const kal_live_index *condition; /* borrowed for as long as it is in */
-    uint64_t stamp;                /* of the look-up that last found it */
-    bool is_hit_before;            /* valid with the stamp: the old row meets the condition */
+    uint64_t stamp;                  /* of the look-up that last found it */
+    bool is_hit_before;              /* valid with the stamp: the old row meets the condition */
     bool is_hit_after;
 } kal_indexed;
 
@@ -36,13 +36,13 @@ typedef struct kal_indexed_column {
 } kal_indexed_column;
 
 typedef struct kal_condition_index {
-    kal_list every;                      /* queries without a condition */
-    kal_map keys;                        /* le32 column, key -> kal_indexed_set (owned) */
+    kal_list every;                        /* queries without a condition */
+    kal_map keys;                          /* le32 column, key -> kal_indexed_set (owned) */
     KAL_VEC(kal_indexed_column *) columns; /* owned, heap */
-    size_t len;                          /* queries */
+    size_t len;                            /* queries */
     uint64_t stamp;
     KAL_VEC(kal_indexed *) hits; /* of the last look-up; heap */
-    kal_buf key_before; /* kept for their memory */
+    kal_buf key_before;          /* kept for their memory */
     kal_buf key_after;
 } kal_condition_index;
 

@@ -8,12 +8,12 @@ struct kal_interval_node {
     kal_interval_node *right;
     const kal_interval_node *last; /* of this sub-tree: the node with the greatest upper end */
     void *value;
-    uint64_t priority; /* a parent's is not less than its children's */
+    uint64_t priority;   /* a parent's is not less than its children's */
     uint64_t lower_head; /* the first 8 bytes, big-endian: most comparisons end there */
     uint64_t upper_head;
     uint32_t lower_len;
     uint32_t upper_len;
-    bool is_open; /* no upper end */
+    bool is_open;    /* no upper end */
     uint8_t bytes[]; /* lower, upper */
 };
 

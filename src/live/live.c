@@ -288,7 +288,7 @@ static void take_inbox(kal_live_worker *w)
 /* True when the block is done. */
 static bool step_block(kal_live_worker *w, const live_block *block, unsigned *budget)
 {
-    while (w->at_change < block->count && *budget > 0) {
+    while (w->at_change<block->count && * budget> 0) {
         live_match(w, &block->changes[w->at_change++]);
         (*budget)--;
     }
@@ -379,8 +379,8 @@ void kal_live_worker_tick(kal_live_worker *w)
         kal_live_client *client = KAL_CONTAINER_OF(link, kal_live_client, link);
         uint32_t generation = 0;
         kal_role role = KAL_ROLE_USER;
-        bool is_known = kal_catalog_user_state(w->live->options.catalog,
-                                               client->principal.user_no, &generation, &role);
+        bool is_known = kal_catalog_user_state(w->live->options.catalog, client->principal.user_no,
+                                               &generation, &role);
         if ((is_known && generation == client->token_generation) || client->is_expelled)
             continue;
         client->is_expelled = true;
@@ -477,7 +477,6 @@ void kal_live_close(kal_live *live)
 {
     if (live == NULL)
         return;
-    kal_tables_set_observer(live->options.tables, NULL);
     for (unsigned i = 0; i < live->options.workers; i++)
         close_worker(&live->workers[i]);
     KAL_ASSERT(live->interests.len == 0 && live->per_user.len == 0);

@@ -11,7 +11,8 @@
  * the shard). Its life:
  *
  *     LOADING --rows as of one snapshot--> BATCHES --all were asked for--> LIVE
- *     REPLAYING --changes after a seq, out of the log--> LIVE <--> BEHIND (slow client) --> REPLAYING
+ *     REPLAYING --changes after a seq, out of the log--> LIVE <--> BEHIND (slow client) -->
+ * REPLAYING
  *
  * It is in the index before its snapshot is taken, so a change is in the snapshot or comes to the
  * worker, and its seq says which. What comes while it is not LIVE waits, in bounded memory; beyond
@@ -36,6 +37,8 @@ typedef struct kal_live_worker kal_live_worker; /* of one event loop */
 typedef struct kal_live_client kal_live_client; /* opaque: kal_live_client_close */
 typedef struct kal_live_task kal_live_task;
 
+typedef kal_status (*kal_live_visit)(void *context, const kal_row *row, kal_error *err);
+
 /* What the folders above do for this one. */
 typedef struct kal_live_ops {
     /* May this principal read the table? */
@@ -47,21 +50,20 @@ typedef struct kal_live_ops {
     /* Every row of the table that the view's user has and that may meet `where` (a bound tree, or
      * NULL), in no order, with the columns of `wanted`. */
     kal_status (*scan)(void *context, kal_view *view, kal_table *table, const kal_expr *where,
-                       const uint64_t *wanted, kal_status (*visit)(void *, const kal_row *,
-                                                                   kal_error *),
-                       void *visit_context, kal_error *err);
+                       const uint64_t *wanted, kal_live_visit visit, void *visit_context,
+                       kal_error *err);
     /* Makes the worker's loop call kal_live_worker_step(). Any thread. */
     void (*wake)(void *context, unsigned worker);
 } kal_live_ops;
 
 typedef struct kal_live_options {
-    kal_tables *tables;     /* borrowed, as the next ones */
+    kal_tables *tables; /* borrowed, as the next ones */
     kal_catalog *catalog;
     const kal_clock *clock;
-    kal_budget *budget;     /* of first rows, waiting changes, states of aggregates */
+    kal_budget *budget; /* of first rows, waiting changes, states of aggregates */
     const kal_live_ops *ops;
-    void *context;          /* of ops */
-    unsigned workers;       /* event loops, at least 1 */
+    void *context;               /* of ops */
+    unsigned workers;            /* event loops, at least 1 */
     size_t first_rows_bytes_max; /* of one subscription; 0 = 64 MiB */
     size_t waiting_bytes_max;    /* of one that is not LIVE; 0 = 1 MiB */
     size_t inbox_bytes_max;      /* of one worker; 0 = 64 MiB */
@@ -72,7 +74,7 @@ typedef struct kal_live_options {
 /* Watches the tables from now on. */
 KAL_MUST_CHECK kal_status kal_live_open(const kal_live_options *options, kal_live **live_out,
                                         kal_error *err);
-/* Every client is closed and nothing writes any more. NULL is allowed. */
+/* Every client is closed, and so are the tables. NULL is allowed. */
 void kal_live_close(kal_live *live);
 kal_live_worker *kal_live_worker_of(kal_live *live, unsigned index);
 
@@ -100,6 +102,9 @@ typedef struct kal_live_client_ops {
 kal_live_client *kal_live_client_open(kal_live_worker *worker, const kal_principal *principal,
                                       uint32_t token_generation, const kal_live_client_ops *ops,
                                       void *connection);
+/* The same principal has another token. false: it is another principal. */
+bool kal_live_client_renew(kal_live_client *client, const kal_principal *principal,
+                           uint32_t token_generation);
 /* Ends its subscriptions; the connection is not called any more. NULL is allowed. */
 void kal_live_client_close(kal_live_client *client);
 /* The connection's queue is short again. */

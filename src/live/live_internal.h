@@ -43,7 +43,7 @@ typedef enum live_item_kind {
 typedef struct live_item {
     kal_list link;
     live_item_kind kind;
-    live_block *block;   /* one reference */
+    live_block *block; /* one reference */
     kal_live_task *task;
     uint64_t sub_number; /* KILL */
 } live_item;
@@ -54,8 +54,8 @@ enum { LIVE_INSERT, LIVE_UPDATE, LIVE_DELETE, LIVE_BODIES };
 
 typedef struct live_shape {
     uint32_t refs;
-    kal_bytes key;    /* heap, owned */
-    uint64_t stamp;   /* of the change whose bodies these are */
+    kal_bytes key;                         /* heap, owned */
+    uint64_t stamp;                        /* of the change whose bodies these are */
     kal_message_body *bodies[LIVE_BODIES]; /* one reference each, or NULL */
 } live_shape;
 
@@ -68,8 +68,8 @@ typedef struct live_partition {
 /* One version of a table: a change is matched with the queries that are bound to the version that
  * wrote it. */
 struct live_table {
-    kal_table *table;    /* retained: of this version */
-    kal_map partitions;  /* be64 user_no -> live_partition (owned) */
+    kal_table *table;   /* retained: of this version */
+    kal_map partitions; /* be64 user_no -> live_partition (owned) */
     kal_list queries;
     size_t query_count;
 };
@@ -93,7 +93,7 @@ struct live_query {
     kal_sql_live parsed;
     kal_live_plan plan;
     kal_live_index condition;
-    uint64_t user_no;  /* partition; 0: SHARED */
+    uint64_t user_no; /* partition; 0: SHARED */
     uint16_t shard;
     kal_expr_session session;
     uint64_t *wanted;  /* bits of columns that are looked at, for first rows */
@@ -103,12 +103,12 @@ struct live_query {
 /* ---- subscriptions ---- */
 
 typedef enum live_state {
-    LIVE_LOADING,   /* first rows are being read */
+    LIVE_LOADING,    /* first rows are being read */
     LIVE_BATCHES,    /* and wait to be asked for */
     LIVE_REPLAYING,  /* changes are being read from the log */
     LIVE_DELIVERING, /* and are told as the client takes them */
     LIVE_LIVE,
-    LIVE_BEHIND,    /* the client is slow, or too much came meanwhile: the log has it */
+    LIVE_BEHIND, /* the client is slow, or too much came meanwhile: the log has it */
 } live_state;
 
 /* A change that waits until its subscription is LIVE. */
@@ -126,8 +126,8 @@ typedef struct live_row {
 } live_row;
 
 struct live_sub {
-    kal_list link;       /* client->subs */
-    kal_list query_link; /* query->subs */
+    kal_list link;        /* client->subs */
+    kal_list query_link;  /* query->subs */
     kal_list failed_link; /* worker->failed */
     kal_error *failure;   /* owned; NULL: none */
     kal_live_client *client;
@@ -139,10 +139,10 @@ struct live_sub {
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
-    uint64_t seq;    /* everything up to it was delivered, or waits in batches */
+    uint64_t seq; /* everything up to it was delivered, or waits in batches */
     bool has_acked;
-    bool has_lost_waiting; /* since `seq` */
-    bool owes_schema;      /* a schema message was among it */
+    bool has_lost_waiting;         /* since `seq` */
+    bool owes_schema;              /* a schema message was among it */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
     kal_live_task *task;           /* under way, or NULL */
@@ -180,8 +180,8 @@ typedef enum live_task_kind {
 struct kal_live_task {
     live_task_kind kind;
     kal_live_worker *worker;
-    live_query *query; /* one reference */
-    live_sub *sub;     /* NULL: it is gone */
+    live_query *query;  /* one reference */
+    live_sub *sub;      /* NULL: it is gone */
     uint64_t last_rows; /* 0: all */
     uint64_t from;      /* REPLAY: changes after it */
     bool coalesce;      /* only the last state of each row */
@@ -190,8 +190,8 @@ struct kal_live_task {
     /* what came out */
     kal_status status;
     kal_error error;
-    uint64_t seq;       /* as of which it is */
-    bool has_rows;      /* texts are rows, else bodies of changes */
+    uint64_t seq;  /* as of which it is */
+    bool has_rows; /* texts are rows, else bodies of changes */
     kal_buf text;
     KAL_VEC(live_row) rows; /* heap, charged to the budget */
     size_t rows_bytes;
@@ -211,19 +211,19 @@ struct kal_live_worker {
     size_t inbox_bytes;
     bool is_lost; /* a LOST item is the last one of the changes */
     /* the worker's thread */
-    kal_list taken;     /* what was the inbox, being worked off */
-    size_t at_change;   /* of the block in front */
-    kal_map tables;     /* be64 table_id and version -> live_table (owned) */
-    kal_map queries;    /* share key -> live_query that is not detached */
-    kal_map shapes;     /* key -> live_shape */
+    kal_list taken;   /* what was the inbox, being worked off */
+    size_t at_change; /* of the block in front */
+    kal_map tables;   /* be64 table_id and version -> live_table (owned) */
+    kal_map queries;  /* share key -> live_query that is not detached */
+    kal_map shapes;   /* key -> live_shape */
     kal_list clients;
-    kal_list rebinding; /* queries whose table was altered */
-    kal_list failed;    /* subscriptions that are to end */
-    uint64_t stamp;     /* of the change that is being matched */
-    kal_arena scratch;  /* of one change */
+    kal_list rebinding;             /* queries whose table was altered */
+    kal_list failed;                /* subscriptions that are to end */
+    uint64_t stamp;                 /* of the change that is being matched */
+    kal_arena scratch;              /* of one change */
     uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
     kal_catalog_worker *catalog;    /* for binding again */
-    pthread_mutex_t registry_lock;  /* held to add and remove subscriptions, and by who lists them */
+    pthread_mutex_t registry_lock; /* held to add and remove subscriptions, and by who lists them */
     uint64_t sub_count;
 };
 
@@ -263,8 +263,8 @@ void live_inbox_add_task(kal_live_task *task);
  * reference. */
 KAL_MUST_CHECK kal_status live_query_get(kal_live_worker *worker, kal_catalog_worker *catalog,
                                          const kal_principal *principal, kal_bytes sql,
-                                         live_query **query_out,
-                                         kal_sql_live_options *options_out, kal_error *err);
+                                         live_query **query_out, kal_sql_live_options *options_out,
+                                         kal_error *err);
 live_query *live_query_retain(live_query *query);
 /* NULL: nobody is subscribed to this version. */
 live_table *live_table_find(const kal_live_worker *worker, const kal_table *table);

@@ -230,7 +230,7 @@ typedef struct net_change {
 typedef struct replay {
     kal_live_task *task;
     kal_arena arena;
-    kal_map by_key; /* key -> net_change, when only the last state counts */
+    kal_map by_key;            /* key -> net_change, when only the last state counts */
     KAL_VEC(net_change *) net; /* arena; in the order of their first changes */
 } replay;
 

@@ -68,10 +68,9 @@ static kal_status body_of(matching *m, live_query *q, bool was_in, bool is_in,
     if (shape->bodies[kind] == NULL) {
         KAL_TRY(decode(m, m->before, &m->before_values, err));
         KAL_TRY(decode(m, m->after, &m->after_values, err));
-        KAL_TRY(live_encode_change(q, was_in ? m->before_values : NULL,
-                                   is_in ? m->after_values : NULL, m->change->seq,
-                                   &m->worker->scratch, m->worker->live->options.budget,
-                                   &shape->bodies[kind], err));
+        KAL_TRY(live_encode_change(
+            q, was_in ? m->before_values : NULL, is_in ? m->after_values : NULL, m->change->seq,
+            &m->worker->scratch, m->worker->live->options.budget, &shape->bodies[kind], err));
     }
     *out = shape->bodies[kind];
     return KAL_OK;
@@ -90,8 +89,8 @@ static void match_query(matching *m, live_query *q)
     bool was_in = false;
     bool is_in = false;
 
-    kal_status status = test(m, q, m->before, &m->before_values, q->indexed.is_hit_before, &was_in,
-                             &err);
+    kal_status status =
+        test(m, q, m->before, &m->before_values, q->indexed.is_hit_before, &was_in, &err);
     if (status == KAL_OK)
         status = test(m, q, m->after, &m->after_values, q->indexed.is_hit_after, &is_in, &err);
     if (status == KAL_OK && !was_in && !is_in)

@@ -268,8 +268,8 @@ static kal_status fold_all(live_query *q, kal_error *err)
         KAL_TRY(kal_expr_fold(plan->where, &q->session, &q->arena, &plan->where, err));
     for (size_t i = 0; i < plan->item_count; i++) {
         if (plan->items[i].expr != NULL)
-            KAL_TRY(kal_expr_fold(plan->items[i].expr, &q->session, &q->arena,
-                                  &plan->items[i].expr, err));
+            KAL_TRY(kal_expr_fold(plan->items[i].expr, &q->session, &q->arena, &plan->items[i].expr,
+                                  err));
     }
     return KAL_OK;
 }
@@ -299,8 +299,7 @@ static void make_share_key(live_query *q, bool depends_on_session)
     kal_buf key; /* owned */
 
     kal_buf_init(&key, NULL);
-    append_share_key(&key, q,
-                     q->table->def->table_type == KAL_TABLE_SHARED && !depends_on_session);
+    append_share_key(&key, q, q->table->def->table_type == KAL_TABLE_SHARED && !depends_on_session);
     q->share_key = kal_arena_copy(&q->arena, kal_buf_bytes(&key));
     kal_buf_release(&key);
 }
@@ -353,8 +352,8 @@ static kal_status parse(live_query *q, kal_bytes sql, kal_error *err)
 static kal_status find_table(kal_catalog_worker *catalog, const kal_sql_object *name,
                              kal_table **table_out, kal_error *err)
 {
-    kal_bytes ns = kal_sql_name_given(name->namespace_name) ? name->namespace_name.text
-                                                            : KAL_STR("default");
+    kal_bytes ns =
+        kal_sql_name_given(name->namespace_name) ? name->namespace_name.text : KAL_STR("default");
     kal_status status = kal_catalog_get_table(catalog, ns, name->name.text, table_out, err);
     if (status == KAL_NOT_FOUND)
         err->position = name->position;

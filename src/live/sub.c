@@ -5,8 +5,8 @@
  *     LOADING -> BATCHES -> DELIVERING -> LIVE <-> BEHIND -> REPLAYING -> DELIVERING -> LIVE
  *
  * Invariants:
- *   1. Everything up to `seq` was told, or waits in `ready`; what comes later waits in `waiting`, or
- *      has_lost_waiting says that it has to be read from the log.
+ *   1. Everything up to `seq` was told, or waits in `ready`; what comes later waits in `waiting`,
+ * or has_lost_waiting says that it has to be read from the log.
  *   2. A schema message comes before the first row of the new shape, also when what waited was
  *      dropped (owes_schema).
  *   3. Whatever cannot be told any more ends the subscription, with a message.
@@ -577,7 +577,8 @@ static void make_head(live_sub *sub, kal_bytes id, kal_status *status, kal_error
     kal_json_cstr(&json, "change");
     kal_json_key(&json, "subscription_id");
     kal_json_string(&json, id);
-    *status = kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, &sub->head, err);
+    *status =
+        kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, &sub->head, err);
     kal_buf_release(&members);
 }
 
@@ -724,6 +725,16 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
     kal_list_push_back(&w->clients, &client->link);
     pthread_mutex_unlock(&w->registry_lock);
     return client;
+}
+
+bool kal_live_client_renew(kal_live_client *client, const kal_principal *principal,
+                           uint32_t token_generation)
+{
+    if (client->principal.user_no != principal->user_no ||
+        client->principal.role != principal->role)
+        return false;
+    client->token_generation = token_generation;
+    return true;
 }
 
 void kal_live_client_close(kal_live_client *client)

@@ -25,7 +25,8 @@ static bool take_head(kal_bytes value, kal_shard_head *head_out)
         !kal_bytes_take_le64(&value, &head_out->first))
         return false;
     head_out->last_delete = head_out->applied;
-    return value.len == 0 || (kal_bytes_take_le64(&value, &head_out->last_delete) && value.len == 0);
+    return value.len == 0 ||
+           (kal_bytes_take_le64(&value, &head_out->last_delete) && value.len == 0);
 }
 
 kal_status kal_shard_head_read(kal_kv *kv, const kal_kv_snapshot *snapshot, uint16_t shard,
@@ -186,7 +187,8 @@ static kal_status restart_shard(kal_kv *kv, kal_kv_batch *batch, uint16_t shard,
                               log_key(shard, head.applied + 1, upper));
     head.applied += distance;
     head.first = head.applied + 1;
-    head.last_delete = head.applied; /* whoever has seen the other copy saw rows that this has not */
+    head.last_delete =
+        head.applied; /* whoever has seen the other copy saw rows that this has not */
     kal_shard_head_put(batch, shard, &head);
     return KAL_OK;
 }

@@ -930,8 +930,8 @@ static kal_status commit_group(group *g, kal_catalog_change *catalog_change, kal
     return KAL_OK;
 }
 
-/* Who watches is told here, once it is durable: who begins to watch before he takes a snapshot finds
- * every change in the one or hears of it. */
+/* Who watches is told here, once it is durable: who begins to watch before he takes a snapshot
+ * finds every change in the one or hears of it. */
 static void tell_observer(group *g, const kal_catalog_change *catalog_change)
 {
     const kal_tables_observer *observer = g->tables->observer;

@@ -347,7 +347,7 @@ typedef struct kal_tables_observer {
     void (*committed)(void *context, const kal_change *changes, size_t count); /* borrowed */
     void (*altered)(void *context); /* a catalog change was published */
 } kal_tables_observer;
-/* Before the first write, and with NULL when nothing writes any more. Borrowed. */
+/* Before the first write. Borrowed until the tables are closed. */
 void kal_tables_set_observer(kal_tables *tables, const kal_tables_observer *observer);
 
 /* Where the changes of these rows are logged. */
