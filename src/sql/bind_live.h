@@ -23,6 +23,8 @@
 
 #include "sql/binder.h"
 
+#define KAL_LIVE_TERMS_MAX 32 /* of GROUP BY, and of ORDER BY */
+
 /* name, as it is written in SQL and in the names of columns */
 #define KAL_LIVE_FN_LIST(X)                                                                        \
     X(COUNT, "count") /* BIGINT: rows, or rows whose argument is not NULL */                       \
@@ -73,8 +75,9 @@ typedef struct kal_live_plan {
 } kal_live_plan;
 
 /*
- * Binds a live query of kind SELECT. The binder has def, alias, params and arena; the plan lives in
- * that arena. A plan borrows names from the definition and literals from the SQL text.
+ * Binds a live query of kind SELECT. The binder has def, params and arena, and is given the alias;
+ * the plan lives in that arena. A plan borrows names from the definition and literals from the SQL
+ * text.
  *
  * KAL_UNSUPPORTED (code UNSUPPORTED): "a live query cannot evaluate '...': ...", COUNT(DISTINCT),
  * an item that needs an alias; KAL_SYNTAX: unknown column, an item that is neither grouped nor
