@@ -32,6 +32,7 @@ BEGIN {
     home["editline/"] = "src/cli/"
     home["utf8proc.h"] = "src/cli/"
     home["xxhash.h"] = "src/base/"
+    home["zlib.h"] = "src/base/deflate.c"
 }
 
 function starts(text, prefix) { return substr(text, 1, length(prefix)) == prefix }
