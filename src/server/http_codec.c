@@ -848,6 +848,7 @@ kal_http_event kal_http_reader_next(kal_http_reader *reader)
     X(414, "URI Too Long")                                                                         \
     X(415, "Unsupported Media Type")                                                               \
     X(417, "Expectation Failed")                                                                   \
+    X(426, "Upgrade Required")                                                                     \
     X(429, "Too Many Requests")                                                                    \
     X(431, "Request Header Fields Too Large")                                                      \
     X(499, "Client Closed Request")                                                                \

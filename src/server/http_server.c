@@ -3,9 +3,11 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "server/ws_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +33,7 @@ typedef enum connection_phase {
     PHASE_READING,   /* waits for a request or is in the middle of one */
     PHASE_IN_FLIGHT, /* the handler has it */
     PHASE_WRITING,   /* the reply is on its way */
+    PHASE_UPGRADED,  /* the socket is a WebSocket's; what is left here is to be freed */
 } connection_phase;
 
 struct kal_exchange { /* a connection */
@@ -65,6 +68,7 @@ struct kal_exchange { /* a connection */
     bool is_file_read;  /* it is under way: the connection must stay */
     uint8_t *piece;     /* of the file; arena */
     uint64_t file_left; /* bytes of it that are not read yet */
+    kal_ws *ws;         /* PHASE_UPGRADED: borrowed */
 };
 
 struct http_loop {
@@ -83,6 +87,8 @@ struct http_loop {
     pthread_mutex_t lock; /* protects mail */
     kal_list mail;
     uint8_t *read_buffer; /* owned, READ_BYTES */
+    kal_ws_loop ws;
+    _Atomic bool is_woken; /* by kal_http_server_wake_loop() */
 };
 
 struct kal_http_server {
@@ -92,6 +98,7 @@ struct kal_http_server {
     unsigned loop_count;
     http_loop loops[LOOPS_MAX];
     kal_gauge connections;
+    _Atomic uint64_t slow_clients;
     _Atomic bool stopping;
 };
 
@@ -154,7 +161,8 @@ static void free_connection(kal_exchange *c)
     kal_http_reader_release(&c->reader);
     kal_arena_release(&c->arena);
     kal_buf_release(&c->head);
-    kal_gauge_remove(&c->loop->server->connections);
+    if (c->phase != PHASE_UPGRADED) /* else it still is one */
+        kal_gauge_remove(&c->loop->server->connections);
     free(c);
 }
 
@@ -433,6 +441,44 @@ static bool refuse(kal_exchange *c)
     return write_reply(c);
 }
 
+/* What came behind the request's head is the WebSocket's first input. */
+static void hand_over(kal_exchange *c)
+{
+    kal_http_reader *r = &c->reader;
+    size_t at = r->start + r->at;
+
+    c->in_handler = false;
+    stop_reading(c);
+    if (at < r->in.len)
+        kal_ws_feed(c->ws, r->in.ptr + at, r->in.len - at);
+    hang_up(c);
+}
+
+/* The socket is duplicated, since a handle of libuv cannot be let go of without closing its own. */
+kal_ws *kal_exchange_upgrade(kal_exchange *c, const kal_ws_options *options, kal_error *err)
+{
+    kal_ws_handshake handshake;
+    uv_os_fd_t fd = -1;
+
+    KAL_ASSERT(c->in_handler && pthread_equal(pthread_self(), c->loop->thread));
+    if (kal_ws_handshake_check(&c->reader.request, options->deflate, &handshake, err) != KAL_OK)
+        return NULL;
+    if (c->loop->is_draining) {
+        kal_error_set(err, KAL_BUSY, "the server is stopping");
+        return NULL;
+    }
+    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        kal_error_set(err, KAL_IO, "cannot take over a socket: %s", strerror(errno));
+        return NULL;
+    }
+    c->ws = kal_ws_open(&c->loop->ws, fd, &handshake, options, c->peer, err);
+    if (c->ws != NULL)
+        c->phase = PHASE_UPGRADED;
+    return c->ws;
+}
+
 /* True when the reply is out. */
 static bool handle(kal_exchange *c)
 {
@@ -446,6 +492,10 @@ static bool handle(kal_exchange *c)
     c->cancel = NULL;
     c->in_handler = true;
     o->handler(o->context, c);
+    if (c->phase == PHASE_UPGRADED) {
+        hand_over(c);
+        return false;
+    }
     if (!c->in_handler) /* it answered at once */
         return write_reply(c);
     c->in_handler = false;
@@ -544,6 +594,7 @@ static void close_handles(http_loop *loop)
         uv_close((uv_handle_t *)&loop->tick, NULL);
     if (!uv_is_closing((uv_handle_t *)&loop->wake))
         uv_close((uv_handle_t *)&loop->wake, NULL);
+    kal_ws_loop_close_handles(&loop->ws);
 }
 
 static void begin_drain(http_loop *loop)
@@ -556,6 +607,7 @@ static void begin_drain(http_loop *loop)
         if (c->phase == PHASE_READING && !kal_http_reader_in_message(&c->reader))
             hang_up(c);
     }
+    kal_ws_loop_drain(&loop->ws, false);
 }
 
 /* The connection is not read while a request is in flight, so its end is asked for. Seen twice: a
@@ -592,18 +644,23 @@ static void expire(http_loop *loop)
         if (force || (c->deadline_ms != 0 && now >= c->deadline_ms))
             hang_up(c);
     }
+    kal_ws_loop_tick(&loop->ws);
+    if (force)
+        kal_ws_loop_drain(&loop->ws, true);
 }
 
 /* The loop ends when all its handles are closed. */
 static void end_if_drained(http_loop *loop)
 {
-    if (loop->is_draining && kal_list_empty(&loop->connections))
+    if (loop->is_draining && kal_list_empty(&loop->connections) && kal_list_empty(&loop->ws.open))
         close_handles(loop);
 }
 
 static void on_wake(uv_async_t *wake)
 {
     http_loop *loop = wake->data;
+    if (atomic_exchange(&loop->is_woken, false))
+        kal_ws_loop_want_turn(&loop->ws);
     deliver_mail(loop);
     if (atomic_load(&loop->server->stopping) && !loop->is_draining)
         begin_drain(loop);
@@ -613,14 +670,33 @@ static void on_wake(uv_async_t *wake)
 static void on_tick(uv_timer_t *tick)
 {
     http_loop *loop = tick->data;
+    const kal_http_server_options *o = &loop->server->options;
     set_date(loop);
     expire(loop);
+    if (o->on_tick != NULL)
+        o->on_tick(o->context, loop->ws.o.index);
     end_if_drained(loop);
 }
 
 static kal_status uv_failed(const char *what, int code, kal_error *err)
 {
     return kal_error_set(err, KAL_IO, "cannot %s: %s", what, uv_strerror(code));
+}
+
+static kal_status open_ws_loop(kal_http_server *server, http_loop *loop, kal_error *err)
+{
+    kal_ws_loop_options options = {
+        .uv = &loop->loop,
+        .read_buffer = loop->read_buffer,
+        .read_bytes = READ_BYTES,
+        .connections = &server->connections,
+        .slow_count = &server->slow_clients,
+        .write_timeout_ms = server->options.write_timeout_ms,
+        .index = (unsigned)(loop - server->loops),
+        .on_turn = server->options.on_turn,
+        .context = server->options.context,
+    };
+    return kal_ws_loop_open(&loop->ws, &options, err);
 }
 
 static kal_status open_loop(kal_http_server *server, http_loop *loop, kal_error *err)
@@ -649,7 +725,7 @@ static kal_status open_loop(kal_http_server *server, http_loop *loop, kal_error 
         (code = uv_timer_start(&loop->tick, on_tick, TICK_MS, TICK_MS)) != 0)
         return uv_failed("listen", code, err);
     set_date(loop);
-    return KAL_OK;
+    return open_ws_loop(server, loop, err);
 }
 
 static void run_loop(void *context)
@@ -759,6 +835,18 @@ unsigned kal_http_server_connections_max(const kal_http_server *server)
 unsigned kal_http_server_loops(const kal_http_server *server)
 {
     return server->loop_count;
+}
+
+void kal_http_server_wake_loop(kal_http_server *server, unsigned loop)
+{
+    KAL_ASSERT(loop < server->loop_count);
+    if (!atomic_exchange(&server->loops[loop].is_woken, true))
+        uv_async_send(&server->loops[loop].wake);
+}
+
+uint64_t kal_http_server_slow_clients(const kal_http_server *server)
+{
+    return atomic_load_explicit(&server->slow_clients, memory_order_relaxed);
 }
 
 const kal_gauge *kal_http_server_connections(const kal_http_server *server)

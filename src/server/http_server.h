@@ -17,6 +17,9 @@
  * drains: no new connections, idle ones are closed, what is in flight is answered with
  * "Connection: close".
  *
+ * A request may become a WebSocket instead of being answered: ws.h. Those count as connections, are
+ * told to go when the server stops, and have time-outs of their own.
+ *
  * Knows nothing of SQL: the handler is routes.c, in tests and benchmarks another one.
  * Threads: open, run, close on one; stop and respond on any.
  */
@@ -45,7 +48,12 @@ typedef struct kal_http_server_options {
     unsigned write_timeout_ms; /* for a reply to be taken */
     unsigned drain_timeout_ms; /* after stop; then what is in flight is cancelled */
     kal_http_handler handler;
-    void *context;
+    /* On the thread of each loop; NULL is allowed. on_turn: once after kal_http_server_wake_loop(),
+     * and again in the next turn, when other connections had theirs, for as long as it says true.
+     * on_tick: about four times a second. */
+    bool (*on_turn)(void *context, unsigned loop);
+    void (*on_tick)(void *context, unsigned loop);
+    void *context;             /* of handler, on_turn and on_tick */
     size_t exchange_bytes_max; /* memory of one connection: input and exchange arena */
     kal_budget *budget;        /* of all connections; NULL = unlimited */
 } kal_http_server_options;
@@ -69,7 +77,12 @@ KAL_MUST_CHECK kal_status kal_http_server_open(const kal_http_server_options *op
 uint16_t kal_http_server_port(const kal_http_server *server);
 unsigned kal_http_server_connections_max(const kal_http_server *server);
 unsigned kal_http_server_loops(const kal_http_server *server);
-/* Connections that are open, and the most that were at a time. */
+/* on_turn is called soon on the thread of this loop; several calls may become one. Any thread,
+ * until kal_http_server_close(); a loop that has stopped does nothing. */
+void kal_http_server_wake_loop(kal_http_server *server, unsigned loop);
+/* WebSockets that were cut because their client did not read. */
+uint64_t kal_http_server_slow_clients(const kal_http_server *server);
+/* Connections that are open, WebSockets too, and the most that were at a time. */
 const kal_gauge *kal_http_server_connections(const kal_http_server *server);
 /* Serves until stop and drain are over; the calling thread is the first loop. */
 KAL_MUST_CHECK kal_status kal_http_server_run(kal_http_server *server, kal_error *err);

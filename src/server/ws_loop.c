@@ -1,0 +1,80 @@
+#include "server/ws_internal.h"
+
+enum { WRITES_PER_TURN = 256 };
+
+/* It only has to be there: a loop with an idle handle does not wait. */
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+void kal_ws_loop_update(kal_ws_loop *loop)
+{
+    bool busy = loop->wants_turn || !kal_list_empty(&loop->dirty);
+    bool active = uv_is_active((uv_handle_t *)&loop->idle) != 0;
+
+    if (busy && !active && !uv_is_closing((uv_handle_t *)&loop->idle))
+        uv_idle_start(&loop->idle, on_idle);
+    else if (!busy && active)
+        uv_idle_stop(&loop->idle);
+}
+
+void kal_ws_loop_want_turn(kal_ws_loop *loop)
+{
+    loop->wants_turn = loop->o.on_turn != NULL;
+    kal_ws_loop_update(loop);
+}
+
+static void on_check(uv_check_t *check)
+{
+    kal_ws_loop *loop = check->data;
+    kal_list *link = NULL;
+
+    if (loop->wants_turn)
+        loop->wants_turn = loop->o.on_turn(loop->o.context, loop->o.index);
+    for (unsigned i = 0; i < WRITES_PER_TURN; i++) {
+        if ((link = kal_list_pop_front(&loop->dirty)) == NULL)
+            break;
+        kal_ws_work(KAL_CONTAINER_OF(link, kal_ws, dirty));
+    }
+    kal_ws_loop_update(loop);
+}
+
+kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *options, kal_error *err)
+{
+    loop->o = *options;
+    kal_list_init(&loop->open);
+    kal_list_init(&loop->dirty);
+    if (uv_check_init(options->uv, &loop->check) != 0 ||
+        uv_idle_init(options->uv, &loop->idle) != 0 || uv_check_start(&loop->check, on_check) != 0)
+        return kal_error_set(err, KAL_IO, "cannot make the handles of an event loop");
+    loop->check.data = loop;
+    loop->idle.data = loop;
+    return KAL_OK;
+}
+
+void kal_ws_loop_close_handles(kal_ws_loop *loop)
+{
+    if (!uv_is_closing((uv_handle_t *)&loop->check))
+        uv_close((uv_handle_t *)&loop->check, NULL);
+    if (!uv_is_closing((uv_handle_t *)&loop->idle))
+        uv_close((uv_handle_t *)&loop->idle, NULL);
+}
+
+void kal_ws_loop_tick(kal_ws_loop *loop)
+{
+    uint64_t now = uv_now(loop->o.uv);
+    KAL_LIST_FOR_EACH (link, &loop->open)
+        kal_ws_expire(KAL_CONTAINER_OF(link, kal_ws, link), now);
+}
+
+void kal_ws_loop_drain(kal_ws_loop *loop, bool force)
+{
+    KAL_LIST_FOR_EACH (link, &loop->open) {
+        kal_ws *ws = KAL_CONTAINER_OF(link, kal_ws, link);
+        if (force)
+            kal_ws_cut(ws);
+        else
+            kal_ws_close(ws, KAL_WS_CLOSE_GOING_AWAY, "the server is stopping");
+    }
+}
