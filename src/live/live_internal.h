@@ -65,9 +65,11 @@ typedef struct live_partition {
     kal_condition_index index;
 } live_partition;
 
-/* One version of a table: a change is matched with the queries that are bound to the version that
- * wrote it. */
+/* One version of a table. A change is matched with the queries that are bound to the version that
+ * wrote it or a later one, whose columns its rows are then read as: queries are bound again as soon
+ * as an ALTER is known, which can be before all that was written before it has been matched. */
 struct live_table {
+    live_table *next;   /* another version of the same table */
     kal_table *table;   /* retained: of this version */
     kal_map partitions; /* be64 user_no -> live_partition (owned) */
     kal_list queries;
@@ -142,7 +144,6 @@ struct live_sub {
     uint64_t seq; /* everything up to it was delivered, or waits in batches */
     bool has_acked;
     bool has_lost_waiting;         /* since `seq` */
-    bool owes_schema;              /* a schema message was among it */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
     kal_live_task *task;           /* under way, or NULL */
@@ -213,7 +214,7 @@ struct kal_live_worker {
     /* the worker's thread */
     kal_list taken;   /* what was the inbox, being worked off */
     size_t at_change; /* of the block in front */
-    kal_map tables;   /* be64 table_id and version -> live_table (owned) */
+    kal_map tables;   /* be64 table_id -> live_table (owned), a chain of its versions */
     kal_map queries;  /* share key -> live_query that is not detached */
     kal_map shapes;   /* key -> live_shape */
     kal_list clients;
@@ -266,8 +267,8 @@ KAL_MUST_CHECK kal_status live_query_get(kal_live_worker *worker, kal_catalog_wo
                                          live_query **query_out, kal_sql_live_options *options_out,
                                          kal_error *err);
 live_query *live_query_retain(live_query *query);
-/* NULL: nobody is subscribed to this version. */
-live_table *live_table_find(const kal_live_worker *worker, const kal_table *table);
+/* The versions of a table that somebody is subscribed to; NULL: none. */
+live_table *live_tables_of(const kal_live_worker *worker, uint32_t table_id);
 void live_query_release(kal_live_worker *worker, live_query *query);
 /* Takes it out of the index: it hears of no change any more. */
 void live_query_detach(kal_live_worker *worker, live_query *query);
@@ -278,6 +279,11 @@ void live_rebind_begin(kal_live_worker *worker);
 bool live_rebind_step(kal_live_worker *worker, unsigned most);
 /* The member "schema" of an acknowledgement. */
 void live_query_write_schema(const live_query *query, kal_json_writer *w);
+/* The member "changes" of a schema message: what became of the items, in the order in which a
+ * client applies it to the rows it has: removed, added with the value that rows have there,
+ * renamed, of another type (which loses nothing). */
+void live_query_write_changes(const live_query *before, const live_query *after,
+                              kal_json_writer *w);
 
 /* ---- encode.c ---- */
 

@@ -158,12 +158,14 @@ static void match_partition(kal_live_worker *w, live_partition *p, const kal_cha
 void live_match(kal_live_worker *w, const kal_change *change)
 {
     uint8_t bytes[USER_BYTES];
-    const live_table *t = live_table_find(w, change->table);
+    uint32_t version = change->table->def->schema_version;
+    live_table *next = NULL;
 
-    if (t != NULL) {
-        kal_store_be64(bytes, change->user_no);
+    kal_store_be64(bytes, change->user_no);
+    for (live_table *t = live_tables_of(w, change->table_id); t != NULL; t = next) {
+        next = t->next; /* subscriptions that end may take t away */
         live_partition *p = kal_map_find(&t->partitions, kal_bytes_of(bytes, sizeof bytes));
-        if (p != NULL)
+        if (p != NULL && t->table->def->schema_version >= version)
             match_partition(w, p, change);
     }
     w->seqs[change->shard] = change->seq;

@@ -6,6 +6,7 @@
 #include "live/live_internal.h"
 #include "sql/parser.h"
 #include "sql/row_values.h"
+#include "types/json.h"
 
 #include <stdlib.h>
 
@@ -78,17 +79,20 @@ static uint64_t version_number(const kal_table *table)
     return (uint64_t)table->def->table_id << 32 | table->def->schema_version;
 }
 
-live_table *live_table_find(const kal_live_worker *w, const kal_table *table)
+live_table *live_tables_of(const kal_live_worker *w, uint32_t table_id)
 {
     uint8_t bytes[NUMBER_BYTES];
-    return kal_map_find(&w->tables, number_key(version_number(table), bytes));
+    return kal_map_find(&w->tables, number_key(table_id, bytes));
 }
 
 static live_table *get_table(kal_live_worker *w, kal_table *table)
 {
     uint8_t bytes[NUMBER_BYTES];
-    live_table *t = live_table_find(w, table);
+    live_table *first = live_tables_of(w, table->def->table_id);
+    live_table *t = first;
 
+    while (t != NULL && t->table->def->schema_version != table->def->schema_version)
+        t = t->next;
     if (t != NULL) {
         if (t->table != table) { /* another object of the same version */
             kal_table_release(t->table);
@@ -100,19 +104,36 @@ static live_table *get_table(kal_live_worker *w, kal_table *table)
     if (t == NULL)
         kal_die("out of memory: live queries");
     t->table = kal_table_retain(table);
+    t->next = first;
     kal_map_init(&t->partitions);
     kal_list_init(&t->queries);
-    kal_map_put(&w->tables, number_key(version_number(table), bytes), t);
+    kal_map_put(&w->tables, number_key(table->def->table_id, bytes), t);
     return t;
+}
+
+static void take_out_of_chain(kal_live_worker *w, live_table *t)
+{
+    uint8_t bytes[NUMBER_BYTES];
+    kal_bytes key = number_key(t->table->def->table_id, bytes);
+    live_table *first = kal_map_find(&w->tables, key);
+
+    if (first == t && t->next == NULL) {
+        kal_map_remove(&w->tables, key);
+    } else if (first == t) {
+        kal_map_put(&w->tables, key, t->next);
+    } else {
+        while (first->next != t)
+            first = first->next;
+        first->next = t->next;
+    }
 }
 
 static void drop_table_if_unused(kal_live_worker *w, live_table *t)
 {
-    uint8_t bytes[NUMBER_BYTES];
     if (t->query_count > 0)
         return;
     KAL_ASSERT(t->partitions.len == 0);
-    kal_map_remove(&w->tables, number_key(version_number(t->table), bytes));
+    take_out_of_chain(w, t);
     kal_map_release(&t->partitions);
     kal_table_release(t->table);
     free(t);
@@ -450,19 +471,25 @@ void live_query_release(kal_live_worker *w, live_query *q)
 
 /* ---- altered tables ---- */
 
+static void rebind_later(kal_live_worker *w, live_table *t)
+{
+    if (atomic_load(&t->table->fate) == KAL_TABLE_CURRENT)
+        return;
+    KAL_LIST_FOR_EACH (link, &t->queries) {
+        live_query *q = KAL_CONTAINER_OF(link, live_query, link);
+        kal_list_remove(&q->rebind_link);
+        kal_list_push_back(&w->rebinding, &q->rebind_link);
+    }
+}
+
 void live_rebind_begin(kal_live_worker *w)
 {
     size_t at = 0;
-    live_table *t;
+    live_table *first;
 
-    while ((t = kal_map_next(&w->tables, &at, NULL)) != NULL) {
-        if (atomic_load(&t->table->fate) == KAL_TABLE_CURRENT)
-            continue;
-        KAL_LIST_FOR_EACH (link, &t->queries) {
-            live_query *q = KAL_CONTAINER_OF(link, live_query, link);
-            kal_list_remove(&q->rebind_link);
-            kal_list_push_back(&w->rebinding, &q->rebind_link);
-        }
+    while ((first = kal_map_next(&w->tables, &at, NULL)) != NULL) {
+        for (live_table *t = first; t != NULL; t = t->next)
+            rebind_later(w, t);
     }
 }
 
@@ -568,6 +595,90 @@ void live_query_write_schema(const live_query *q, kal_json_writer *w)
         kal_json_u64(w, i);
         write_flags(item, w);
         kal_json_end_object(w);
+    }
+    kal_json_end_array(w);
+}
+
+/* What an item stands for: a column, or nothing that lasts. */
+static uint32_t column_id_of(const live_query *q, const kal_live_item *item)
+{
+    bool is_column = item->column >= 0 && (uint32_t)item->column < q->table->def->column_count;
+    return is_column ? q->table->def->columns[item->column].column_id : 0;
+}
+
+/* The item of `q` that is the same thing as `item` of `of`; NULL: there is none. */
+static const kal_live_item *find_same_item(const live_query *q, const live_query *of,
+                                           const kal_live_item *item)
+{
+    uint32_t column_id = column_id_of(of, item);
+
+    for (size_t i = 0; i < q->plan.item_count; i++) {
+        const kal_live_item *other = &q->plan.items[i];
+        if (column_id != 0
+                ? column_id_of(q, other) == column_id
+                : column_id_of(q, other) == 0 && kal_bytes_equal(other->name, item->name))
+            return other;
+    }
+    return NULL;
+}
+
+static void begin_change(kal_json_writer *w, const char *change, kal_bytes name)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "change");
+    kal_json_cstr(w, change);
+    kal_json_key(w, "name");
+    kal_json_string(w, name);
+}
+
+static void write_added(const live_query *q, const kal_live_item *item, kal_json_writer *w)
+{
+    const kal_value *initial =
+        column_id_of(q, item) == 0 ? NULL : q->table->def->columns[item->column].initial_default;
+
+    begin_change(w, "added", item->name);
+    kal_json_key(w, "value");
+    if (initial == NULL)
+        kal_json_null(w);
+    else
+        kal_value_write_json(initial, w);
+    kal_json_end_object(w);
+}
+
+static void write_kept(const kal_live_item *before, const kal_live_item *after, kal_json_writer *w)
+{
+    if (!kal_bytes_equal(before->name, after->name)) {
+        begin_change(w, "renamed", after->name);
+        kal_json_key(w, "from");
+        kal_json_string(w, before->name);
+        kal_json_end_object(w);
+    }
+    if (!kal_type_equal(before->type, after->type)) {
+        begin_change(w, "type", after->name);
+        kal_json_key(w, "data_type");
+        kal_type_write_json(after->type, w);
+        kal_json_end_object(w);
+    }
+}
+
+void live_query_write_changes(const live_query *before, const live_query *after, kal_json_writer *w)
+{
+    kal_json_key(w, "changes");
+    kal_json_begin_array(w);
+    for (size_t i = 0; i < before->plan.item_count; i++) {
+        const kal_live_item *item = &before->plan.items[i];
+        if (find_same_item(after, before, item) == NULL) {
+            begin_change(w, "removed", item->name);
+            kal_json_end_object(w);
+        }
+    }
+    for (size_t i = 0; i < after->plan.item_count; i++) {
+        const kal_live_item *item = &after->plan.items[i];
+        const kal_live_item *old = find_same_item(before, after, item);
+        if (old == NULL)
+            write_added(after, item, w);
+        else
+            write_kept(old, item, w);
     }
     kal_json_end_array(w);
 }

@@ -7,8 +7,8 @@
  * Invariants:
  *   1. Everything up to `seq` was told, or waits in `ready`; what comes later waits in `waiting`,
  * or has_lost_waiting says that it has to be read from the log.
- *   2. A schema message comes before the first row of the new shape, also when what waited was
- *      dropped (owes_schema).
+ *   2. A schema message comes before the first row of the new shape, also when changes that waited
+ *      with it were dropped.
  *   3. Whatever cannot be told any more ends the subscription, with a message.
  */
 #include "base/assert.h"
@@ -63,16 +63,19 @@ static void send_body(live_sub *sub, const kal_message_head *head, kal_message_b
         client->is_full = true;
 }
 
+static void fail_memory(live_sub *sub)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_error_set(&err, KAL_LIMIT, "the memory of live queries is used up");
+    live_sub_fail(sub, UINT64_MAX, &err);
+}
+
 /* One reference; NULL when there is no memory for it, then the subscription ends. */
 static kal_message_body *message_end(message *m, live_sub *sub)
 {
-    kal_error err = KAL_ERROR_INIT;
     kal_message_body *body = kal_message_body_make(&m->members, m->count);
-
-    if (body == NULL) {
-        kal_error_set(&err, KAL_LIMIT, "the memory of live queries is used up");
-        live_sub_fail(sub, UINT64_MAX, &err);
-    }
+    if (body == NULL)
+        fail_memory(sub);
     return body;
 }
 
@@ -132,44 +135,63 @@ static void send_ack(live_sub *sub, size_t total_rows)
     sub->has_acked = true;
 }
 
-/* One reference, or NULL. */
-static kal_message_body *make_schema_message(live_sub *sub)
+/* From the shape that the client knows to that of its query; one reference, or NULL. */
+static kal_message_body *make_schema_message(live_sub *sub, const live_query *before)
 {
     message m; /* owned */
 
     message_begin(&m, sub, "schema_change");
     message_key(&m, "schema_version");
     kal_json_u64(&m.json, sub->query->table->def->schema_version);
+    live_query_write_changes(before, sub->query, &m.json);
+    m.count++;
     live_query_write_schema(sub->query, &m.json);
     m.count++;
     return message_end(&m, sub);
 }
 
-static void send_schema(live_sub *sub)
-{
-    kal_message_body *body = make_schema_message(sub); /* owned */
-    if (body != NULL)
-        send_body(sub, NULL, body);
-    kal_message_body_release(body);
-    sub->owes_schema = false;
-}
-
 /* ---- what waits ---- */
+
+/* Changes that wait are let go, schema messages never. */
+static void drop_changes(live_sub *sub)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < sub->waiting.len; i++) {
+        live_waiting waiting = sub->waiting.items[i];
+        if (waiting.is_schema)
+            sub->waiting.items[kept++] = waiting;
+        else
+            kal_message_body_release(waiting.body);
+    }
+    sub->waiting.len = kept;
+    size_t left = kept * sizeof(live_waiting);
+    if (sub->waiting_bytes > left)
+        kal_budget_release(options_of(sub)->budget, sub->waiting_bytes - left);
+    sub->waiting_bytes = left;
+}
 
 static void drop_waiting(live_sub *sub)
 {
-    for (size_t i = 0; i < sub->waiting.len; i++) {
-        sub->owes_schema = sub->owes_schema || sub->waiting.items[i].is_schema;
+    for (size_t i = 0; i < sub->waiting.len; i++)
         kal_message_body_release(sub->waiting.items[i].body);
-    }
     kal_budget_release(options_of(sub)->budget, sub->waiting_bytes);
     sub->waiting_bytes = 0;
     kal_vec_release(&sub->waiting);
 }
 
+/* Schema messages that wait go out before what is read again. */
+static void send_schemas(live_sub *sub)
+{
+    for (size_t i = 0; i < sub->waiting.len; i++) {
+        if (sub->waiting.items[i].is_schema)
+            send_body(sub, NULL, sub->waiting.items[i].body);
+    }
+    drop_waiting(sub);
+}
+
 static void lose_waiting(live_sub *sub)
 {
-    drop_waiting(sub);
+    drop_changes(sub);
     sub->has_lost_waiting = true;
 }
 
@@ -181,8 +203,13 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
     if (sub->waiting_bytes + bytes > options_of(sub)->waiting_bytes_max ||
         !kal_budget_charge(options_of(sub)->budget, bytes)) {
         lose_waiting(sub);
-        sub->owes_schema = sub->owes_schema || is_schema;
-        return;
+        if (!is_schema)
+            return;
+        bytes = sizeof(live_waiting); /* few, and they have to be kept */
+        if (!kal_budget_charge(options_of(sub)->budget, bytes)) {
+            fail_memory(sub);
+            return;
+        }
     }
     kal_message_body_retain(body);
     kal_vec_push(&sub->waiting, waiting);
@@ -226,8 +253,7 @@ static void start_task(live_sub *sub, live_task_kind kind)
 
 static void start_replay(live_sub *sub)
 {
-    if (sub->owes_schema)
-        send_schema(sub);
+    send_schemas(sub);
     start_task(sub, LIVE_TASK_REPLAY);
 }
 
@@ -238,7 +264,7 @@ static void fall_behind(live_sub *sub, uint64_t seq)
 
     sub->seq = seq;
     sub->state = LIVE_BEHIND;
-    drop_waiting(sub);
+    drop_changes(sub);
     if (sub->on_slow != KAL_LIVE_CLOSE)
         return;
     kal_error_set(&err, KAL_LIMIT, "the client does not read as fast as rows change");
@@ -425,17 +451,17 @@ static bool has_same_schema(const live_query *a, const live_query *b)
     return true;
 }
 
-static void tell_schema(live_sub *sub)
+static void tell_schema(live_sub *sub, const live_query *before)
 {
     if (!sub->has_acked)
-        return; /* the acknowledgement will say it */
-    if (sub->state != LIVE_BATCHES && sub->state != LIVE_DELIVERING) {
-        send_schema(sub);
+        return;                                                /* the acknowledgement will say it */
+    kal_message_body *body = make_schema_message(sub, before); /* owned */
+    if (body == NULL)
         return;
-    }
-    kal_message_body *body = make_schema_message(sub); /* owned */
-    if (body != NULL)
-        add_waiting(sub, 0, body, true);
+    if (sub->state == LIVE_BATCHES || sub->state == LIVE_DELIVERING)
+        add_waiting(sub, 0, body, true); /* rows of the old shape come first */
+    else
+        send_body(sub, NULL, body);
     kal_message_body_release(body);
 }
 
@@ -455,7 +481,7 @@ void live_sub_move(live_sub *sub, live_query *query)
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
     else if (!has_same_schema(old, query))
-        tell_schema(sub);
+        tell_schema(sub, old);
     live_query_release(w, old);
     live_subs_end_failed(w);
 }

@@ -72,6 +72,20 @@
       "KALAMDB_EXPORT_SIZE_LIMIT_MB", 1, 1048576, 1024, "of one export of user data")              \
     X(exports_max, "export.max_per_user", "--export-max-per-user", "KALAMDB_EXPORT_MAX_PER_USER",  \
       1, 1000, 3, "exports of user data that a user has at a time")                                \
+    X(ws_auth_timeout_ms, "websocket.auth_timeout_ms", "--ws-auth-timeout-ms",                     \
+      "KALAMDB_WS_AUTH_TIMEOUT_MS", 100, 86400000, 3000, "WebSocket without authentication")       \
+    X(ws_ping_interval_ms, "websocket.ping_interval_ms", "--ws-ping-interval-ms",                  \
+      "KALAMDB_WS_PING_INTERVAL_MS", 100, 86400000, 20000, "silent WebSocket, until it is pinged") \
+    X(ws_timeout_ms, "websocket.timeout_ms", "--ws-timeout-ms", "KALAMDB_WS_TIMEOUT_MS", 100,      \
+      86400000, 60000, "silent WebSocket, until it is closed")                                     \
+    X(ws_messages_per_second, "websocket.messages_per_second", "--ws-messages-per-second",         \
+      "KALAMDB_WS_MESSAGES_PER_SECOND", 1, 1000000, 50, "from one WebSocket")                      \
+    X(ws_queue_kb, "websocket.queue_kb", "--ws-queue-kb", "KALAMDB_WS_QUEUE_KB", 16, 1048576,      \
+      1024, "waiting for a client that reads slowly, before its subscriptions pause")              \
+    X(live_per_connection_max, "live.per_connection_max", "--live-per-connection-max",             \
+      "KALAMDB_LIVE_PER_CONNECTION_MAX", 1, 1000000, 100, "subscriptions of a WebSocket")          \
+    X(live_per_user_max, "live.per_user_max", "--live-per-user-max", "KALAMDB_LIVE_PER_USER_MAX",  \
+      1, 10000000, 1000, "subscriptions of a user")                                                \
     X(s3_cache_mb, "storage.s3_cache_mb", "--s3-cache-mb", "KALAMDB_S3_CACHE_MB", 1, 1048576,      \
       10240, "segments of S3 storages kept as files")                                              \
     X(schema_cache_tables, "schema.cache_tables", "--schema-cache-tables",                         \

@@ -795,6 +795,12 @@ static uint16_t bound_port(int fd)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
+unsigned kal_http_loop_count(unsigned loops)
+{
+    unsigned count = loops == 0 ? uv_available_parallelism() : loops;
+    return count < LOOPS_MAX ? count : LOOPS_MAX;
+}
+
 kal_status kal_http_server_open(const kal_http_server_options *options,
                                 kal_http_server **server_out, kal_error *err)
 {
@@ -806,9 +812,7 @@ kal_status kal_http_server_open(const kal_http_server_options *options,
         kal_die("out of memory: server");
     server->options = *options;
     server->fd = -1;
-    server->loop_count = options->loops == 0 ? uv_available_parallelism() : options->loops;
-    if (server->loop_count > LOOPS_MAX)
-        server->loop_count = LOOPS_MAX;
+    server->loop_count = kal_http_loop_count(options->loops);
     status = bind_address(options, &server->fd, err);
     if (status == KAL_OK)
         server->port = bound_port(server->fd);

@@ -77,6 +77,8 @@ KAL_MUST_CHECK kal_status kal_http_server_open(const kal_http_server_options *op
 uint16_t kal_http_server_port(const kal_http_server *server);
 unsigned kal_http_server_connections_max(const kal_http_server *server);
 unsigned kal_http_server_loops(const kal_http_server *server);
+/* How many a server opens for this number in its options. */
+unsigned kal_http_loop_count(unsigned loops);
 /* on_turn is called soon on the thread of this loop; several calls may become one. Any thread,
  * until kal_http_server_close(); a loop that has stopped does nothing. */
 void kal_http_server_wake_loop(kal_http_server *server, unsigned loop);

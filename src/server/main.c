@@ -92,13 +92,30 @@ static void show(const kal_config *config, kal_exec *exec, kal_http_server *serv
     kal_metrics_add(metrics, "max_connections", connections_max, server);
 }
 
+static void wake_loop(void *server, unsigned loop)
+{
+    kal_http_server_wake_loop(server, loop);
+}
+
+static kal_ws_sessions_options websocket_options(const kal_config *config)
+{
+    return (kal_ws_sessions_options){
+        .auth_timeout_ms = (unsigned)config->ws_auth_timeout_ms,
+        .messages_per_second = (unsigned)config->ws_messages_per_second,
+        .queue_bytes_max = (size_t)config->ws_queue_kb * 1024,
+        .ping_interval_ms = (unsigned)config->ws_ping_interval_ms,
+        .timeout_ms = (unsigned)config->ws_timeout_ms,
+    };
+}
+
 static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *arena, kal_error *err)
 {
     kal_http_server_options options = KAL_HTTP_SERVER_OPTIONS_DEFAULT;
     kal_http_server *server = NULL; /* owned */
     kal_routes *routes = NULL;      /* owned */
 
-    KAL_TRY(kal_routes_open(exec, &routes, err));
+    kal_ws_sessions_options websockets = websocket_options(config);
+    KAL_TRY(kal_routes_open(exec, &websockets, &routes, err));
     options.host = config->host;
     options.port = (uint16_t)config->port;
     options.loops = (unsigned)config->loops;
@@ -108,14 +125,18 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *are
     options.drain_timeout_ms = (unsigned)config->drain_timeout_ms;
     options.limits.body_bytes = BODY_BYTES_MAX;
     options.handler = kal_routes_handle;
+    options.on_turn = kal_routes_turn;
+    options.on_tick = kal_routes_tick;
     options.context = routes;
     kal_status status = kal_http_server_open(&options, &server, err);
     if (status == KAL_OK) {
         running = server;
+        kal_exec_watch_live(exec, wake_loop, server);
         show(config, exec, server, arena);
         announce(config, exec, server);
         status = kal_http_server_run(server, err);
         running = NULL;
+        kal_exec_watch_live(exec, NULL, NULL);
         kal_metrics_remove(kal_exec_metrics(exec), server);
     }
     kal_routes_close(routes);
@@ -152,6 +173,9 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .backup_interval_s = (uint64_t)config->backup_interval_s,
         .backups_kept = (unsigned)config->backups_kept,
         .s3_cache_bytes = (uint64_t)config->s3_cache_mb << 20,
+        .live_workers = kal_http_loop_count((unsigned)config->loops),
+        .live_per_connection_max = (unsigned)config->live_per_connection_max,
+        .live_per_user_max = (unsigned)config->live_per_user_max,
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };

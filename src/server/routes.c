@@ -24,6 +24,7 @@ typedef struct auth_task {
 struct kal_routes {
     kal_exec *exec; /* borrowed */
     kal_auth *auth; /* borrowed */
+    kal_ws_sessions *sessions;
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t lock; /* protects the rest */
@@ -562,6 +563,26 @@ static void handle_logout(kal_routes *routes, kal_exchange *exchange)
         respond_auth_error(exchange, &err);
 }
 
+/* ---- WebSockets ---- */
+
+static void handle_websocket(kal_routes *routes, kal_exchange *exchange)
+{
+    kal_ws_sessions_handle(routes->sessions, exchange);
+}
+
+bool kal_routes_turn(void *context, unsigned loop)
+{
+    kal_routes *routes = context;
+    return kal_live_worker_step(kal_live_worker_of(kal_exec_live(routes->exec), loop));
+}
+
+void kal_routes_tick(void *context, unsigned loop)
+{
+    kal_routes *routes = context;
+    kal_live_worker_tick(kal_live_worker_of(kal_exec_live(routes->exec), loop));
+    kal_ws_sessions_tick(routes->sessions, loop);
+}
+
 /* ---- which path ---- */
 
 typedef struct route {
@@ -581,6 +602,7 @@ static const route ROUTES[] = {
     {"/v1/api/auth/refresh", KAL_HTTP_POST, "POST", handle_refresh},
     {"/v1/api/auth/logout", KAL_HTTP_POST, "POST", handle_logout},
     {"/v1/api/auth/setup", KAL_HTTP_POST, "POST", handle_setup},
+    {"/v1/ws", KAL_HTTP_GET, "GET", handle_websocket},
     {EXPORTS, KAL_HTTP_GET, "GET, HEAD", handle_export},
 };
 
@@ -622,7 +644,8 @@ void kal_routes_handle(void *context, kal_exchange *exchange)
     respond_text(exchange, 404, "{\"error\":\"not_found\",\"message\":\"there is nothing here\"}");
 }
 
-kal_status kal_routes_open(kal_exec *exec, kal_routes **routes_out, kal_error *err)
+kal_status kal_routes_open(kal_exec *exec, const kal_ws_sessions_options *websockets,
+                           kal_routes **routes_out, kal_error *err)
 {
     kal_routes *routes = calloc(1, sizeof *routes);
     *routes_out = NULL;
@@ -630,6 +653,7 @@ kal_status kal_routes_open(kal_exec *exec, kal_routes **routes_out, kal_error *e
         kal_die("out of memory: routes");
     routes->exec = exec;
     routes->auth = kal_exec_auth(exec);
+    routes->sessions = kal_ws_sessions_open(exec, websockets);
     kal_list_init(&routes->tasks);
     pthread_mutex_init(&routes->lock, NULL);
     pthread_cond_init(&routes->changed, NULL);
@@ -653,6 +677,7 @@ void kal_routes_close(kal_routes *routes)
     pthread_mutex_unlock(&routes->lock);
     if (routes->has_thread)
         pthread_join(routes->thread, NULL);
+    kal_ws_sessions_close(routes->sessions);
     pthread_cond_destroy(&routes->changed);
     pthread_mutex_destroy(&routes->lock);
     free(routes);

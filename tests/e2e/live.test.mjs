@@ -1,0 +1,255 @@
+// Live queries through the real server: the protocol, the permission rules, restarts.
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { Server } from "./server.mjs";
+import { LiveClient } from "./live_client.mjs";
+
+let server, root, ann, bob;
+
+before(async () => {
+    server = await new Server().start();
+    root = await server.client();
+    for (const name of ["ann", "bob"]) await root.sql(`CREATE USER '${name}' WITH PASSWORD 'password of ${name}' ROLE user`);
+    ann = await server.client("ann", "password of ann");
+    bob = await server.client("bob", "password of bob");
+    await root.sql("CREATE NAMESPACE app");
+    await root.sql("CREATE USER TABLE app.notes (id BIGINT PRIMARY KEY, room TEXT, n INT, body TEXT)");
+    await root.sql("CREATE SHARED TABLE app.news (id INT PRIMARY KEY, text TEXT) WITH (ACCESS_LEVEL = 'public')");
+    await root.sql("CREATE SHARED TABLE app.secrets (id INT PRIMARY KEY, text TEXT)");
+});
+after(() => server.close());
+
+test("first rows, then what happens to them", async () => {
+    const client = await LiveClient.open(server, ann.token);
+    assert.equal(client.success.user, "ann");
+    assert.equal(client.success.role, "user");
+    await ann.sql("INSERT INTO app.notes VALUES (1, 'a', 1, 'one'), (2, 'b', 2, NULL)");
+    const { ack, rows, seq } = await client.subscribe("s", "SELECT id, room, n FROM app.notes WHERE n < 10");
+    assert.equal(ack.total_rows, 2);
+    assert.deepEqual(ack.schema.map((c) => [c.name, c.data_type]), [["id", "BigInt"], ["room", "Text"], ["n", "Int"]]);
+    assert.deepEqual(rows.map(({ id, room, n }) => [id, room, n]), [["1", "a", 1], ["2", "b", 2]]);
+
+    await ann.sql("INSERT INTO app.notes VALUES (3, 'c', 3, 'three')");
+    const inserted = await client.next();
+    assert.equal(inserted.type, "change");
+    assert.equal(inserted.subscription_id, "s");
+    assert.equal(inserted.change_type, "insert");
+    assert.equal(inserted.seq, seq + 1);
+    assert.deepEqual(inserted.rows, [{ id: "3", room: "c", n: 3, _seq: String(seq + 1) }]);
+    assert.equal(inserted.old_values, undefined);
+
+    await ann.sql("UPDATE app.notes SET room = NULL WHERE id = 3");
+    const updated = await client.next();
+    assert.equal(updated.change_type, "update");
+    assert.deepEqual(updated.rows, [{ id: "3", room: null, n: 3, _seq: String(seq + 2) }]);
+    assert.deepEqual(updated.old_values, [{ id: "3", room: "c", _seq: String(seq + 1) }]);
+
+    await ann.sql("UPDATE app.notes SET n = 10 WHERE id = 3"); // leaves the filter
+    const left = await client.next();
+    assert.equal(left.change_type, "delete");
+    assert.deepEqual(left.old_values, [{ id: "3", room: null, n: 3, _seq: String(seq + 3) }]);
+    assert.equal(left.rows, undefined);
+
+    await ann.sql("UPDATE app.notes SET n = 9 WHERE id = 3"); // and comes back
+    assert.equal((await client.next()).change_type, "insert");
+    await ann.sql("DELETE FROM app.notes WHERE id = 3");
+    assert.equal((await client.next()).change_type, "delete");
+    client.send({ type: "unsubscribe", subscription_id: "s" });
+    client.send({ type: "ping" });
+    await ann.sql("INSERT INTO app.notes VALUES (4, 'd', 4, 'four')");
+    await client.silent();
+    await client.close();
+    await ann.sql("DELETE FROM app.notes");
+});
+
+test("a user sees his own rows only, and who may not read a table may not listen to it", async () => {
+    const of_ann = await LiveClient.open(server, ann.token);
+    const of_bob = await LiveClient.open(server, bob.token);
+    await of_ann.subscribe("s", "SELECT * FROM app.notes");
+    await of_bob.subscribe("s", "SELECT * FROM app.notes");
+    await bob.sql("INSERT INTO app.notes VALUES (1, 'x', 1, 'of bob')");
+    const { rows } = await of_bob.next();
+    assert.equal(rows[0].body, "of bob");
+    await of_ann.silent();
+    await of_ann.subscribe("news", "SELECT * FROM app.news");
+    await root.sql("INSERT INTO app.news VALUES (1, 'for all')");
+    assert.equal((await of_ann.next()).rows[0].text, "for all");
+    const { error } = await of_ann.subscribe("x", "SELECT * FROM app.secrets");
+    assert.equal(error.code, "PERMISSION_DENIED");
+    assert.equal(error.subscription_id, "x");
+    await root.sql("ALTER TABLE app.news SET ACCESS LEVEL private");
+    const ended = await of_ann.next();
+    assert.equal(ended.type, "error");
+    assert.equal(ended.code, "PERMISSION_DENIED");
+    await root.sql("INSERT INTO app.news VALUES (2, 'not for all')");
+    await of_ann.silent();
+    await root.sql("ALTER TABLE app.news SET ACCESS LEVEL public");
+    await bob.sql("DELETE FROM app.notes");
+    await Promise.all([of_ann.close(), of_bob.close()]);
+});
+
+test("what a live query cannot be is said, with the place", async () => {
+    const client = await LiveClient.open(server, ann.token);
+    const refused = async (sql, code, part) => {
+        const { error } = await client.subscribe("q", sql);
+        assert.ok(error, sql);
+        assert.equal(error.code, code, `${sql}: ${JSON.stringify(error)}`);
+        assert.match(error.message, part);
+    };
+    await refused("SELECT * FROM app.notes JOIN app.news USING (id)", "INVALID_SQL", /JOIN/);
+    await refused("SELECT * FROM app.nothing", "TABLE_NOT_FOUND", /app\.nothing/);
+    await refused("SELECT nothing FROM app.notes", "COLUMN_NOT_FOUND", /nothing/);
+    await refused("DELETE FROM app.notes", "INVALID_SQL", /./);
+    await refused("SELECT * FROM app.notes WHERE n < NOW()", "UNSUPPORTED", /./);
+    await refused("SELECT n, n FROM app.notes", "INVALID_SQL", /two columns/);
+    await refused("SELECT * FROM app.notes; SELECT 1", "INVALID_SQL", /./);
+    await refused("SELECT * FROM app.notes WHERE n = $1", "INVALID_SQL", /parameters/);
+    client.send({ type: "subscribe", subscription: { sql: "SELECT * FROM app.notes" } });
+    assert.equal((await client.next()).code, "INVALID_SUBSCRIPTION_ID");
+    client.send({ type: "subscribe" });
+    assert.equal((await client.next()).code, "INVALID_SUBSCRIPTION");
+    client.send({ type: "subscribe", subscription: { id: "a", sql: "SELECT * FROM app.notes", options: { from: -1 } } });
+    assert.equal((await client.next()).code, "INVALID_OPTION");
+    client.send({ type: "dance" });
+    assert.equal((await client.next()).code, "UNSUPPORTED_DATA");
+    client.ws.send("{");
+    assert.equal((await client.next()).type, "error");
+    client.ws.send(Buffer.from([1, 2, 3]));
+    assert.equal((await client.next()).code, "UNSUPPORTED_DATA");
+    client.send({ type: "next_batch", subscription_id: "nobody" });
+    assert.equal((await client.next()).code, "NOT_FOUND");
+    await client.subscribe("twice", "SELECT * FROM app.notes");
+    assert.equal((await client.subscribe("twice", "SELECT * FROM app.notes")).error.code, "INVALID_SUBSCRIPTION_ID");
+    await client.close();
+});
+
+test("nobody gets in without a token, and who has none for long is shown out", async () => {
+    const stranger = await LiveClient.open(server);
+    assert.equal((await stranger.subscribe("s", "SELECT * FROM app.news")).error.code, "AUTH_REQUIRED");
+    const refusal = await stranger.next(8000);
+    assert.equal(refusal.type, "auth_error");
+    assert.equal((await stranger.ended).code, 1008);
+    const liar = await LiveClient.open(server);
+    liar.send({ type: "authenticate", method: "jwt", token: "abc", protocol: { serialization: "json", compression: "none" } });
+    assert.equal((await liar.next()).type, "auth_error");
+    assert.equal((await liar.ended).code, 1008);
+    const header = await LiveClient.open(server, undefined, { headers: { authorization: `Bearer ${ann.token}` } });
+    assert.equal((await header.next()).type, "auth_success");
+    await header.close();
+    await assert.rejects(LiveClient.open(server, undefined, { headers: { authorization: "Bearer nonsense" } }), /401/);
+});
+
+test("a dropped user, a dropped table", async () => {
+    await root.sql("CREATE USER 'eve' WITH PASSWORD 'password of eve' ROLE user");
+    const eve = await server.client("eve", "password of eve");
+    const client = await LiveClient.open(server, eve.token);
+    await client.subscribe("s", "SELECT * FROM app.news");
+    await root.sql("DROP USER 'eve'");
+    const word = await client.next();
+    assert.equal(word.code, "TOKEN_REVOKED");
+    assert.equal((await client.ended).code, 1008);
+
+    await root.sql("CREATE SHARED TABLE app.gone (id INT PRIMARY KEY) WITH (ACCESS_LEVEL = 'public')");
+    const other = await LiveClient.open(server, ann.token);
+    await other.subscribe("s", "SELECT * FROM app.gone");
+    await root.sql("DROP TABLE app.gone");
+    const end = await other.next();
+    assert.equal(end.type, "error");
+    assert.equal(end.code, "TABLE_NOT_FOUND");
+    await other.close();
+});
+
+test("batches are asked for, the newest rows only, and changes come after them", async () => {
+    for (let i = 0; i < 25; i++) await ann.sql(`INSERT INTO app.notes VALUES (${i}, 'r', ${i}, 'b${i}')`);
+    const client = await LiveClient.open(server, ann.token);
+    const { rows, batches } = await client.subscribe("s", "SELECT id FROM app.notes", { batch_size: 10 });
+    assert.deepEqual(batches.map((b) => [b.batch_control.batch_num, b.rows.length, b.batch_control.has_more, b.batch_control.status]),
+        [[0, 10, true, "loading"], [1, 10, true, "loading_batch"], [2, 5, false, "ready"]]);
+    assert.deepEqual(rows.map((r) => r.id), [...Array(25).keys()].map(String));
+    const newest = await client.subscribe("newest", "SELECT id FROM app.notes", { last_rows: 3 });
+    assert.deepEqual(newest.rows.map((r) => r.id), ["22", "23", "24"]);
+    // Between two batches.
+    client.send({ type: "subscribe", subscription: { id: "slow", sql: "SELECT id FROM app.notes", options: { batch_size: 20 } } });
+    assert.equal((await client.next()).type, "subscription_ack");
+    assert.equal((await client.next()).rows.length, 20);
+    await ann.sql("DELETE FROM app.notes WHERE id = 24");
+    const told = [await client.next(), await client.next()];
+    assert.deepEqual(told.map((m) => m.subscription_id).sort(), ["newest", "s"]);
+    client.send({ type: "next_batch", subscription_id: "slow" });
+    const last = await client.next();
+    assert.deepEqual(last.rows.map((r) => r.id), ["20", "21", "22", "23", "24"]);
+    assert.equal((await client.next()).change_type, "delete");
+    await client.close();
+    await ann.sql("DELETE FROM app.notes");
+});
+
+for (const signal of ["SIGTERM", "SIGKILL"]) {
+    test(`a client comes back after ${signal} and misses nothing`, async () => {
+        const client = await LiveClient.open(server, ann.token);
+        const { seq } = await client.subscribe("s", "SELECT * FROM app.notes WHERE room = 'r'");
+        await ann.sql("INSERT INTO app.notes VALUES (1, 'r', 1, 'x')");
+        const first = await client.next();
+        await ann.sql("INSERT INTO app.notes VALUES (2, 'r', 2, 'y'), (3, 'q', 3, 'z')");
+        await ann.sql("UPDATE app.notes SET n = 7 WHERE id = 1");
+        await root.sql("FLUSH TABLE app.notes");
+        await server.restart(signal);
+        await client.ended;
+        await ann.sql("DELETE FROM app.notes WHERE id = 2");
+        const again = await LiveClient.open(server, ann.token);
+        const resumed = await again.subscribe("s", "SELECT * FROM app.notes WHERE room = 'r'", { from: first.seq });
+        assert.deepEqual(resumed.rows, []);
+        const missed = [await again.next(), await again.next(), await again.next()];
+        assert.deepEqual(missed.map((m) => [m.change_type, (m.rows ?? m.old_values)[0].id]), [["insert", "2"], ["update", "1"], ["delete", "2"]]);
+        assert.ok(missed.every((m, i) => m.seq > (i ? missed[i - 1].seq : first.seq)));
+        await again.silent();
+        assert.ok(seq < first.seq);
+        const unknown = await again.subscribe("t", "SELECT * FROM app.notes", { from: 1e12 });
+        assert.equal(unknown.error.code, "RESYNC_REQUIRED");
+        await again.close();
+        await ann.sql("DELETE FROM app.notes");
+    });
+}
+
+test("MessagePack, gzip and permessage-deflate say the same", async () => {
+    const text = "long enough to be worth compressing ".repeat(40);
+    for (const protocol of [{ serialization: "msgpack", compression: "none" }, { serialization: "msgpack", compression: "gzip" },
+        { serialization: "json", compression: "gzip" }]) {
+        for (const perMessageDeflate of [true, false]) {
+            const client = await LiveClient.open(server, ann.token, { protocol, perMessageDeflate });
+            assert.deepEqual(client.success.protocol, protocol);
+            await client.subscribe("s", "SELECT body FROM app.notes");
+            await ann.sql(`INSERT INTO app.notes VALUES (1, 'r', 1, '${text}')`);
+            const change = await client.next();
+            assert.equal(change.type, "change");
+            assert.equal(change.rows[0].body, text);
+            await ann.sql("DELETE FROM app.notes");
+            await client.next();
+            await client.close();
+        }
+    }
+});
+
+test("a new column is announced before its first row", async () => {
+    const client = await LiveClient.open(server, root.token);
+    await root.sql("CREATE SHARED TABLE app.shape (id INT PRIMARY KEY, a TEXT)");
+    await client.subscribe("all", "SELECT * FROM app.shape");
+    await client.subscribe("one", "SELECT a FROM app.shape");
+    await root.sql("ALTER TABLE app.shape ADD COLUMN b INT DEFAULT 5");
+    await root.sql("INSERT INTO app.shape VALUES (1, 'x', 2)");
+    const messages = [await client.next(), await client.next(), await client.next()];
+    const of_all = messages.filter((m) => m.subscription_id === "all");
+    assert.equal(of_all[0].type, "schema_change");
+    assert.deepEqual(of_all[0].changes, [{ change: "added", name: "b", value: 5 }]);
+    assert.deepEqual(of_all[0].schema.map((c) => c.name), ["id", "a", "b"]);
+    assert.deepEqual(of_all[1].rows, [{ id: 1, a: "x", b: 2, _seq: String(of_all[1].seq) }]);
+    assert.equal(messages.find((m) => m.subscription_id === "one").type, "change");
+    await root.sql("ALTER TABLE app.shape RENAME TO form");
+    await root.sql("INSERT INTO app.form VALUES (2, 'y', 3)");
+    assert.equal((await client.next()).type, "change");
+    assert.equal((await client.next()).type, "change");
+    await root.sql("ALTER TABLE app.form DROP COLUMN a");
+    const ends = [await client.next(), await client.next()];
+    assert.equal(ends.find((m) => m.subscription_id === "one").code, "COLUMN_NOT_FOUND");
+    assert.deepEqual(ends.find((m) => m.subscription_id === "all").changes, [{ change: "removed", name: "a" }]);
+    await client.close();
+});
