@@ -14,6 +14,10 @@
  *   deflate      stored block (of the above)         its deflate, less 00 00 FF FF
  *   gzip         gzip header, stored block           its deflate          last block, crc32, length
  *
+ * A form is made by the first kal_message_make() that needs it. Compressing takes 10 ms a megabyte:
+ * who has a large body and a thread with time lets it make the form before an event loop gets the
+ * body.
+ *
  * The trick of the lower two: a deflate stream may begin with a stored block, here of bytes nobody
  * else has; what follows was compressed by itself and never looks back at it. So compression is as
  * shared as the text.

@@ -83,7 +83,8 @@ void kal_ws_set_format(kal_ws *ws, kal_wire wire, bool gzip);
 void kal_ws_close(kal_ws *ws, uint16_t code, const char *reason);
 
 /* While it is paused nothing is read: the client's messages wait in the network, time-outs for
- * silence do not run. What was read already waits, too. */
+ * silence do not run. What was read already waits, too. A client that hangs up meanwhile is gone
+ * with what it had sent. */
 void kal_ws_pause(kal_ws *ws, bool is_paused);
 
 bool kal_ws_is_open(const kal_ws *ws); /* neither side has begun to close */

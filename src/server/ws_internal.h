@@ -2,8 +2,9 @@
  * ws_internal.h: what ws.c, ws_loop.c and http_server.c share: a loop's part in its WebSockets.
  *
  * A turn of the loop: libuv's callbacks queue messages and mark connections dirty; after them
- * on_turn is called if it is due, and dirty connections are written, at most WRITES_PER_TURN. While
- * any are left the loop does not wait for events, it only looks whether there are some.
+ * on_turn is called if it is due, and dirty connections are written, at most so many sockets and
+ * bytes. While any are left the loop does not wait for events, it only looks whether there are
+ * some.
  */
 #ifndef KAL_SERVER_WS_INTERNAL_H
 #define KAL_SERVER_WS_INTERNAL_H

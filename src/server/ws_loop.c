@@ -1,6 +1,6 @@
 #include "server/ws_internal.h"
 
-enum { WRITES_PER_TURN = 256 };
+enum { WRITES_PER_TURN = 256, WRITE_BYTES_PER_TURN = 1024 * 1024 };
 
 /* It only has to be there: a loop with an idle handle does not wait. */
 static void on_idle(uv_idle_t *idle)
@@ -28,14 +28,17 @@ void kal_ws_loop_want_turn(kal_ws_loop *loop)
 static void on_check(uv_check_t *check)
 {
     kal_ws_loop *loop = check->data;
-    kal_list *link = NULL;
+    size_t bytes = 0;
 
     if (loop->wants_turn)
         loop->wants_turn = loop->o.on_turn(loop->o.context, loop->o.index);
-    for (unsigned i = 0; i < WRITES_PER_TURN; i++) {
-        if ((link = kal_list_pop_front(&loop->dirty)) == NULL)
+    for (unsigned i = 0; i < WRITES_PER_TURN && bytes < WRITE_BYTES_PER_TURN; i++) {
+        kal_list *link = kal_list_pop_front(&loop->dirty);
+        if (link == NULL)
             break;
-        kal_ws_work(KAL_CONTAINER_OF(link, kal_ws, dirty));
+        kal_ws *ws = KAL_CONTAINER_OF(link, kal_ws, dirty);
+        bytes += ws->queue.bytes;
+        kal_ws_work(ws);
     }
     kal_ws_loop_update(loop);
 }
