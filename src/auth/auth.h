@@ -74,7 +74,7 @@ KAL_MUST_CHECK kal_status kal_auth_verify(kal_auth *auth, kal_bytes token,
 /* The same for who stays: until when the token is good, and what it stands and falls with. */
 typedef struct kal_auth_session {
     kal_principal principal;
-    uint32_t generation;   /* of the user's tokens: kal_catalog_user_state() */
+    uint32_t generation; /* of the user's tokens: kal_catalog_user_state() */
     int64_t expires_at_us;
 } kal_auth_session;
 KAL_MUST_CHECK kal_status kal_auth_verify_session(kal_auth *auth, kal_bytes token,
