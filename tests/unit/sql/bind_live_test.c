@@ -55,7 +55,7 @@ static const struct {
     {"SELECT t.id, _seq FROM t", "id:BIGINT key not-null, _seq:BIGINT"},
     {"SELECT i + 1 AS n, j->>'a' AS a, CURRENT_USER() AS me FROM t", "n:INT, a:TEXT, me:TEXT"},
     {"SELECT count(*), COUNT(t), count(1) AS one FROM t",
-     "count_star():count BIGINT not-null, count(t):count BIGINT not-null, one:count BIGINT "
+     "count(*):count BIGINT not-null, count(t):count BIGINT not-null, one:count BIGINT "
      "not-null "
      "grouped(0)"},
     {"SELECT sum(s), sum(l), sum(f), sum(de), avg(de), avg(i), min(t), max(da) FROM t",
