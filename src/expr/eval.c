@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "expr/expr.h"
+#include "expr/letter_case.h"
 
 #include <math.h>
 
@@ -129,6 +130,14 @@ static kal_status eval_between(const kal_expr *e, context *c, kal_value *out)
     return KAL_OK;
 }
 
+static kal_status to_case(context *c, bool upper, kal_value *v)
+{
+    if (kal_letter_case(v->bytes, upper, c->arena, &v->bytes))
+        return KAL_OK;
+    return kal_error_set(c->err, KAL_LIMIT, "text of %zu bytes exceeds the statement's memory",
+                         v->bytes.len);
+}
+
 static kal_status eval_like(const kal_expr *e, context *c, kal_value *out)
 {
     kal_value text;
@@ -139,7 +148,11 @@ static kal_status eval_like(const kal_expr *e, context *c, kal_value *out)
         *out = unknown();
         return KAL_OK;
     }
-    bool match = kal_like_match(text.bytes, pattern.bytes, e->escape, e->nocase);
+    if (e->nocase) {
+        KAL_TRY(to_case(c, false, &text));
+        KAL_TRY(to_case(c, false, &pattern));
+    }
+    bool match = kal_like_match(text.bytes, pattern.bytes, e->escape);
     *out = kal_value_boolean(match != e->negated);
     return KAL_OK;
 }
@@ -540,6 +553,10 @@ static kal_status eval_function(const kal_expr *e, context *c, kal_value *out)
     case KAL_EXPR_UUID_V7:
     case KAL_EXPR_ULID:
         return eval_generated(e, c, out);
+    case KAL_EXPR_LOWER:
+    case KAL_EXPR_UPPER:
+        KAL_TRY(eval(e->children[0], c, out));
+        return out->is_null ? KAL_OK : to_case(c, e->function == KAL_EXPR_UPPER, out);
     case KAL_EXPR_LENGTH:
     case KAL_EXPR_STARTS_WITH:
     case KAL_EXPR_ENDS_WITH:

@@ -7,10 +7,10 @@
  * immutable once bound and may be used by several threads at once.
  *
  * Admitted: literals, columns, session functions; = <> < <= > >= with NULL logic, IS [NOT] DISTINCT
- * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE (ASCII patterns for ILIKE), IS NULL; + - * % on
+ * FROM, AND, OR, NOT, IN, BETWEEN, LIKE/ILIKE, IS NULL; + - * % on
  * integers and + - * on DECIMAL (overflow is an error), + - * / % on FLOAT and DOUBLE; unary minus;
  * || on TEXT; CASE; the casts of types/text.h that a differential test has admitted; -> and ->> on
- * JSON with a constant path; LENGTH, STARTS_WITH, ENDS_WITH, CONTAINS, COALESCE, ABS;
+ * JSON with a constant path; LOWER, UPPER, LENGTH, STARTS_WITH, ENDS_WITH, CONTAINS, COALESCE, ABS;
  * COSINE_DISTANCE.
  *
  * Source: design section 9.
@@ -35,7 +35,8 @@
     X(IS_NULL)    /* negated */                                                                    \
     X(IN)         /* negated; child 0 among the others, all of one type */                         \
     X(BETWEEN)    /* negated; 3 children of one type */                                            \
-    X(LIKE)       /* negated, nocase; child 0 text, child 1 pattern, escape (0 = none) */          \
+    X(LIKE)       /* negated; nocase: of both in lower case; child 0 text, child 1 pattern,        \
+                     escape (0 = none) */                                                          \
     X(ARITHMETIC) /* op, 2 children of the result's type; DECIMAL: of any DECIMAL or integer */    \
     X(NEGATE)                                                                                      \
     X(CONCAT)   /* || on TEXT: NULL if either is */                                                \
@@ -72,6 +73,8 @@ typedef enum kal_expr_function {
     KAL_EXPR_SNOWFLAKE_ID, /* a new one per call */
     KAL_EXPR_UUID_V7,
     KAL_EXPR_ULID,
+    KAL_EXPR_LOWER, /* of a TEXT, as the next */
+    KAL_EXPR_UPPER,
     KAL_EXPR_LENGTH,      /* characters of a TEXT: BIGINT */
     KAL_EXPR_STARTS_WITH, /* two TEXTs: BOOLEAN, as the next two */
     KAL_EXPR_ENDS_WITH,
@@ -132,7 +135,7 @@ KAL_MUST_CHECK kal_status kal_expr_fold(kal_expr *expr, const kal_expr_session *
 bool kal_expr_equal(const kal_expr *a, const kal_expr *b);
 
 /* LIKE by bytes with '%' and '_' (one UTF-8 character), linear in practice: no backtracking beyond
- * the last '%'. nocase folds ASCII only; the caller sends other text to DuckDB. */
-bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool nocase);
+ * the last '%'. */
+bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape);
 
 #endif

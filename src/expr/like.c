@@ -7,17 +7,12 @@ static size_t character_bytes(const uint8_t *p, const uint8_t *end)
     return len <= (size_t)(end - p) ? len : (size_t)(end - p);
 }
 
-static bool same_byte(uint8_t a, uint8_t b, bool nocase)
-{
-    return nocase ? kal_ascii_lower((char)a) == kal_ascii_lower((char)b) : a == b;
-}
-
 /*
  * Greedy match with one remembered '%': when a later byte does not fit, the text under the last '%'
  * grows by one. Earlier '%' never need to be tried again, since the shortest match of what stood
  * between them is as good as any.
  */
-bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool nocase)
+bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape)
 {
     const uint8_t *t = text.ptr;
     const uint8_t *t_end = text.ptr + text.len;
@@ -40,7 +35,7 @@ bool kal_like_match(kal_bytes text, kal_bytes pattern, uint8_t escape, bool noca
                 p++;
                 continue;
             }
-            if (t < t_end && same_byte(*t, *wanted, nocase)) {
+            if (t < t_end && *t == *wanted) {
                 t++;
                 p = wanted + 1;
                 continue;

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "sql/parser_internal.h"
+#include "types/duckdb_words.h"
 
 #include <stdio.h>
 
@@ -180,17 +181,19 @@ static kal_status bind_aggregate(live_binding *l, const kal_sql_expr *e, kal_liv
 static bool name_aggregate(live_binding *l, const kal_sql_expr *e, kal_live_item *item)
 {
     if (e->call.star) {
-        item->name = KAL_STR("count_star()");
+        item->name = KAL_STR("count(*)");
         return true;
     }
     const kal_sql_expr *argument = e->call.args.items[0];
+    kal_bytes column = argument->column.name.text;
     if (argument->kind != KAL_SQL_EXPR_COLUMN || argument->column.qualifier_count > 0 ||
         argument->column.name.quoted ||
-        !kal_bytes_equal(kal_sql_live_source(l->live, argument), argument->column.name.text))
+        !kal_bytes_equal(kal_sql_live_source(l->live, argument), column))
         return false;
-    item->name =
-        kal_cstr(kal_arena_printf(l->binder->arena, "%s(%.*s)", (const char *)fn_name(item->fn).ptr,
-                                  KAL_FMT(argument->column.name.text)));
+    const char *quote = kal_duckdb_is_keyword(column) ? "\"" : "";
+    item->name = kal_cstr(kal_arena_printf(l->binder->arena, "%s(%s%.*s%s)",
+                                           (const char *)fn_name(item->fn).ptr, quote,
+                                           KAL_FMT(column), quote));
     return true;
 }
 

@@ -30,7 +30,7 @@ BEGIN {
     home["expat.h"] = "src/storage/s3_xml.c"
     home["histedit.h"] = "src/cli/"
     home["editline/"] = "src/cli/"
-    home["utf8proc.h"] = "src/cli/"
+    home["utf8proc.h"] = "src/cli/ src/expr/letter_case.c"
     home["xxhash.h"] = "src/base/"
     home["zlib.h"] = "src/base/deflate.c"
 }

@@ -23,7 +23,7 @@ enum { ROWS = 120, QUERIES = 1500, ONE_SIDED_MAX_PERCENT = 2, TAKEN_MIN_PERCENT 
 typedef struct column_spec {
     const char *name;
     kal_type_tag tag;
-    const char *literals[12]; /* as SQL; NULL ends */
+    const char *literals[13]; /* as SQL; NULL ends */
 } column_spec;
 
 /* Values of one column, which its predicates are made from too. */
@@ -39,7 +39,7 @@ static const column_spec COLUMNS[] = {
     {"t",
      KAL_TYPE_TEXT,
      {"''", "'a'", "'A'", "'abc'", "'Zürich'", "'日本'", "'%'", "'a_c'", "'a\\b'", "'it''s'",
-      "'ab'"}},
+      "'ab'", "'ẞÖ İıΣςσ'"}},
     {"ts",
      KAL_TYPE_TIMESTAMP,
      {"'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'", "'1970-01-01 00:00:00'",
@@ -156,8 +156,9 @@ static void put_key_predicate(generator *g)
 static void put_like(generator *g)
 {
     static const char *const PATTERNS[] = {
-        "'a%'",  "'%b%'",    "'_'",   "'%'",  "''",
-        "'a_c'", "'Z_rich'", "'%本'", "'A%'", "'a\\_c' ESCAPE '\\'"};
+        "'a%'",   "'%b%'",    "'_'",     "'%'",  "''",
+        "'a_c'",  "'Z_rich'", "'%本'",   "'A%'", "'a\\_c' ESCAPE '\\'",
+        "'z%Ü%'", "'%ö%σσ'",  "'ß_ i%'", "'%B%'"};
     put(g, "t ");
     put(g, below(g, 3) == 0 ? "NOT LIKE " : below(g, 3) == 0 ? "ILIKE " : "LIKE ");
     put(g, PATTERNS[below(g, KAL_ARRAY_LEN(PATTERNS))]);
@@ -171,7 +172,12 @@ static void put_function(generator *g)
     static const char *const PARTS[] = {"''", "'a'", "'b'", "'本'", "'ü'", "'%'", "t", "'abcd'"};
     static const char *const NUMBERS[] = {"s", "i", "l", "d", "f", "de"};
     const column_spec *c = any_column(g);
-    switch (below(g, 4)) {
+    switch (below(g, 5)) {
+    case 4:
+        put(g, below(g, 2) == 0 ? "lower(t) = lower(" : "upper(t) < upper(");
+        put(g, below(g, 3) == 0 ? "t" : "t || 'Ä'");
+        put(g, ")");
+        return;
     case 0:
         kal_buf_printf(&g->sql, "%s(t, %s)", SEARCHES[below(g, KAL_ARRAY_LEN(SEARCHES))],
                        PARTS[below(g, KAL_ARRAY_LEN(PARTS))]);
@@ -196,9 +202,12 @@ static void put_function_item(generator *g)
 {
     static const char *const NUMBERS[] = {"s", "i", "l", "d", "f", "de"};
     const column_spec *c = any_column(g);
-    switch (below(g, 3)) {
+    switch (below(g, 4)) {
     case 0:
         put(g, "length(t)");
+        return;
+    case 3:
+        put(g, below(g, 2) == 0 ? "lower(t)" : "upper(t)");
         return;
     case 1:
         kal_buf_printf(&g->sql, "coalesce(%s, %s)", c->name, any_literal(g, c));
@@ -446,8 +455,9 @@ static void compare_query(test_db *db, const char *sql, bool ordered, tally *cou
                         fast.code != NULL ? (const char *)fast.text.ptr
                                           : (const char *)engine.text.ptr);
         } else if (!same(&fast, &engine, ordered)) {
-            fprintf(stderr, "%s\nfast:   %.30000s\nengine: %.30000s\n", sql,
+            fprintf(stderr, "%s\nfast:   %.3000s\nengine: %.3000s\n", sql,
                     (const char *)fast.text.ptr, (const char *)engine.text.ptr);
+
             fail_msg("the two ways disagree");
         }
         test_reply_release(&engine);
@@ -784,10 +794,243 @@ static void json_agrees(void **state)
     test_db_close(db);
 }
 
+/* As UTF-8 in a literal; none for what is no character, NUL and the quote. */
+static size_t put_character(unsigned code, uint8_t out[4])
+{
+    if (code == 0 || code == '\'' || (code >= 0xD800 && code <= 0xDFFF))
+        return 0;
+    if (code < 0x80) {
+        out[0] = (uint8_t)code;
+        return 1;
+    }
+    size_t len = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const uint8_t FIRST[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = len - 1; i > 0; i--) {
+        out[i] = (uint8_t)(0x80 | (code & 0x3F));
+        code >>= 6;
+    }
+    out[0] = (uint8_t)(FIRST[len] | code);
+    return len;
+}
+
+/* Goal: LOWER and UPPER of every character are DuckDB's, whatever Unicode its tables know. */
+static void all_characters_agree(void **state)
+{
+    enum { PER_ROW = 2048, ROWS_OF_ALL = 0x110000 / PER_ROW, AT_ONCE = 32 };
+    (void)state;
+    tally counts = {0};
+    test_db *db = test_db_open(false);
+    kal_buf sql; /* owned */
+
+    kal_buf_init(&sql, NULL);
+    test_db_run(db, "CREATE USER TABLE c (id INT PRIMARY KEY, t TEXT)");
+    for (unsigned row = 0; row < ROWS_OF_ALL; row++) {
+        kal_buf_clear(&sql);
+        kal_buf_printf(&sql, "INSERT INTO c VALUES (%u, '", row);
+        for (unsigned i = 0; i < PER_ROW; i++) {
+            uint8_t text[4];
+            size_t len = put_character(row * PER_ROW + i, text);
+            kal_buf_append(&sql, text, len);
+        }
+        kal_buf_append_cstr(&sql, "')");
+        kal_buf_append_byte(&sql, 0);
+        test_db_run(db, (const char *)sql.ptr);
+    }
+    for (unsigned row = 0; row < ROWS_OF_ALL; row += AT_ONCE) {
+        char query[128];
+        snprintf(query, sizeof query,
+                 "SELECT id, lower(t) AS l, upper(t) AS u FROM c WHERE id >= %u AND id < %u", row,
+                 row + AT_ONCE);
+        compare_query(db, query, true, &counts);
+    }
+    assert_int_equal(counts.taken, (ROWS_OF_ALL + AT_ONCE - 1) / AT_ONCE);
+    kal_buf_release(&sql);
+    test_db_close(db);
+}
+
+/* One or two bytes of the text are changed, doubled or taken out. */
+static void mutate(generator *g, char text[64])
+{
+    static const char SIGNS[] = "0123456789.-+eE :TZ/_";
+    for (uint64_t n = 1 + below(g, 2); n > 0; n--) {
+        size_t len = strlen(text);
+        size_t at = below(g, len + 1);
+        char sign = SIGNS[below(g, sizeof SIGNS - 1)];
+        if (len < 60 && below(g, 3) == 0) {
+            memmove(text + at + 1, text + at, len - at + 1);
+            text[at] = sign;
+        } else if (at < len && below(g, 2) == 0) {
+            memmove(text + at, text + at + 1, len - at);
+        } else if (at < len) {
+            text[at] = sign;
+        }
+    }
+    for (char *c = text; *c != '\0'; c++)
+        *c = (uint8_t)*c < 0x80 ? *c : '?';
+}
+
+/* Goal: casts of a TEXT that is no literal, such as (j ->> 'n')::INT, read what DuckDB reads, and
+ * refuse the rest. Method: texts good and bad, one query each, for each type. */
+static void casts_agree(void **state)
+{
+    static const char *const TYPES[] = {"SMALLINT", "INT",     "BIGINT", "DOUBLE",
+                                        "FLOAT",    "BOOLEAN", "DATE",   "TIMESTAMP",
+                                        "DATETIME", "TIME",    "UUID",   "TEXT"};
+    static const char *const TEXTS[] = {"0",
+                                        "1",
+                                        "-1",
+                                        "+1",
+                                        "-0",
+                                        "007",
+                                        " 5",
+                                        "5 ",
+                                        "\t5\n",
+                                        "5 5",
+                                        "",
+                                        " ",
+                                        "-",
+                                        "+",
+                                        ".",
+                                        "1.",
+                                        ".5",
+                                        "-.5",
+                                        "1.5",
+                                        "2.5",
+                                        "-1.5",
+                                        "-2.5",
+                                        "0.49999999999999999",
+                                        "1e2",
+                                        "1E2",
+                                        "1e",
+                                        "1e+2",
+                                        "1e-1",
+                                        "15e-1",
+                                        "1.5e1",
+                                        "1e400",
+                                        "1e-400",
+                                        "1e18",
+                                        "1e19",
+                                        "32767",
+                                        "32768",
+                                        "-32768",
+                                        "-32769",
+                                        "2147483647",
+                                        "2147483648",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "-9223372036854775808",
+                                        "-9223372036854775809",
+                                        "9223372036854775807.4",
+                                        "99999999999999999999",
+                                        "0x1F",
+                                        "0b11",
+                                        "0o7",
+                                        "1_000",
+                                        "1__0",
+                                        "_1",
+                                        "1_",
+                                        "1,5",
+                                        "1f",
+                                        "1d",
+                                        "$1",
+                                        "--1",
+                                        "+-1",
+                                        "abc",
+                                        "null",
+                                        "true",
+                                        "TRUE",
+                                        "True",
+                                        "t",
+                                        "T",
+                                        "f",
+                                        "false",
+                                        "yes",
+                                        "no",
+                                        "y",
+                                        "n",
+                                        "on",
+                                        "off",
+                                        "nan",
+                                        "NaN",
+                                        "inf",
+                                        "-inf",
+                                        "Infinity",
+                                        "-Infinity",
+                                        "+inf",
+                                        "infinity",
+                                        "0.1",
+                                        "123456789.123456789",
+                                        "1.7976931348623157e308",
+                                        "1.8e308",
+                                        "3.4e38",
+                                        "3.5e38",
+                                        "5e-324",
+                                        "16777217",
+                                        "١",
+                                        "2024-02-29",
+                                        "2023-02-29",
+                                        "2024-2-9",
+                                        "2024-02-29 13:14:15",
+                                        "2024-02-29T13:14:15Z",
+                                        "2024-02-29 13:14:15.1234567",
+                                        "2024-02-29 13:14:15+02",
+                                        "2024-02-29 25:00:00",
+                                        "13:14:15",
+                                        "13:14",
+                                        "24:00:00",
+                                        "1970-01-01",
+                                        "epoch",
+                                        "0001-01-01",
+                                        "10000-01-01",
+                                        "-0001-01-01",
+                                        "2024/02/29",
+                                        "20240229",
+                                        "00000000-0000-0000-0000-000000000000",
+                                        "ffffffffffffffffffffffffffffffff",
+                                        "{7f000000-0000-7000-8000-000000000001}",
+                                        "12345678.905",
+                                        "12345678.904999",
+                                        "123456789.00",
+                                        "99999999.995",
+                                        "1e-3",
+                                        "0.005",
+                                        "-0.005",
+                                        "1e7",
+                                        "1e8"};
+    enum { TEXT_COUNT = KAL_ARRAY_LEN(TEXTS), MUTANTS = 300 };
+    (void)state;
+    generator g;
+    tally counts = {0};
+    char sql[192];
+    test_db *db = test_db_open(false);
+
+    kal_test_seed(&g.rng);
+    test_db_run(db, "CREATE USER TABLE c (id INT PRIMARY KEY, t TEXT)");
+    for (size_t i = 0; i < TEXT_COUNT + MUTANTS; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s", TEXTS[i % TEXT_COUNT]);
+        if (i >= TEXT_COUNT)
+            mutate(&g, text);
+        snprintf(sql, sizeof sql, "INSERT INTO c VALUES (%zu, '%s')", i, text);
+        test_db_run(db, sql);
+    }
+    for (size_t i = 0; i < (TEXT_COUNT + MUTANTS) * KAL_ARRAY_LEN(TYPES); i++) {
+        if (i / KAL_ARRAY_LEN(TYPES) >= TEXT_COUNT && below(&g, 4) != 0)
+            continue;
+        snprintf(sql, sizeof sql, "SELECT CAST(t AS %s) AS x, t FROM c WHERE id = %zu",
+                 TYPES[i % KAL_ARRAY_LEN(TYPES)], i / KAL_ARRAY_LEN(TYPES));
+        compare_query(db, sql, true, &counts);
+    }
+    printf("%u casts were for the fast path\n", counts.taken);
+    assert_int_equal(counts.one_sided, 0);
+    test_db_close(db);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(both_ways_agree),
-                                       cmocka_unit_test(decimals_agree),
-                                       cmocka_unit_test(json_agrees)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_ways_agree), cmocka_unit_test(decimals_agree),
+        cmocka_unit_test(json_agrees), cmocka_unit_test(all_characters_agree),
+        cmocka_unit_test(casts_agree)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,14 @@
 #include "unit/base/seed.h"
 #include "unit/sql/live_support.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
 enum { FILTERS = 4000, ROWS_PER_FILTER = 40 };
 
 typedef struct generator {
@@ -193,7 +201,7 @@ static void check_filter(generator *g, const kal_table_definition *def, tally *c
     const char *sql = (const char *)g->sql.ptr;
 
     kal_arena_init(&arena, NULL);
-    kal_status status = live_bind(sql, def, &arena, &plan, &err);
+    kal_status status = live_bind(kal_cstr(sql), def, &arena, &plan, &err);
     if (status == KAL_UNSUPPORTED || status == KAL_INVALID) { /* 7 as a DATE and the like */
         kal_arena_release(&arena);
         return;
@@ -291,7 +299,7 @@ static void the_best_is_chosen(void **state)
         kal_error err = KAL_ERROR_INIT;
         kal_expr_session session = {.user_id = KAL_STR("ann")};
         snprintf(sql, sizeof sql, "SELECT id FROM t WHERE %s", CHOICES[i].where);
-        if (live_bind(sql, def, &arena, &plan, &err) != KAL_OK ||
+        if (live_bind(kal_cstr(sql), def, &arena, &plan, &err) != KAL_OK ||
             kal_expr_fold(plan.where, &session, &arena, &where, &err) != KAL_OK ||
             kal_live_index_of(def, where, &arena, &index, &err) != KAL_OK)
             fail_msg("%s: %s", sql, err.message);
@@ -315,9 +323,10 @@ static void memory_is_bounded(void **state)
     (void)state;
     kal_arena_init(&arena, NULL);
     const kal_table_definition *def = live_table(&arena);
-    assert_int_equal(live_bind("SELECT id FROM t WHERE t IN ('a', 'b', 'c') AND i = 7 AND t > 'aa'",
-                               def, &arena, &plan, &err),
-                     KAL_OK);
+    assert_int_equal(
+        live_bind(KAL_STR("SELECT id FROM t WHERE t IN ('a', 'b', 'c') AND i = 7 AND t > 'aa'"),
+                  def, &arena, &plan, &err),
+        KAL_OK);
     for (size_t limit = 0; !done; limit += 64) {
         kal_budget budget;
         kal_arena small;

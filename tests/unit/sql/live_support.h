@@ -4,17 +4,10 @@
 #ifndef KAL_TESTS_SQL_LIVE_SUPPORT_H
 #define KAL_TESTS_SQL_LIVE_SUPPORT_H
 
+#include "base/assert.h"
 #include "sql/bind_live.h"
 #include "sql/parser.h"
 #include "types/key.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
 
 #define LIVE_COLUMNS 12
 
@@ -41,19 +34,19 @@ static inline kal_table_definition *live_table(kal_arena *arena)
     }
     columns[0].is_primary_key = true;
     columns[0].is_nullable = false;
-    if (kal_table_definition_create(KAL_STR("app"), KAL_STR("t"), KAL_TABLE_USER, columns,
-                                    LIVE_COLUMNS, NULL, 0, &options, 0, arena, &def,
-                                    &err) != KAL_OK)
-        fail_msg("%s", err.message);
+    kal_status status =
+        kal_table_definition_create(KAL_STR("app"), KAL_STR("t"), KAL_TABLE_USER, columns,
+                                    LIVE_COLUMNS, NULL, 0, &options, 0, arena, &def, &err);
+    KAL_ASSERT(status == KAL_OK);
     return def;
 }
 
-static inline kal_status live_bind(const char *sql, const kal_table_definition *def,
-                                   kal_arena *arena, kal_live_plan *plan, kal_error *err)
+static inline kal_status live_bind(kal_bytes sql, const kal_table_definition *def, kal_arena *arena,
+                                   kal_live_plan *plan, kal_error *err)
 {
     kal_sql_live *live = KAL_NEW(arena, kal_sql_live);
     kal_binder binder = {.def = def, .arena = arena};
-    KAL_TRY(kal_sql_parse_live(kal_cstr(sql), arena, live, err));
+    KAL_TRY(kal_sql_parse_live(sql, arena, live, err));
     return kal_live_bind(live, &binder, plan, err);
 }
 

@@ -1,0 +1,1 @@
+SELECT id, j->>'kind' AS k, coalesce(t, 'x') AS c, abs(i) AS a FROM t WHERE t = CURRENT_USER() AND i IN (1, 2, NULL) AND l BETWEEN 0 AND 7

@@ -1,0 +1,1 @@
+SELECT i % 10 AS k, count(*) AS n, sum(de), avg(d), min(t), max(da) FROM app.t x WHERE NOT b OR s > 40000 GROUP BY k, j->>'a' ORDER BY n DESC, 1 LIMIT 3

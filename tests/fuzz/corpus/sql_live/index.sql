@@ -1,0 +1,1 @@
+SELECT * FROM t WHERE (i = 1 OR i IN (2, 3)) AND d >= -0.0 AND f < 1e300 AND (j -> '$.a[#-1]') IS NOT NULL AND lower(t) LIKE '%a%'

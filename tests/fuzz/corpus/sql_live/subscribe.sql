@@ -1,0 +1,1 @@
+SUBSCRIBE TO app.t WHERE s = 32767 AND s <= 1 AND (t)::INT > 5 AND b IS NOT DISTINCT FROM TRUE OPTIONS (last_rows = 3)
