@@ -513,7 +513,8 @@ static kal_status make_rows(row_maker *m, kal_system_table table, kal_error *err
         return each_table(m, column_rows, false, err);
     case KAL_SYSTEM_DESCRIBE:
         return each_table(m, describe_rows, false, err);
-    case KAL_SYSTEM_LIVE_QUERIES: /* there are none yet */
+    case KAL_SYSTEM_LIVE_QUERIES:
+    case KAL_SYSTEM_LIVE:
     case KAL_SYSTEM_JOBS:
     case KAL_SYSTEM_STATS:
     case KAL_SYSTEM_SETTINGS:

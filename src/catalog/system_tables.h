@@ -85,7 +85,26 @@
     X(LIVE_QUERIES, CREATED_AT, "created_at", TIMESTAMP, R)                                        \
     X(LIVE_QUERIES, LAST_UPDATE, "last_update", TIMESTAMP, R)                                      \
     X(LIVE_QUERIES, CHANGES, "changes", BIGINT, R)                                                 \
-    X(LIVE_QUERIES, NODE, "node", TEXT, R)
+    X(LIVE_QUERIES, NODE, "node", TEXT, R)                                                         \
+    X(LIVE_QUERIES, STATE, "state", TEXT, R)                                                       \
+    X(LIVE_QUERIES, LAG, "lag", BIGINT, R)
+
+/* The later name of the same rows. */
+#define KAL_LIVE_COLUMNS(X)                                                                        \
+    X(LIVE, LIVE_ID, "live_id", TEXT, R)                                                           \
+    X(LIVE, CONNECTION_ID, "connection_id", TEXT, R)                                               \
+    X(LIVE, NAMESPACE_ID, "namespace_id", TEXT, R)                                                 \
+    X(LIVE, TABLE_NAME, "table_name", TEXT, R)                                                     \
+    X(LIVE, QUERY_ID, "query_id", TEXT, R)                                                         \
+    X(LIVE, USER_ID, "user_id", TEXT, R)                                                           \
+    X(LIVE, QUERY, "query", TEXT, R)                                                               \
+    X(LIVE, OPTIONS, "options", JSON, N)                                                           \
+    X(LIVE, CREATED_AT, "created_at", TIMESTAMP, R)                                                \
+    X(LIVE, LAST_UPDATE, "last_update", TIMESTAMP, R)                                              \
+    X(LIVE, CHANGES, "changes", BIGINT, R)                                                         \
+    X(LIVE, NODE, "node", TEXT, R)                                                                 \
+    X(LIVE, STATE, "state", TEXT, R)                                                               \
+    X(LIVE, LAG, "lag", BIGINT, R)
 
 #define KAL_TABLES_COLUMNS(X)                                                                      \
     X(TABLES, TABLE_ID, "table_id", BIGINT, R)                                                     \
@@ -217,7 +236,8 @@
     X(DATATYPES, KAL_SYSTEM_NAMESPACE, "datatypes", USER)                                          \
     X(COLUMNS, KAL_SYSTEM_NAMESPACE, "columns", USER)                                              \
     X(DESCRIBE, KAL_SYSTEM_NAMESPACE, "describe", USER)                                            \
-    X(SEGMENTS, KAL_SYSTEM_NAMESPACE, "segments", DBA)
+    X(SEGMENTS, KAL_SYSTEM_NAMESPACE, "segments", DBA)                                             \
+    X(LIVE, KAL_SYSTEM_NAMESPACE, "live", DBA)
 
 typedef enum kal_system_table {
     KAL_SYSTEM_NONE, /* table_id of a system table is this enum */

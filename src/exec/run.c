@@ -323,10 +323,13 @@ kal_status kal_run_statement(kal_run *run, kal_error *err)
     case KAL_STMT_SHOW_SCHEMA_DIFF:
         return kal_run_show_schema_diff(run, err);
     case KAL_STMT_SUBSCRIBE:
+        return kal_run_subscribe(run, err);
     case KAL_STMT_EXPLAIN_LIVE:
+        return kal_run_explain_live(run, err);
     case KAL_STMT_SHOW_LIVE_QUERIES:
+        return kal_run_show_live_queries(run, err);
     case KAL_STMT_KILL_LIVE_QUERY:
-        return not_built(kal_stmt_name(s->kind), err);
+        return kal_run_kill_live_query(run, err);
     default:
         return kal_error_set(err, KAL_UNSUPPORTED, "%s is not available here",
                              kal_stmt_name(s->kind));

@@ -161,14 +161,14 @@ static void add_objects(stats_writer *w)
     add_rows_where(w, "jobs_failed", KAL_SYSTEM_JOBS, KAL_JOBS_STATUS, "failed");
 }
 
-/* There is no WebSocket and no subscription in this version, so there has been none. */
+/* The server says how many WebSockets there are. */
 static void add_live(stats_writer *w)
 {
+    const kal_gauge *subscriptions = kal_live_subscriptions(w->stats->exec->live);
+
     add_rows(w, "total_live_queries", KAL_SYSTEM_LIVE_QUERIES);
-    add_rows(w, "active_subscriptions", KAL_SYSTEM_LIVE_QUERIES);
-    add_count(w, "active_subscriptions_peak", 0);
-    add_count(w, "websocket_sessions", 0);
-    add_count(w, "websocket_sessions_peak", 0);
+    add_count(w, "active_subscriptions", kal_gauge_now(subscriptions));
+    add_count(w, "active_subscriptions_peak", kal_gauge_peak(subscriptions));
 }
 
 static void add_statements(stats_writer *w)

@@ -269,6 +269,13 @@ void live_inbox_add_task(kal_live_task *task)
     live_inbox_add(task->worker, item);
 }
 
+void live_inbox_add_kill(kal_live_worker *worker, uint64_t sub_number)
+{
+    live_item *item = make_item(LIVE_ITEM_KILL); /* owned by the inbox */
+    item->sub_number = sub_number;
+    live_inbox_add(worker, item);
+}
+
 /* ---- a worker's step ---- */
 
 static void take_inbox(kal_live_worker *w)

@@ -27,6 +27,7 @@
 #define KAL_LIVE_LIVE_H
 
 #include "base/message.h"
+#include "base/metrics.h"
 #include "catalog/role.h"
 #include "table/table.h"
 
@@ -84,6 +85,58 @@ bool kal_live_worker_step(kal_live_worker *worker);
 void kal_live_worker_tick(kal_live_worker *worker);
 /* On a thread that may block. */
 void kal_live_task_run(kal_live_task *task, kal_catalog_worker *worker);
+
+/* ---- what there is ---- */
+
+#define KAL_LIVE_ID_BYTES 32
+
+typedef struct kal_live_info {
+    char live_id[KAL_LIVE_ID_BYTES]; /* names it for kal_live_kill() */
+    uint64_t connection;
+    uint64_t user_no;
+    const char *user_id;  /* borrowed for the call, as the next ones */
+    const char *query_id; /* the client's */
+    kal_bytes query;
+    const kal_table_definition *def;
+    const char *state; /* "loading", "live", "behind", ... */
+    const char *on_slow;
+    uint64_t batch_size;
+    uint64_t last_rows; /* 0: all */
+    int64_t created_at_us;
+    int64_t last_update_us; /* when it was last told of a change, or created */
+    uint64_t changes;       /* that it was told of */
+    uint64_t tested;        /* changes that its query, with others of the same text, was held against */
+    uint64_t matched;       /* and was concerned by */
+    uint64_t cost_ns;       /* of one such test, about; 0: not known yet */
+    uint64_t lag;           /* seqs between what it was told and what it would be, when behind */
+} kal_live_info;
+
+/* Every subscription, or those of one user (0: of all); any thread. visit must be short: clients
+ * come and go meanwhile only afterwards. */
+typedef kal_status (*kal_live_info_visit)(void *context, const kal_live_info *info, kal_error *err);
+KAL_MUST_CHECK kal_status kal_live_each(kal_live *live, uint64_t user_no, kal_live_info_visit visit,
+                                        void *context, kal_error *err);
+/* Subscriptions there are, and the most there were. */
+const kal_gauge *kal_live_subscriptions(const kal_live *live);
+/* What a live query of this text would be, and what those of this text are that the principal may
+ * see (his own, or as dba everybody's). Errors as kal_live_subscribe(). Any thread. */
+typedef struct kal_live_explanation {
+    const char *kind; /* "rows" */
+    char index[160];  /* "equality on room", ...: the condition by which it is looked up */
+    bool has_rest;    /* the condition is not all of WHERE */
+    bool is_shared;   /* subscribers of the text share it, whoever they are; else each his own */
+    uint64_t subscribers;
+    uint64_t tested;
+    uint64_t matched;
+    uint64_t cost_ns;
+    uint64_t lag; /* the greatest */
+} kal_live_explanation;
+KAL_MUST_CHECK kal_status kal_live_explain(kal_live *live, kal_catalog_worker *catalog,
+                                           const kal_principal *principal, kal_bytes sql,
+                                           kal_live_explanation *out, kal_error *err);
+/* Ends it soon, its client is told why; one of this user's (0: anybody's). false: there is none of
+ * this id. Any thread. */
+bool kal_live_kill(kal_live *live, kal_bytes live_id, uint64_t user_no);
 
 /* ---- clients ---- */
 

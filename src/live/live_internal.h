@@ -87,6 +87,10 @@ struct live_query {
     kal_bytes share_key; /* in the arena */
     live_shape *shape;
     kal_list subs;
+    _Atomic uint64_t tested; /* written by the worker, read by any thread */
+    _Atomic uint64_t matched;
+    _Atomic uint64_t sampled_ns; /* of samples tests */
+    _Atomic uint64_t samples;
     /* constant, also for tasks */
     kal_arena arena;
     kal_table *table; /* retained */
@@ -137,7 +141,7 @@ struct live_sub {
     kal_message_head *head;
     char *id;        /* owned */
     uint64_t number; /* names it in system.live_queries */
-    live_state state;
+    _Atomic live_state state; /* read by other threads, as are the last three */
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
@@ -152,7 +156,7 @@ struct live_sub {
     size_t next_body;
     uint32_t batch_num;
     int64_t created_at_us;
-    _Atomic int64_t last_update_us; /* these are read by other threads */
+    _Atomic int64_t last_update_us;
     _Atomic uint64_t changes;
     _Atomic uint64_t lag;
 };
@@ -236,6 +240,7 @@ typedef struct live_interest {
 struct kal_live {
     kal_live_options options;
     kal_tables_observer observer;
+    kal_gauge subs;
     pthread_mutex_t interest_lock;
     kal_map interests; /* be32 table_id -> live_interest (owned) */
     kal_map per_user;  /* be64 user_no -> count as uintptr_t */
@@ -257,6 +262,7 @@ void live_user_leave(kal_live *live, uint64_t user_no);
 void live_block_release(live_block *block);
 /* From any thread: the task has ended. */
 void live_inbox_add_task(kal_live_task *task);
+void live_inbox_add_kill(kal_live_worker *worker, uint64_t sub_number);
 
 /* ---- query.c ---- */
 
@@ -266,6 +272,11 @@ KAL_MUST_CHECK kal_status live_query_get(kal_live_worker *worker, kal_catalog_wo
                                          const kal_principal *principal, kal_bytes sql,
                                          live_query **query_out, kal_sql_live_options *options_out,
                                          kal_error *err);
+/* One that no worker knows, to look at; any thread. */
+KAL_MUST_CHECK kal_status live_query_bind_alone(kal_live *live, kal_catalog_worker *catalog,
+                                                const kal_principal *principal, kal_bytes sql,
+                                                live_query **query_out, kal_error *err);
+void live_query_free_alone(live_query *query);
 live_query *live_query_retain(live_query *query);
 /* The versions of a table that somebody is subscribed to; NULL: none. */
 live_table *live_tables_of(const kal_live_worker *worker, uint32_t table_id);

@@ -8,7 +8,7 @@
 #include "live/live_internal.h"
 #include "sql/row_values.h"
 
-enum { USER_BYTES = 8 };
+enum { USER_BYTES = 8, SAMPLE_EVERY = 64 };
 
 /* A change being matched, with its rows decoded when somebody asks. */
 typedef struct matching {
@@ -82,6 +82,39 @@ static void fail_subs(live_query *q, uint64_t seq, const kal_error *err)
         live_sub_fail(KAL_CONTAINER_OF(link, live_sub, query_link), seq, err);
 }
 
+static void count(_Atomic uint64_t *counter, uint64_t by)
+{
+    /* One thread writes: no need for a locked addition. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+
+static kal_status test_both(matching *m, live_query *q, bool *was_in, bool *is_in, kal_error *err)
+{
+    KAL_TRY(test(m, q, m->before, &m->before_values, q->indexed.is_hit_before, was_in, err));
+    return test(m, q, m->after, &m->after_values, q->indexed.is_hit_after, is_in, err);
+}
+
+/* Now and then with a look at the clock. */
+static kal_status test_counted(matching *m, live_query *q, bool *was_in, bool *is_in,
+                               kal_error *err)
+{
+    const kal_clock *clock = m->worker->live->options.clock;
+    uint64_t tested = atomic_load_explicit(&q->tested, memory_order_relaxed);
+    bool is_sample = tested % SAMPLE_EVERY == 0;
+    uint64_t begun = is_sample ? kal_clock_mono_ns(clock) : 0;
+
+    kal_status status = test_both(m, q, was_in, is_in, err);
+    count(&q->tested, 1);
+    if (*was_in || *is_in)
+        count(&q->matched, 1);
+    if (is_sample) {
+        count(&q->samples, 1);
+        count(&q->sampled_ns, kal_clock_mono_ns(clock) - begun);
+    }
+    return status;
+}
+
 static void match_query(matching *m, live_query *q)
 {
     kal_error err = KAL_ERROR_INIT;
@@ -89,10 +122,7 @@ static void match_query(matching *m, live_query *q)
     bool was_in = false;
     bool is_in = false;
 
-    kal_status status =
-        test(m, q, m->before, &m->before_values, q->indexed.is_hit_before, &was_in, &err);
-    if (status == KAL_OK)
-        status = test(m, q, m->after, &m->after_values, q->indexed.is_hit_after, &is_in, &err);
+    kal_status status = test_counted(m, q, &was_in, &is_in, &err);
     if (status == KAL_OK && !was_in && !is_in)
         return;
     if (status != KAL_OK) {

@@ -415,7 +415,7 @@ static kal_status share_or_bind(kal_live_worker *w, live_query **q, kal_error *e
     return KAL_OK;
 }
 
-static live_query *make_query(kal_live_worker *w, const kal_principal *principal)
+static live_query *make_query(kal_budget *budget, const kal_principal *principal)
 {
     live_query *q = calloc(1, sizeof *q);
 
@@ -427,7 +427,7 @@ static live_query *make_query(kal_live_worker *w, const kal_principal *principal
     q->refs = 1;
     q->is_detached = true; /* until it is attached */
     q->principal = *principal;
-    kal_arena_init(&q->arena, w->live->options.budget);
+    kal_arena_init(&q->arena, budget);
     return q;
 }
 
@@ -435,7 +435,7 @@ kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
                           const kal_principal *principal, kal_bytes sql, live_query **query_out,
                           kal_sql_live_options *options_out, kal_error *err)
 {
-    live_query *q = make_query(w, principal); /* owned until it is given out */
+    live_query *q = make_query(w->live->options.budget, principal); /* owned until it is given out */
     kal_table *table = NULL;
 
     kal_status status = parse(q, sql, err);
@@ -466,6 +466,34 @@ void live_query_release(kal_live_worker *w, live_query *q)
     if (--q->refs > 0)
         return;
     live_query_detach(w, q);
+    free_query(q);
+}
+
+kal_status live_query_bind_alone(kal_live *live, kal_catalog_worker *catalog,
+                                 const kal_principal *principal, kal_bytes sql,
+                                 live_query **query_out, kal_error *err)
+{
+    live_query *q = make_query(live->options.budget, principal); /* owned until it is given out */
+    kal_table *table = NULL;
+
+    kal_status status = parse(q, sql, err);
+    if (status == KAL_OK)
+        status = find_table(catalog, &q->parsed.select.table, &table, err);
+    if (status == KAL_OK) {
+        q->table = kal_table_retain(table);
+        status = live->options.ops->may_read(principal, table, err);
+    }
+    if (status == KAL_OK)
+        status = bind(q, err);
+    if (status == KAL_OK)
+        *query_out = q;
+    else
+        free_query(q);
+    return status;
+}
+
+void live_query_free_alone(live_query *q)
+{
     free_query(q);
 }
 
@@ -521,7 +549,7 @@ static kal_status bind_again(kal_live_worker *w, const live_query *old, live_que
     kal_table *table = NULL;
 
     KAL_TRY(find_again(w, old, &table, err));
-    live_query *q = make_query(w, &old->principal); /* owned until it is given out */
+    live_query *q = make_query(w->live->options.budget, &old->principal); /* owned until it is given out */
     q->table = kal_table_retain(table);
     kal_status status = parse(q, old->sql, err);
     if (status == KAL_OK)

@@ -508,6 +508,7 @@ static void free_sub(live_sub *sub)
     live_task_free(w, sub->ready);
     drop_waiting(sub);
     live_interest_remove(w->live, table_id, w->index);
+    kal_gauge_remove(&w->live->subs);
     live_user_leave(w->live, client->principal.user_no);
     live_query_release(w, sub->query);
     kal_message_head_free(sub->head);
@@ -653,6 +654,7 @@ static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes 
     w->sub_count++;
     pthread_mutex_unlock(&w->registry_lock);
     live_interest_add(w->live, query->table->def->table_id, w->index);
+    kal_gauge_add(&w->live->subs);
     return sub;
 }
 

@@ -70,6 +70,21 @@ static uint64_t connections_max(void *context)
     return kal_http_server_connections_max(context);
 }
 
+static uint64_t sessions_now(void *context)
+{
+    return kal_gauge_now(kal_http_server_websockets(context));
+}
+
+static uint64_t sessions_peak(void *context)
+{
+    return kal_gauge_peak(kal_http_server_websockets(context));
+}
+
+static uint64_t slow_clients(void *context)
+{
+    return kal_http_server_slow_clients(context);
+}
+
 /* What system.stats and system.settings say of the server: values in effect, not "0: any". */
 static void show(const kal_config *config, kal_exec *exec, kal_http_server *server,
                  kal_arena *arena)
@@ -90,6 +105,9 @@ static void show(const kal_config *config, kal_exec *exec, kal_http_server *serv
     kal_metrics_add(metrics, "active_connections", connections_now, server);
     kal_metrics_add(metrics, "active_connections_peak", connections_peak, server);
     kal_metrics_add(metrics, "max_connections", connections_max, server);
+    kal_metrics_add(metrics, "websocket_sessions", sessions_now, server);
+    kal_metrics_add(metrics, "websocket_sessions_peak", sessions_peak, server);
+    kal_metrics_add(metrics, "websocket_slow_clients", slow_clients, server);
 }
 
 static void wake_loop(void *server, unsigned loop)
@@ -173,6 +191,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .backup_interval_s = (uint64_t)config->backup_interval_s,
         .backups_kept = (unsigned)config->backups_kept,
         .s3_cache_bytes = (uint64_t)config->s3_cache_mb << 20,
+        .websocket_url = config->websocket_url,
         .live_workers = kal_http_loop_count((unsigned)config->loops),
         .live_per_connection_max = (unsigned)config->live_per_connection_max,
         .live_per_user_max = (unsigned)config->live_per_user_max,
