@@ -16,8 +16,9 @@
 #include "base/buf.h"
 #include "base/json_reader.h"
 
-#define KAL_MSGPACK_DEPTH_MAX 192 /* when writing: JSON cells of full depth, and what holds them   \
-                                   */
+#define KAL_MSGPACK_DEPTH_MAX                                                                      \
+    192 /* when writing: JSON cells of full depth, and what holds them                             \
+         */
 
 /* Appends the members of an object, given as JSON text without the braces around it, as keys and
  * values without a map before them; *count_out is how many members. What the text is charged to,
