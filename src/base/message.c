@@ -259,11 +259,10 @@ kal_status kal_message_make(const kal_message_head *head, kal_message_body *body
     if (body != NULL) {
         body_form *form = &body->forms[wire];
         KAL_TRY(make_plain(body, form, err));
-        if (worth_packing(m, form, own_len, packing, window_bytes)) {
-            KAL_TRY(make_packed(form, err));
-            if (pack(m, form, packing, own, own_len))
-                return KAL_OK;
-        }
+        /* without memory for compressing, there still is the text */
+        if (worth_packing(m, form, own_len, packing, window_bytes) &&
+            make_packed(form, NULL) == KAL_OK && pack(m, form, packing, own, own_len))
+            return KAL_OK;
         m->middle = kal_buf_bytes(&form->plain);
     } else if (wire == KAL_WIRE_JSON) {
         m->middle = KAL_STR("}");

@@ -76,7 +76,7 @@ typedef enum kal_packing {
 #define KAL_MESSAGE_TAIL_BYTES_MAX 13
 
 typedef struct kal_message {
-    kal_packing packing; /* PLAIN too when it is short or does not get shorter */
+    kal_packing packing; /* PLAIN too when it is short, does not get shorter, or memory is short */
     uint8_t lead[KAL_MESSAGE_LEAD_BYTES_MAX]; /* prefix = lead, head */
     uint8_t tail[KAL_MESSAGE_TAIL_BYTES_MAX];
     uint8_t lead_len;
@@ -88,7 +88,7 @@ typedef struct kal_message {
 
 /* Puts a message together; head and body may be NULL. window_bytes: with KAL_PACK_DEFLATE, how far
  * back the receiver can look; a longer body goes to him as it is. KAL_LIMIT when the budget of the
- * body refuses a form of it, KAL_INVALID when it is no JSON. */
+ * body refuses its MessagePack, KAL_INVALID when it is no JSON. */
 KAL_MUST_CHECK kal_status kal_message_make(const kal_message_head *head, kal_message_body *body,
                                            kal_wire wire, kal_packing packing, size_t window_bytes,
                                            kal_message *message_out, kal_error *err);

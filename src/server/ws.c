@@ -21,6 +21,8 @@ enum {
     PIECES_MAX = 256,    /* of one call that writes */
     WRITE_CALLS_MAX = 4, /* to one socket in a turn */
     READ_CALLS_MAX = 4,
+    EVENT_BYTES = 32,             /* what an event counts beside its payload */
+    FEED_BYTES_MAX = 1024 * 1024, /* given to the application in a turn; then others have theirs */
     LINGER_MS = 2000,
 };
 
@@ -198,23 +200,29 @@ static void keep_rest(kal_ws *ws, const uint8_t *bytes, size_t len)
     kal_buf_append(&ws->rest, bytes, len);
     if (kal_buf_failed(&ws->rest))
         kal_ws_close(ws, KAL_WS_CLOSE_TRY_LATER, "no memory left for messages");
+    if (!ws->is_paused)
+        want_work(ws);
 }
 
+/* A few bytes can hold a megabyte each, compressed: so what comes out of them is counted. */
 void kal_ws_feed(kal_ws *ws, uint8_t *bytes, size_t len)
 {
     kal_ws_event event = KAL_WS_NEED_MORE;
+    size_t given = 0;
 
     do {
-        if (ws->is_paused && ws->phase == WS_OPEN) {
+        bool must_wait = (ws->is_paused && ws->phase == WS_OPEN) || given >= FEED_BYTES_MAX;
+        if (must_wait && len > 0) {
             keep_rest(ws, bytes, len);
             return;
         }
         event = kal_ws_reader_next(&ws->reader, &bytes, &len);
+        given += ws->reader.payload.len + EVENT_BYTES;
         on_event(ws, event);
     } while (event != KAL_WS_NEED_MORE);
 }
 
-/* What came before a pause that is over. */
+/* What was left over in an earlier turn, or came before a pause that is over. */
 static void take_rest(kal_ws *ws)
 {
     kal_buf rest = ws->rest;
@@ -241,7 +249,8 @@ static void read_socket(kal_ws *ws)
         ws->received_ms = now_ms(ws);
         if (ws->phase != WS_LINGERING)
             kal_ws_feed(ws, o->read_buffer, (size_t)len);
-        if ((size_t)len < o->read_bytes || (ws->is_paused && ws->phase == WS_OPEN))
+        if ((size_t)len < o->read_bytes || ws->rest.len > 0 ||
+            (ws->is_paused && ws->phase == WS_OPEN))
             return;
     }
 }
@@ -277,8 +286,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         ws->is_blocked = false;
         write_queue(ws);
     }
-    if ((events & UV_READABLE) != 0 && ws->phase != WS_DEAD)
-        read_socket(ws);
+    if ((events & UV_READABLE) != 0 && ws->phase != WS_DEAD && ws->rest.len == 0)
+        read_socket(ws); /* else kal_ws_work() comes first */
     watch(ws);
 }
 

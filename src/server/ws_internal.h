@@ -82,7 +82,7 @@ struct kal_ws {
     kal_ws_queue queue;
     kal_ws_options options;
     kal_ws_reader reader;
-    kal_buf rest; /* input that came before a pause */
+    kal_buf rest; /* input that waits: for the next turn, or the end of a pause */
     uv_poll_t poll;
     char peer[INET6_ADDRSTRLEN];
 };

@@ -517,6 +517,31 @@ test("many at once, on all loops: what one says, all hear in order", async () =>
     }
 });
 
+test("a few bytes that hold many megabytes do not stop the others", async () => {
+    const large = frame(0xc2, packed(Buffer.alloc(1024 * 1024)));
+    const peer = await raw("/sink", DEFLATE);
+    const other = await open("/echo");
+    let slowest = 0;
+    let going = true;
+    const asking = (async () => {
+        while (going) {
+            const from = performance.now();
+            other.send("x");
+            await other.next();
+            slowest = Math.max(slowest, performance.now() - from);
+        }
+    })();
+    const from = performance.now();
+    peer.socket.write(all(...Array.from({ length: 300 }, () => large), CLOSE));
+    await peer.all();
+    const took = performance.now() - from;
+    going = false;
+    await asking;
+    assert.ok(large.length < 2000);
+    assert.ok(slowest < took / 3, `waited ${slowest} of ${took} ms`);
+    await closed(other);
+});
+
 test("clients that are gone in the middle of anything", async () => {
     const cuts = [frame(0x81, "x".repeat(1000)).subarray(0, 500), frame(0x01, "a"), frame(0xc1, packed(Buffer.from("x".repeat(1000)))).subarray(0, 9), Buffer.from([0x81])];
     for (let i = 0; i < 100; i++) {

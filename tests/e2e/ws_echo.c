@@ -184,6 +184,14 @@ static void on_flood_writable(void *context, kal_ws *ws)
     flood(context, true);
 }
 
+static void on_sink(void *context, kal_ws *ws, kal_bytes payload, bool is_text)
+{
+    (void)context;
+    (void)ws;
+    (void)payload;
+    (void)is_text;
+}
+
 static void on_close_me(void *context, kal_ws *ws, kal_bytes payload, bool is_text)
 {
     char text[200] = "";
@@ -254,6 +262,8 @@ static void choose(const kal_http_request *request, kal_ws_options *o)
         o->on_message = on_format;
     if (path_is(request, "/fan"))
         o->on_message = on_fan;
+    if (path_is(request, "/sink"))
+        o->on_message = on_sink;
     if (path_is(request, "/close"))
         o->on_message = on_close_me;
     if (path_is(request, "/flood")) {
