@@ -199,8 +199,9 @@ const kal_json *kal_json_path_find(const kal_json_path *path, const kal_json *do
 /* The shortest digits of v > 0 and where their point is: 0.ddd times ten to the power of it. */
 static size_t shortest_digits(double v, char digits[32], int *point_out)
 {
-    char text[32];
+    char text[33];
     size_t len = kal_format_double(v, text);
+    text[len] = '\0';
     size_t count = 0;
     int exponent = 0;
     size_t before_point = 0;

@@ -594,12 +594,12 @@ bool kal_parse_not_built(kal_parser *p, kal_sql_statement *statement)
 
 /* The words of an id without quotes: FL-a53f2c81d00e4 is a word, a minus and a word; a live query's
  * may begin with digits. */
-static void parse_bare_id(kal_parser *p, const char *what, kal_sql_kill_job *kill)
+static void parse_bare_id(kal_parser *p, bool is_live, const char *what, kal_sql_kill_job *kill)
 {
     uint32_t start = p->token.start;
+    bool digits = kal_parser_at(p, KAL_TOKEN_NUMBER) || kal_parser_at(p, KAL_TOKEN_SUFFIXED);
 
-    if (!kal_parser_at(p, KAL_TOKEN_WORD) && !kal_parser_at(p, KAL_TOKEN_NUMBER) &&
-        !kal_parser_at(p, KAL_TOKEN_SUFFIXED)) {
+    if (!kal_parser_at(p, KAL_TOKEN_WORD) && !(is_live && digits)) {
         (void)kal_parser_expected(p, what);
         return;
     }
@@ -621,7 +621,7 @@ bool kal_parse_kill(kal_parser *p, kal_sql_statement *statement)
     statement->kind = is_live ? KAL_STMT_KILL_LIVE_QUERY : KAL_STMT_KILL_JOB;
     statement->kill_job.position = kal_parser_position(p, p->token.start);
     if (!kal_parser_at(p, KAL_TOKEN_STRING))
-        parse_bare_id(p, what, &statement->kill_job);
+        parse_bare_id(p, is_live, what, &statement->kill_job);
     else
         (void)(kal_parser_string(p, what, &statement->kill_job.id) &&
                kal_parser_expect_end(p, NULL)); /* what is wrong is in p */

@@ -243,6 +243,59 @@ static kal_parse parse_based(kal_bytes digits, unsigned base, int64_t max, int64
     return after_digit ? KAL_PARSE_OK : KAL_PARSE_FORMAT;
 }
 
+/* Nothing but blanks, at least one: what DuckDB takes for the digits of an integer after a sign,
+ * and of its exponent. */
+static bool is_blank(kal_bytes text)
+{
+    bool any = text.len > 0;
+    skip_spaces(&text);
+    return any && text.len == 0;
+}
+
+/* The exponent of an integer, which DuckDB reads as a number of its own: a point may end it, and
+ * blanks are 0. */
+static bool scan_integer_exponent(kal_bytes text, int32_t *exponent_out)
+{
+    kal_bytes digits = text;
+    kal_number number;
+    *exponent_out = 0;
+    if (next_is(digits, '+') || next_is(digits, '-'))
+        advance(&digits);
+    if (is_blank(digits))
+        return true;
+    if (digits.len == 0 || kal_is_space(text.ptr[0]) || kal_is_space(digits.ptr[0]) ||
+        !kal_number_scan(digits, false, &number) || number.negative || number.fraction.len > 0 ||
+        digits.ptr[0] == '+' || memchr(digits.ptr, 'e', digits.len) != NULL ||
+        memchr(digits.ptr, 'E', digits.len) != NULL)
+        return false;
+    for (size_t i = 0; i < number.whole.len && *exponent_out <= KAL_NUMBER_EXPONENT_MAX; i++)
+        if (number.whole.ptr[i] != '_')
+            *exponent_out = *exponent_out * 10 + (number.whole.ptr[i] - '0');
+    if (text.ptr[0] == '-')
+        *exponent_out = -*exponent_out;
+    return true;
+}
+
+/* As kal_number_scan(), with what DuckDB takes for an integer only: '5e1.', '5e ', '+ '. */
+static bool scan_integer(kal_bytes text, kal_number *number_out)
+{
+    size_t e = 0;
+    int32_t exponent = 0;
+    *number_out = (kal_number){0};
+    if (text.len > 0 && (text.ptr[0] == '+' || text.ptr[0] == '-') &&
+        is_blank(kal_bytes_of(text.ptr + 1, text.len - 1)))
+        return true;
+    while (e < text.len && text.ptr[e] != 'e' && text.ptr[e] != 'E')
+        e++;
+    if (e == 0 || e == text.len || kal_is_space(text.ptr[e - 1]))
+        return kal_number_scan(text, false, number_out);
+    if (!scan_integer_exponent(kal_bytes_of(text.ptr + e + 1, text.len - e - 1), &exponent) ||
+        !kal_number_scan(kal_bytes_of(text.ptr, e), false, number_out))
+        return false;
+    number_out->exponent = exponent;
+    return true;
+}
+
 kal_parse kal_integer_parse(kal_bytes text, int64_t min, int64_t max, int64_t *out)
 {
     kal_number number;
@@ -255,7 +308,7 @@ kal_parse kal_integer_parse(kal_bytes text, int64_t min, int64_t max, int64_t *o
         if (base == 'x' || base == 'b')
             return parse_based(digits, base == 'x' ? 16 : 2, max, out);
     }
-    if (!kal_number_scan(text, false, &number))
+    if (!scan_integer(text, &number))
         return KAL_PARSE_FORMAT;
     if (kal_number_scaled(&number, 0, &v) != KAL_PARSE_OK || v < min || v > max)
         return KAL_PARSE_RANGE;
