@@ -213,8 +213,8 @@ kal_status kal_auth_verify_session(kal_auth *auth, kal_bytes token, kal_auth_ses
     KAL_TRY(check_generation(auth, &claims, err));
     if (!cached)
         kal_token_cache_add(auth->cache, token, &claims);
-    *session_out = (kal_auth_session){claims.principal, claims.generation,
-                                      claims.expires_s * SECOND_US};
+    *session_out =
+        (kal_auth_session){claims.principal, claims.generation, claims.expires_s * SECOND_US};
     return KAL_OK;
 }
 

@@ -225,6 +225,11 @@ void kal_exec_close(kal_exec *exec)
     free(exec);
 }
 
+kal_budget *kal_exec_budget(kal_exec *exec)
+{
+    return &exec->budget;
+}
+
 kal_auth *kal_exec_auth(kal_exec *exec)
 {
     return exec->auth;

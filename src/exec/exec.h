@@ -51,7 +51,7 @@ typedef struct kal_exec_options {
     uint64_t backup_interval_s;    /* between two of them; 0 = a day */
     unsigned backups_kept;         /* of them; 0 = 7 */
     uint64_t s3_cache_bytes;       /* of S3 objects kept as files; 0 = 10 GiB */
-    const char *websocket_url;        /* that SUBSCRIBE TO answers with; NULL or empty: a path */
+    const char *websocket_url;     /* that SUBSCRIBE TO answers with; NULL or empty: a path */
     unsigned live_workers;         /* threads that have clients of live queries; 0 = 1 */
     unsigned live_per_connection_max; /* subscriptions; 0 = 100 */
     unsigned live_per_user_max;       /* 0 = 1000 */
@@ -119,6 +119,9 @@ void kal_exec_submit(kal_exec *exec, kal_exec_request *request);
 void kal_exec_cancel(kal_exec_request *request);
 /* Releases reply and what exec kept; call once, after done. */
 void kal_exec_request_release(kal_exec_request *request);
+
+/* Of all statements and live queries; what clients send is charged to it, too. Borrowed. */
+kal_budget *kal_exec_budget(kal_exec *exec);
 
 /* ---- live queries ---- */
 

@@ -105,10 +105,10 @@ typedef struct kal_live_info {
     int64_t created_at_us;
     int64_t last_update_us; /* when it was last told of a change, or created */
     uint64_t changes;       /* that it was told of */
-    uint64_t tested;        /* changes that its query, with others of the same text, was held against */
-    uint64_t matched;       /* and was concerned by */
-    uint64_t cost_ns;       /* of one such test, about; 0: not known yet */
-    uint64_t lag;           /* seqs between what it was told and what it would be, when behind */
+    uint64_t tested;  /* changes that its query, with others of the same text, was held against */
+    uint64_t matched; /* and was concerned by */
+    uint64_t cost_ns; /* of one such test, about; 0: not known yet */
+    uint64_t lag;     /* seqs between what it was told and what it would be, when behind */
 } kal_live_info;
 
 /* Every subscription, or those of one user (0: of all); any thread. visit must be short: clients

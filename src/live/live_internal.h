@@ -139,8 +139,8 @@ struct live_sub {
     kal_live_client *client;
     live_query *query;
     kal_message_head *head;
-    char *id;        /* owned */
-    uint64_t number; /* names it in system.live_queries */
+    char *id;                 /* owned */
+    uint64_t number;          /* names it in system.live_queries */
     _Atomic live_state state; /* read by other threads, as are the last three */
     kal_live_slow on_slow;
     uint64_t batch_size;

@@ -81,6 +81,8 @@ static kal_status keep_newest(kal_live_task *task, kal_error *err)
     kal_buf kept; /* moved into the task */
     size_t first = task->rows.len > task->last_rows ? task->rows.len - (size_t)task->last_rows : 0;
 
+    if (task->rows.len == 0)
+        return KAL_OK;
     qsort(task->rows.items, task->rows.len, sizeof *task->rows.items, by_seq);
     kal_buf_init(&kept, task->text.budget);
     for (size_t i = first; i < task->rows.len; i++) {

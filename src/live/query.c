@@ -435,7 +435,8 @@ kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
                           const kal_principal *principal, kal_bytes sql, live_query **query_out,
                           kal_sql_live_options *options_out, kal_error *err)
 {
-    live_query *q = make_query(w->live->options.budget, principal); /* owned until it is given out */
+    live_query *q =
+        make_query(w->live->options.budget, principal); /* owned until it is given out */
     kal_table *table = NULL;
 
     kal_status status = parse(q, sql, err);
@@ -549,7 +550,8 @@ static kal_status bind_again(kal_live_worker *w, const live_query *old, live_que
     kal_table *table = NULL;
 
     KAL_TRY(find_again(w, old, &table, err));
-    live_query *q = make_query(w->live->options.budget, &old->principal); /* owned until it is given out */
+    live_query *q =
+        make_query(w->live->options.budget, &old->principal); /* owned until it is given out */
     q->table = kal_table_retain(table);
     kal_status status = parse(q, old->sql, err);
     if (status == KAL_OK)

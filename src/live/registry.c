@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const STATE_NAMES[] = {"loading", "batches", "replaying", "delivering", "live",
-                                          "behind"};
+static const char *const STATE_NAMES[] = {"loading",    "batches", "replaying",
+                                          "delivering", "live",    "behind"};
 static const char *const ON_SLOW_NAMES[] = {"pause", "coalesce", "close"};
 static const char PREFIX[] = "LQ-";
 
@@ -138,8 +138,8 @@ kal_status kal_live_explain(kal_live *live, kal_catalog_worker *catalog,
     out->has_rest = q->plan.where != NULL && !q->condition.exact;
     out->is_shared = kal_load_be64(q->share_key.ptr) == 0;
     same_text same = {q->sql, out};
-    kal_status status = kal_live_each(live, principal->role >= KAL_ROLE_DBA ? 0 : principal->user_no,
-                                      add_same_text, &same, err);
+    kal_status status = kal_live_each(
+        live, principal->role >= KAL_ROLE_DBA ? 0 : principal->user_no, add_same_text, &same, err);
     live_query_free_alone(q);
     return status;
 }

@@ -98,6 +98,7 @@ struct kal_http_server {
     unsigned loop_count;
     http_loop loops[LOOPS_MAX];
     kal_gauge connections;
+    kal_gauge websockets;
     _Atomic uint64_t slow_clients;
     _Atomic bool stopping;
 };
@@ -690,6 +691,7 @@ static kal_status open_ws_loop(kal_http_server *server, http_loop *loop, kal_err
         .read_buffer = loop->read_buffer,
         .read_bytes = READ_BYTES,
         .connections = &server->connections,
+        .websockets = &server->websockets,
         .slow_count = &server->slow_clients,
         .write_timeout_ms = server->options.write_timeout_ms,
         .index = (unsigned)(loop - server->loops),
@@ -851,6 +853,11 @@ void kal_http_server_wake_loop(kal_http_server *server, unsigned loop)
 uint64_t kal_http_server_slow_clients(const kal_http_server *server)
 {
     return atomic_load_explicit(&server->slow_clients, memory_order_relaxed);
+}
+
+const kal_gauge *kal_http_server_websockets(const kal_http_server *server)
+{
+    return &server->websockets;
 }
 
 const kal_gauge *kal_http_server_connections(const kal_http_server *server)

@@ -86,6 +86,7 @@ void kal_http_server_wake_loop(kal_http_server *server, unsigned loop);
 uint64_t kal_http_server_slow_clients(const kal_http_server *server);
 /* Connections that are open, WebSockets too, and the most that were at a time. */
 const kal_gauge *kal_http_server_connections(const kal_http_server *server);
+const kal_gauge *kal_http_server_websockets(const kal_http_server *server);
 /* Serves until stop and drain are over; the calling thread is the first loop. */
 KAL_MUST_CHECK kal_status kal_http_server_run(kal_http_server *server, kal_error *err);
 /* Also from a signal handler. */

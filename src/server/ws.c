@@ -40,6 +40,7 @@ static void on_closed(uv_handle_t *handle)
         ws->options.on_close(ws->options.context, ws);
     kal_list_remove(&ws->link);
     kal_gauge_remove(ws->loop->o.connections);
+    kal_gauge_remove(ws->loop->o.websockets);
     free(ws);
 }
 
@@ -368,6 +369,7 @@ kal_ws *kal_ws_open(kal_ws_loop *loop, int fd, const kal_ws_handshake *handshake
     snprintf(ws->peer, sizeof ws->peer, "%s", peer);
     kal_list_init(&ws->dirty);
     kal_list_push_back(&loop->open, &ws->link);
+    kal_gauge_add(loop->o.websockets);
     kal_ws_queue_init(&ws->queue, options->budget);
     kal_ws_reader_init(&ws->reader, options->message_bytes_max, ws->deflate, options->budget);
     kal_buf_init(&ws->rest, options->budget);

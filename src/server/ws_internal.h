@@ -22,7 +22,8 @@ typedef struct kal_ws_loop_options {
     uv_loop_t *uv;        /* borrowed, as all here */
     uint8_t *read_buffer; /* for the time of a callback */
     size_t read_bytes;
-    kal_gauge *connections;
+    kal_gauge *connections; /* WebSockets are among them */
+    kal_gauge *websockets;
     _Atomic uint64_t *slow_count; /* clients that were cut because they did not read */
     unsigned write_timeout_ms;
     unsigned index;

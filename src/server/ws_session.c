@@ -395,7 +395,7 @@ static void on_message(void *context, kal_ws *ws, kal_bytes payload, bool is_tex
         refuse(s, "RATE_LIMIT_EXCEEDED", "too many messages a second");
         return;
     }
-    kal_arena_init(&arena, NULL); /* bounded by the size of a message */
+    kal_arena_init(&arena, kal_exec_budget(s->all->exec));
     if (parse(s, payload, is_text, &arena, &message, &err) == KAL_OK) {
         handle(s, message);
     } else {
@@ -471,6 +471,7 @@ static kal_ws_options ws_options(const kal_ws_sessions *all, ws_session *s)
     o.queue_bytes_low = all->options.queue_bytes_max / 4;
     o.ping_interval_ms = all->options.ping_interval_ms;
     o.timeout_ms = all->options.timeout_ms;
+    o.budget = kal_exec_budget(all->exec);
     o.on_message = on_message;
     o.on_writable = on_writable;
     o.on_close = on_close;

@@ -253,3 +253,54 @@ test("a new column is announced before its first row", async () => {
     assert.deepEqual(ends.find((m) => m.subscription_id === "all").changes, [{ change: "removed", name: "a" }]);
     await client.close();
 });
+
+test("live queries are listed, explained and ended", async () => {
+    const client = await LiveClient.open(server, ann.token);
+    await client.subscribe("one", "SELECT id FROM app.notes WHERE room = 'x' AND n > 2");
+    await client.subscribe("two", "SELECT id FROM app.notes WHERE n BETWEEN 1 AND 5", { last_rows: 5, on_slow: "coalesce" });
+    await ann.sql("INSERT INTO app.notes VALUES (1, 'x', 3, NULL)");
+    await client.next();
+    await client.next();
+    for (const table of ["live_queries", "live"]) {
+        const { schema, rows } = await root.sql(`SELECT * FROM system.${table} ORDER BY query_id`);
+        const at = (name) => schema.findIndex((c) => c.name === name);
+        assert.deepEqual(rows.map((r) => [r[at("query_id")], r[at("user_id")], r[at("table_name")], r[at("state")], r[at("changes")], r[at("lag")]]),
+            [["one", "ann", "notes", "live", "1", "0"], ["two", "ann", "notes", "live", "1", "0"]]);
+        assert.deepEqual(JSON.parse(rows[1][at("options")]), { batch_size: 1000, last_rows: 5, on_slow: "coalesce" });
+    }
+    assert.equal((await ann.error("SELECT * FROM system.live_queries")).code, "PERMISSION_DENIED");
+    assert.equal((await bob.sql("SHOW LIVE QUERIES")).rows.length, 0);
+    const shown = (await ann.sql("SHOW LIVE QUERIES")).rows;
+    assert.equal(shown.length, 2);
+    const explained = Object.fromEntries((await ann.sql("EXPLAIN LIVE SELECT id FROM app.notes WHERE room = 'x' AND n > 2")).rows);
+    assert.equal(explained.index, "equality on room");
+    assert.equal(explained["rest of WHERE"], "tested for each hit");
+    assert.equal(explained.subscribers, "1");
+    assert.equal(explained["changes matched"], "1");
+    const of_bob = Object.fromEntries((await bob.sql("EXPLAIN LIVE SELECT id FROM app.notes WHERE n BETWEEN 1 AND 5")).rows);
+    assert.equal(of_bob.index, "range of n");
+    assert.equal(of_bob.subscribers, "0");
+    assert.equal((await bob.error(`KILL LIVE QUERY '${shown[0][0]}'`)).code, "LIVE_QUERY_NOT_FOUND");
+    assert.equal((await root.error("KILL LIVE QUERY 'LQ-0'")).code, "LIVE_QUERY_NOT_FOUND");
+    await root.sql(`KILL LIVE QUERY '${shown[0][0]}'`);
+    const end = await client.next();
+    assert.equal(end.code, "KILLED");
+    assert.equal(end.subscription_id, "one");
+    const stats = Object.fromEntries((await root.sql("SELECT * FROM system.stats")).rows.map((r) => [r[0], r[1]]));
+    assert.equal(Number(stats.active_subscriptions), 1);
+    assert.equal(Number(stats.websocket_sessions), 1);
+    await client.close();
+    await ann.sql("DELETE FROM app.notes");
+});
+
+test("SUBSCRIBE TO says what to send", async () => {
+    const { rows, schema } = await ann.sql("SUBSCRIBE TO app.notes WHERE n > 3 OPTIONS (last_rows = 7)");
+    const reply = Object.fromEntries(schema.map((c, i) => [c.name, rows[0][i]]));
+    assert.equal(reply.status, "subscription_required");
+    const client = await LiveClient.open(server, ann.token);
+    client.send({ type: "subscribe", subscription: JSON.parse(reply.subscription) });
+    assert.equal((await client.next()).type, "subscription_ack");
+    assert.equal((await ann.error("SUBSCRIBE TO app.nothing")).code, "TABLE_NOT_FOUND");
+    assert.equal((await ann.error("SUBSCRIBE TO app.secrets")).code, "PERMISSION_DENIED");
+    await client.close();
+});

@@ -253,7 +253,7 @@ static void take_ack(subscriber *s, const kal_json *m)
     uint64_t version = version_of(m);
     if (s->version != 0 && s->version != version) {
         s->is_ended = true;
-        strcpy(s->code, "SCHEMA");
+        snprintf(s->code, sizeof s->code, "SCHEMA");
     }
     s->version = version;
 }
@@ -361,7 +361,7 @@ static void connect_sub(run *r, subscriber *s, bool with_from)
     assert_int_equal(kal_catalog_get_user(exec->catalog, kal_cstr(s->user), &arena, &user, &err),
                      KAL_OK);
     kal_principal p = {.user_no = user.user_no, .role = user.role};
-    strcpy(p.user_id, s->user);
+    snprintf(p.user_id, sizeof p.user_id, "%s", s->user);
     kal_arena_release(&arena);
     s->client = kal_live_client_open(r->worker, &p, user.token_generation, &OPS, s);
     s->is_ended = false;
@@ -704,7 +704,7 @@ static void state_equals_the_query(void **state)
     kal_rng rng;
     uint64_t seed = kal_test_seed(&rng);
     const char *runs = getenv("KAL_LIVE_RUNS");
-    unsigned count = runs == NULL ? RUNS : (unsigned)atoi(runs);
+    unsigned count = runs == NULL ? RUNS : (unsigned)strtoul(runs, NULL, 10);
     test_db *db = test_db_open(false);
 
     (void)state;
