@@ -73,7 +73,7 @@ static void a_bomb_ends_at_its_limit(void **state)
     memset(zeros.ptr, 0, 10000000);
     zeros.len = 10000000;
     assert_int_equal(kal_deflate(kal_buf_bytes(&zeros), &packed, NULL), KAL_OK);
-    assert_true(packed.len < 20000);
+    assert_true(packed.len < 100000);
 
     kal_inflater *inflater = kal_inflater_open(NULL);
     kal_buf_init(&out, NULL);
