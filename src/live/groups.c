@@ -391,6 +391,27 @@ static kal_status write_row(live_groups *g, const kal_live_plan *plan, group *on
     return status == KAL_OK && kal_buf_failed(&g->row) ? used_up(err) : status;
 }
 
+kal_status live_groups_members(const kal_live_plan *plan, const kal_expr_session *session,
+                               const kal_value *values, kal_arena *scratch, kal_buf *out,
+                               kal_error *err)
+{
+    kal_json_writer w;
+
+    kal_buf_clear(out);
+    kal_json_writer_init(&w, out);
+    kal_json_begin_object(&w);
+    kal_buf_clear(out);
+    for (size_t i = 0; i < plan->item_count; i++) {
+        kal_value v;
+        if (plan->items[i].fn != KAL_LIVE_NONE)
+            continue;
+        KAL_TRY(kal_expr_eval(plan->items[i].expr, values, session, scratch, &v, err));
+        kal_json_key_bytes(&w, plan->items[i].name);
+        kal_value_write_json(&v, &w);
+    }
+    return kal_buf_failed(out) ? used_up(err) : KAL_OK;
+}
+
 static void forget_gone(live_groups *g, group *one)
 {
     kal_map_remove(&g->gone_by_key, one->key);
@@ -508,6 +529,11 @@ uint64_t live_groups_known_since(const live_groups *g)
 void live_groups_set_known_since(live_groups *g, uint64_t seq)
 {
     g->known_since = seq;
+}
+
+bool live_groups_is_gone(const live_groups *g, kal_bytes key)
+{
+    return kal_map_find(&g->gone_by_key, key) != NULL;
 }
 
 bool live_groups_find(const live_groups *g, kal_bytes key, live_group_change *out)

@@ -41,6 +41,11 @@ KAL_MUST_CHECK kal_status live_groups_add(live_groups *groups, const kal_live_pl
 KAL_MUST_CHECK kal_status live_groups_key(const kal_live_plan *plan,
                                           const kal_expr_session *session, const kal_value *values,
                                           kal_arena *scratch, kal_buf *out, kal_error *err);
+/* What such a row's group shows without its aggregates, as JSON members, into `out`. */
+KAL_MUST_CHECK kal_status live_groups_members(const kal_live_plan *plan,
+                                              const kal_expr_session *session,
+                                              const kal_value *values, kal_arena *scratch,
+                                              kal_buf *out, kal_error *err);
 /* Every group whose row is another one than was shown last, which is shown thereby. */
 KAL_MUST_CHECK kal_status live_groups_show(live_groups *groups, const kal_live_plan *plan,
                                            live_group_visit visit, void *context, kal_error *err);
@@ -55,6 +60,8 @@ KAL_MUST_CHECK kal_status live_groups_since(const live_groups *groups, uint64_t 
 /* From which seq on live_groups_since() can say. */
 uint64_t live_groups_known_since(const live_groups *groups);
 void live_groups_set_known_since(live_groups *groups, uint64_t seq);
+/* It went, and that is still known. */
+bool live_groups_is_gone(const live_groups *groups, kal_bytes key);
 /* The group as shown last; false: there is none. */
 bool live_groups_find(const live_groups *groups, kal_bytes key, live_group_change *out);
 

@@ -295,9 +295,13 @@ static void take_inbox(kal_live_worker *w)
 /* True when the block is done. */
 static bool step_block(kal_live_worker *w, const live_block *block, unsigned *budget)
 {
-    while (w->at_change<block->count && * budget> 0) {
-        live_match(w, &block->changes[w->at_change++]);
-        (*budget)--;
+    for (; *budget > 0; (*budget)--) {
+        if (w->at_change == block->count)
+            break;
+        const kal_change *change = &block->changes[w->at_change++];
+        live_match(w, change);
+        if (change->ends_commit || w->at_change == block->count)
+            live_results_flush(w);
     }
     if (w->at_change < block->count)
         return false;
@@ -305,8 +309,22 @@ static bool step_block(kal_live_worker *w, const live_block *block, unsigned *bu
     return true;
 }
 
+static void lose_results(kal_live_worker *w)
+{
+    size_t at = 0;
+    live_table *first;
+
+    while ((first = kal_map_next(&w->tables, &at, NULL)) != NULL) {
+        for (live_table *t = first; t != NULL; t = t->next) {
+            KAL_LIST_FOR_EACH (link, &t->queries)
+                live_result_lost(w, KAL_CONTAINER_OF(link, live_query, link));
+        }
+    }
+}
+
 static void lose_all(kal_live_worker *w)
 {
+    lose_results(w);
     KAL_LIST_FOR_EACH (client_link, &w->clients) {
         kal_live_client *client = KAL_CONTAINER_OF(client_link, kal_live_client, link);
         KAL_LIST_FOR_EACH (link, &client->subs)
@@ -346,7 +364,10 @@ static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
         lose_all(w);
         break;
     case LIVE_ITEM_TASK:
-        live_sub_task_done(w, item->task);
+        if (item->task->kind == LIVE_TASK_STATE)
+            live_result_loaded(w, item->task);
+        else
+            live_sub_task_done(w, item->task);
         break;
     case LIVE_ITEM_KILL:
         kill_sub(w, item->sub_number);
@@ -425,6 +446,7 @@ static void open_worker(kal_live *live, unsigned index)
     kal_list_init(&w->clients);
     kal_list_init(&w->rebinding);
     kal_list_init(&w->failed);
+    kal_list_init(&w->dirty);
     kal_map_init(&w->tables);
     kal_map_init(&w->queries);
     kal_map_init(&w->shapes);

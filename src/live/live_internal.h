@@ -13,6 +13,7 @@
 #define KAL_LIVE_LIVE_INTERNAL_H
 
 #include "live/condition_index.h"
+#include "live/groups.h"
 #include "live/live.h"
 
 #include <pthread.h>
@@ -76,6 +77,48 @@ struct live_table {
     size_t query_count;
 };
 
+/* ---- maintained results ---- */
+
+typedef enum live_result_state {
+    LIVE_RESULT_NONE,
+    LIVE_RESULT_LOADING,
+    LIVE_RESULT_READY,
+} live_result_state;
+
+/* A change that came while the result was loaded: stored rows that matched. */
+typedef struct live_queued {
+    uint64_t seq;
+    const uint8_t *bytes; /* owned: before, after */
+    size_t before_len;
+    size_t after_len;
+} live_queued;
+
+/* Of a grouped query (result.c). */
+typedef struct live_result {
+    live_result_state state;
+    live_groups *groups;        /* owned; READY */
+    uint64_t seq;               /* up to which changes are in it */
+    kal_list dirty_link;        /* worker->dirty: something changed that was not told */
+    KAL_VEC(live_queued) queue; /* LOADING; heap */
+    size_t queue_bytes;         /* charged to the budget */
+    bool is_lost;               /* the queue is not all that came */
+} live_result;
+
+/* A group that the log says was changed. */
+typedef struct live_touched {
+    kal_bytes key;     /* in the task's arena */
+    kal_bytes members; /* its row without aggregates, JSON members */
+} live_touched;
+
+/* A change as far as it concerns one query: rows that do not match are NULL. */
+typedef struct live_images {
+    const kal_value *before;
+    const kal_value *after;
+    kal_bytes before_bytes;
+    kal_bytes after_bytes;
+    uint64_t seq;
+} live_images;
+
 struct live_query {
     kal_indexed indexed;
     kal_list link;        /* table->queries */
@@ -87,6 +130,7 @@ struct live_query {
     kal_bytes share_key; /* in the arena */
     live_shape *shape;
     kal_list subs;
+    live_result result;      /* when grouped */
     _Atomic uint64_t tested; /* written by the worker, read by any thread */
     _Atomic uint64_t matched;
     _Atomic uint64_t sampled_ns; /* of samples tests */
@@ -147,6 +191,7 @@ struct live_sub {
     uint64_t last_rows;
     uint64_t seq; /* everything up to it was delivered, or waits in batches */
     bool has_acked;
+    bool takes_groups;             /* what is being told of a grouped query */
     bool has_lost_waiting;         /* since `seq` */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
@@ -179,7 +224,8 @@ struct kal_live_client {
 
 typedef enum live_task_kind {
     LIVE_TASK_FIRST_ROWS,
-    LIVE_TASK_REPLAY,
+    LIVE_TASK_REPLAY, /* of a grouped query: which groups were changed */
+    LIVE_TASK_STATE,  /* the groups, for all subscriptions of the query */
 } live_task_kind;
 
 struct kal_live_task {
@@ -203,6 +249,10 @@ struct kal_live_task {
     kal_arena scratch;
     KAL_VEC(live_waiting) bodies; /* changes, in order */
     size_t bodies_bytes;
+    live_groups *groups;                       /* owned: STATE */
+    kal_map touched_by_key;                    /* grouped REPLAY */
+    KAL_VEC(live_touched) touched;             /* scratch, which is not trimmed then */
+    KAL_VEC(live_group_change) groups_changed; /* scratch */
 };
 
 /* ---- workers ---- */
@@ -224,6 +274,7 @@ struct kal_live_worker {
     kal_list clients;
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
+    kal_list dirty;                 /* grouped queries whose changes are to be told */
     uint64_t stamp;                 /* of the change that is being matched */
     kal_arena scratch;              /* of one change */
     uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
@@ -288,6 +339,9 @@ void live_query_detach(kal_live_worker *worker, live_query *query);
 void live_rebind_begin(kal_live_worker *worker);
 /* Some of them; true: there are more. */
 bool live_rebind_step(kal_live_worker *worker, unsigned most);
+/* Both of a text, grouped, of two versions of the table: groups of the one can go on as groups of
+ * the other. */
+bool live_query_groups_alike(const live_query *a, const live_query *b);
 /* The member "schema" of an acknowledgement. */
 void live_query_write_schema(const live_query *query, kal_json_writer *w);
 /* The member "changes" of a schema message: what became of the items, in the order in which a
@@ -331,9 +385,45 @@ void live_sub_task_done(kal_live_worker *worker, kal_live_task *task);
 /* Its query was bound again: from now on it is of `query`. */
 void live_sub_move(live_sub *sub, live_query *query);
 
+/* One of several changes of groups that belong together, with seqs from first to last. */
+void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is_first,
+                           kal_message_body *body);
+/* The result of its query is READY. */
+void live_sub_result_ready(live_sub *sub);
+
+/* ---- result.c ---- */
+
+/* Loads it unless it is there or under way. */
+void live_result_need(kal_live_worker *worker, live_query *query);
+void live_result_change(kal_live_worker *worker, live_query *query, const live_images *images);
+/* At the end of a commit: tells what became of groups. */
+void live_results_flush(kal_live_worker *worker);
+/* Changes are missing. */
+void live_result_lost(kal_live_worker *worker, live_query *query);
+void live_result_loaded(kal_live_worker *worker, kal_live_task *task);
+void live_result_release(kal_live_worker *worker, live_query *query);
+/* The query was bound again and is the same to its groups. */
+void live_result_move(live_query *from, live_query *to);
+/* For a subscription, as tasks would: all groups; what changed after sub->seq, which the result
+ * knows itself or, with the help of `touched`, when it is older than the result. */
+bool live_result_knows(const live_sub *sub);
+kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err);
+kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, kal_status *status,
+                                   kal_error *err);
+/* The shared part of a message about a group; NULL: no memory. */
+kal_message_body *live_group_body(kal_budget *budget, kal_bytes before, kal_bytes after,
+                                  uint64_t seq);
+
 /* ---- load.c ---- */
 
 kal_live_task *live_task_make(live_sub *sub, live_task_kind kind);
+/* For no subscription in particular. */
+kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_task_kind kind);
+/* The row's text was appended to task->text at row.offset. */
+KAL_MUST_CHECK kal_status live_task_add_row(kal_live_task *task, live_row row, kal_error *err);
+/* Takes the reference; body NULL: KAL_LIMIT. */
+KAL_MUST_CHECK kal_status live_task_add_body(kal_live_task *task, kal_message_body *body,
+                                             uint64_t seq, kal_error *err);
 void live_task_free(kal_live_worker *worker, kal_live_task *task);
 
 #endif

@@ -19,21 +19,27 @@ enum {
 
 /* ---- a task ---- */
 
-kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
+kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_task_kind kind)
 {
-    kal_live_worker *worker = sub->client->worker;
     kal_live_task *task = calloc(1, sizeof *task);
 
     if (task == NULL)
         kal_die("out of memory: live queries");
     task->kind = kind;
     task->worker = worker;
-    task->query = live_query_retain(sub->query);
-    task->sub = sub;
-    task->last_rows = sub->last_rows;
+    task->query = live_query_retain(query);
     task->error = KAL_ERROR_INIT;
     kal_buf_init(&task->text, worker->live->options.budget);
     kal_arena_init(&task->scratch, worker->live->options.budget);
+    kal_map_init(&task->touched_by_key);
+    return task;
+}
+
+kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
+{
+    kal_live_task *task = live_task_make_for(sub->client->worker, sub->query, kind);
+    task->sub = sub;
+    task->last_rows = sub->last_rows;
     return task;
 }
 
@@ -46,6 +52,8 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
     for (size_t i = 0; i < task->bodies.len; i++)
         kal_message_body_release(task->bodies.items[i].body);
     kal_budget_release(budget, task->rows_bytes + task->bodies_bytes);
+    live_groups_close(task->groups);
+    kal_map_release(&task->touched_by_key);
     kal_vec_release(&task->bodies);
     kal_vec_release(&task->rows);
     kal_buf_release(&task->text);
@@ -102,37 +110,51 @@ static kal_status keep_newest(kal_live_task *task, kal_error *err)
     return KAL_OK;
 }
 
-static kal_status add_row(kal_live_task *task, const kal_value *values, uint64_t seq,
-                          kal_error *err)
+kal_status live_task_add_row(kal_live_task *task, live_row row, kal_error *err)
 {
-    live_row row = {.seq = seq, .offset = (uint32_t)task->text.len};
-
-    KAL_TRY(live_encode_row(task->query, values, &task->scratch, &task->text, err));
     if (kal_buf_failed(&task->text) || task->text.len > options_of(task)->first_rows_bytes_max ||
         !kal_budget_charge(options_of(task)->budget, sizeof row))
         return memory_used_up(err);
     task->rows_bytes += sizeof row;
     row.len = (uint32_t)(task->text.len - row.offset);
     kal_vec_push(&task->rows, row);
+    return KAL_OK;
+}
+
+static kal_status add_row(kal_live_task *task, const kal_value *values, uint64_t seq,
+                          kal_error *err)
+{
+    live_row row = {.seq = seq, .offset = (uint32_t)task->text.len};
+
+    KAL_TRY(live_encode_row(task->query, values, &task->scratch, &task->text, err));
+    KAL_TRY(live_task_add_row(task, row, err));
     if (task->last_rows > 0 && task->rows.len >= task->last_rows * 2 + ROWS_SLACK)
         return keep_newest(task, err);
+    return KAL_OK;
+}
+
+kal_status live_task_add_body(kal_live_task *task, kal_message_body *body, uint64_t seq,
+                              kal_error *err)
+{
+    live_waiting made = {.seq = seq, .body = body};
+
+    if (body == NULL || !kal_budget_charge(options_of(task)->budget, sizeof made)) {
+        kal_message_body_release(body);
+        return memory_used_up(err);
+    }
+    task->bodies_bytes += sizeof made;
+    kal_vec_push(&task->bodies, made);
     return KAL_OK;
 }
 
 static kal_status add_change(kal_live_task *task, const kal_value *before, const kal_value *after,
                              uint64_t seq, kal_error *err)
 {
-    live_waiting made = {.seq = seq};
+    kal_message_body *body = NULL; /* the task's */
 
     KAL_TRY(live_encode_change(task->query, before, after, seq, &task->scratch,
-                               options_of(task)->budget, &made.body, err));
-    if (!kal_budget_charge(options_of(task)->budget, sizeof made)) {
-        kal_message_body_release(made.body);
-        return memory_used_up(err);
-    }
-    task->bodies_bytes += sizeof made;
-    kal_vec_push(&task->bodies, made);
-    return KAL_OK;
+                               options_of(task)->budget, &body, err));
+    return live_task_add_body(task, body, seq, err);
 }
 
 static kal_status test_values(const kal_live_task *task, const kal_value *values, bool *out,
@@ -164,10 +186,16 @@ static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
     trim_scratch(task);
     KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
     KAL_TRY(test_values(task, values, &is_in, err));
+    if (task->kind == LIVE_TASK_STATE)
+        return is_in ? live_groups_add(task->groups, &task->query->plan, &task->query->session,
+                                       values, false, row->seq, &task->scratch, err)
+                     : KAL_OK;
     if (is_in)
         return add_row(task, values, row->seq, err);
-    /* It may have matched when the client last saw it. */
-    return task->kind == LIVE_TASK_REPLAY ? add_change(task, values, NULL, row->seq, err) : KAL_OK;
+    /* It may have matched when the client last saw it. These come in no order, so none of them says
+     * that the client has all up to it. */
+    return task->kind == LIVE_TASK_REPLAY ? add_change(task, values, NULL, task->from, err)
+                                          : KAL_OK;
 }
 
 /* Rows after task->from; 0: all. */
@@ -185,6 +213,25 @@ static kal_status read_rows(kal_live_task *task, kal_view *view, kal_error *err)
     if (task->rows.len > 1)
         qsort(task->rows.items, task->rows.len, sizeof *task->rows.items, by_seq);
     return KAL_OK;
+}
+
+static kal_status show_nobody(void *context, const live_group_change *change, kal_error *err)
+{
+    (void)context;
+    (void)change;
+    (void)err;
+    return KAL_OK;
+}
+
+static kal_status read_groups(kal_live_task *task, kal_view *view, kal_error *err)
+{
+    const kal_live_options *o = options_of(task);
+    const live_query *q = task->query;
+
+    task->groups = live_groups_open(o->budget);
+    KAL_TRY(
+        o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_row, task, err));
+    return live_groups_show(task->groups, &q->plan, show_nobody, NULL, err);
 }
 
 /* ---- the log ---- */
@@ -220,6 +267,40 @@ static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_b
     if (!was_in && !is_in)
         return KAL_OK;
     return add_change(task, was_in ? before : NULL, is_in ? after : NULL, seq, err);
+}
+
+/* Which groups the row was or is in; each is noted once. */
+static kal_status touch(kal_live_task *task, const kal_value *values, kal_error *err)
+{
+    const live_query *q = task->query;
+    live_touched touched;
+    bool is_in = false;
+
+    KAL_TRY(test_values(task, values, &is_in, err));
+    if (!is_in)
+        return KAL_OK;
+    KAL_TRY(live_groups_key(&q->plan, &q->session, values, &task->scratch, &task->text, err));
+    if (kal_map_find(&task->touched_by_key, kal_buf_bytes(&task->text)) != NULL)
+        return KAL_OK;
+    if (!kal_arena_try_copy(&task->scratch, kal_buf_bytes(&task->text), &touched.key))
+        return memory_used_up(err);
+    KAL_TRY(live_groups_members(&q->plan, &q->session, values, &task->scratch, &task->text, err));
+    if (!kal_arena_try_copy(&task->scratch, kal_buf_bytes(&task->text), &touched.members) ||
+        !kal_vec_try_push_in(&task->scratch, &task->touched, touched))
+        return memory_used_up(err);
+    kal_map_put(&task->touched_by_key, touched.key, task);
+    return KAL_OK;
+}
+
+static kal_status touch_groups(kal_live_task *task, const kal_change *c, kal_error *err)
+{
+    kal_value *values = NULL;
+
+    KAL_TRY(open_values(task, c->before, &values, err));
+    if (values != NULL)
+        KAL_TRY(touch(task, values, err));
+    KAL_TRY(open_values(task, c->after, &values, err));
+    return values == NULL ? KAL_OK : touch(task, values, err);
 }
 
 /* The state of a row before the first change and after the last one. */
@@ -262,6 +343,8 @@ static kal_status visit_change(void *context, const kal_change *c, kal_error *er
         return kal_error_set(err, KAL_CANCELLED, "the client has left");
     if (c->table_id != task->query->table->def->table_id || c->user_no != task->query->user_no)
         return KAL_OK;
+    if (task->query->plan.is_grouped)
+        return touch_groups(task, c, err);
     return task->coalesce ? note_net(r, c, err)
                           : replay_rows(task, c->before, c->after, c->seq, err);
 }
@@ -308,7 +391,7 @@ static kal_status replay_from(kal_live_task *task, kal_view *view, const kal_log
         return resync("the server does not know this seq", err);
     if (task->from + 1 >= bounds->first)
         return read_log(task, view, err);
-    if (task->may_use_rows && bounds->last_delete <= task->from)
+    if (task->may_use_rows && !task->query->plan.is_grouped && bounds->last_delete <= task->from)
         return read_rows(task, view, err);
     return resync("the change log does not reach back to this seq", err);
 }
@@ -321,6 +404,8 @@ static kal_status run(kal_live_task *task, kal_view *view, kal_error *err)
 
     KAL_TRY(kal_view_log_bounds(view, task->query->shard, &bounds, err));
     task->seq = bounds.applied;
+    if (task->kind == LIVE_TASK_STATE)
+        return read_groups(task, view, err);
     return task->kind == LIVE_TASK_REPLAY ? replay_from(task, view, &bounds, err)
                                           : read_rows(task, view, err);
 }

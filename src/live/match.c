@@ -115,6 +115,27 @@ static kal_status test_counted(matching *m, live_query *q, bool *was_in, bool *i
     return status;
 }
 
+static void match_groups(matching *m, live_query *q, bool was_in, bool is_in)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = decode(m, was_in ? m->before : NULL, &m->before_values, &err);
+
+    if (status == KAL_OK)
+        status = decode(m, is_in ? m->after : NULL, &m->after_values, &err);
+    if (status != KAL_OK) {
+        fail_subs(q, m->change->seq, &err);
+        return;
+    }
+    live_images images = {
+        .before = was_in ? m->before_values : NULL,
+        .after = is_in ? m->after_values : NULL,
+        .before_bytes = m->change->before,
+        .after_bytes = m->change->after,
+        .seq = m->change->seq,
+    };
+    live_result_change(m->worker, q, &images);
+}
+
 static void match_query(matching *m, live_query *q)
 {
     kal_error err = KAL_ERROR_INIT;
@@ -127,6 +148,10 @@ static void match_query(matching *m, live_query *q)
         return;
     if (status != KAL_OK) {
         fail_subs(q, m->change->seq, &err);
+        return;
+    }
+    if (q->plan.is_grouped) {
+        match_groups(m, q, was_in, is_in);
         return;
     }
     KAL_LIST_FOR_EACH (link, &q->subs) {

@@ -274,10 +274,33 @@ static kal_status check_kind(const kal_table *table, const kal_live_plan *plan, 
                              "tables",
                              KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
                              def->table_type == KAL_TABLE_VIEW ? "view" : "system table");
-    if (plan->is_grouped || plan->has_limit)
+    if (plan->has_limit)
+        return kal_error_set(
+            err, KAL_UNSUPPORTED,
+            "ORDER BY and LIMIT are not available in live queries of this version");
+    if (plan->is_grouped && def->table_type == KAL_TABLE_STREAM)
         return kal_error_set(err, KAL_UNSUPPORTED,
-                             "aggregates, GROUP BY and LIMIT are not available in live queries of "
-                             "this version");
+                             "a live query cannot group rows of a STREAM table: they leave by age, "
+                             "without a change");
+    return KAL_OK;
+}
+
+/* A client tells groups apart by their columns. */
+static kal_status check_groups(live_query *q, kal_error *err)
+{
+    kal_live_plan *plan = &q->plan;
+
+    for (size_t i = 0; i < plan->group_count; i++) {
+        bool is_shown = false;
+        for (size_t k = 0; k < plan->item_count; k++)
+            is_shown = is_shown || (plan->items[k].fn == KAL_LIVE_NONE &&
+                                    kal_expr_equal(plan->items[k].expr, plan->group_by[i]));
+        if (!is_shown)
+            return kal_error_set(err, KAL_SYNTAX,
+                                 "a live query has to show everything that it groups by");
+    }
+    for (size_t k = 0; plan->is_grouped && k < plan->item_count; k++)
+        plan->items[k].is_key = plan->items[k].fn == KAL_LIVE_NONE;
     return KAL_OK;
 }
 
@@ -287,6 +310,8 @@ static kal_status fold_all(live_query *q, kal_error *err)
 
     if (plan->where != NULL)
         KAL_TRY(kal_expr_fold(plan->where, &q->session, &q->arena, &plan->where, err));
+    for (size_t i = 0; i < plan->group_count; i++)
+        KAL_TRY(kal_expr_fold(plan->group_by[i], &q->session, &q->arena, &plan->group_by[i], err));
     for (size_t i = 0; i < plan->item_count; i++) {
         if (plan->items[i].expr != NULL)
             KAL_TRY(kal_expr_fold(plan->items[i].expr, &q->session, &q->arena, &plan->items[i].expr,
@@ -339,6 +364,7 @@ static kal_status bind(live_query *q, kal_error *err)
     KAL_TRY(kal_live_bind(&q->parsed, &binder, &q->plan, err));
     KAL_TRY(check_kind(q->table, &q->plan, err));
     KAL_TRY(check_names(&q->plan, err));
+    KAL_TRY(check_groups(q, err));
     KAL_TRY(check_functions(&q->plan, &depends_on_session, err));
     KAL_TRY(fold_all(q, err));
     KAL_TRY(kal_live_index_of(q->table->def, q->plan.where, &q->arena, &q->condition, err));
@@ -423,6 +449,7 @@ static live_query *make_query(kal_budget *budget, const kal_principal *principal
         kal_die("out of memory: live queries");
     kal_list_init(&q->link);
     kal_list_init(&q->rebind_link);
+    kal_list_init(&q->result.dirty_link);
     kal_list_init(&q->subs);
     q->refs = 1;
     q->is_detached = true; /* until it is attached */
@@ -467,6 +494,7 @@ void live_query_release(kal_live_worker *w, live_query *q)
     if (--q->refs > 0)
         return;
     live_query_detach(w, q);
+    live_result_release(w, q);
     free_query(q);
 }
 
@@ -573,6 +601,8 @@ static void rebind(kal_live_worker *w, live_query *old)
     live_query_detach(w, old);
     kal_status status = bind_again(w, old, &next, &err);
     if (status == KAL_OK) {
+        if (live_query_groups_alike(old, next))
+            live_result_move(old, next);
         while ((link = old->subs.next) != &old->subs)
             live_sub_move(KAL_CONTAINER_OF(link, live_sub, query_link), next);
         live_query_release(w, next);
@@ -591,6 +621,20 @@ bool live_rebind_step(kal_live_worker *w, unsigned most)
         rebind(w, KAL_CONTAINER_OF(link, live_query, rebind_link));
     }
     return !kal_list_empty(&w->rebinding);
+}
+
+bool live_query_groups_alike(const live_query *a, const live_query *b)
+{
+    if (a->plan.item_count != b->plan.item_count)
+        return false;
+    for (size_t i = 0; i < a->plan.item_count; i++) {
+        const kal_live_item *x = &a->plan.items[i];
+        const kal_live_item *y = &b->plan.items[i];
+        if (!kal_bytes_equal(x->name, y->name) || !kal_type_equal(x->type, y->type) ||
+            (x->expr != NULL && !kal_type_equal(x->expr->type, y->expr->type)))
+            return false;
+    }
+    return true;
 }
 
 /* ---- what is told of it ---- */

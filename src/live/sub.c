@@ -228,27 +228,37 @@ static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
                           memory_order_relaxed);
 }
 
-static void start_task(live_sub *sub, live_task_kind kind)
+static void submit_task(live_sub *sub, live_task_kind kind)
 {
     const kal_live_options *o = options_of(sub);
     kal_error err = KAL_ERROR_INIT;
 
-    KAL_ASSERT(sub->task == NULL);
     sub->task = live_task_make(sub, kind);
     if (kind == LIVE_TASK_REPLAY) {
         sub->task->from = sub->seq;
         sub->task->coalesce = sub->has_acked && sub->on_slow == KAL_LIVE_COALESCE;
         sub->task->may_use_rows = !sub->has_acked;
     }
-    sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
-    drop_waiting(sub); /* what it reads is as of later */
-    sub->has_lost_waiting = false;
     kal_status status = o->ops->submit(o->context, sub->client->principal.user_no, sub->task, &err);
     if (status == KAL_OK)
         return;
     live_task_free(sub->client->worker, sub->task);
     sub->task = NULL;
     live_sub_fail(sub, UINT64_MAX, &err);
+}
+
+static void start_task(live_sub *sub, live_task_kind kind)
+{
+    KAL_ASSERT(sub->task == NULL);
+    sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
+    drop_waiting(sub); /* what it reads is as of later */
+    sub->has_lost_waiting = false;
+    if (!sub->query->plan.is_grouped)
+        submit_task(sub, kind);
+    else if (sub->query->result.state == LIVE_RESULT_READY)
+        live_sub_result_ready(sub);
+    else
+        live_result_need(sub->client->worker, sub->query);
 }
 
 static void start_replay(live_sub *sub)
@@ -282,13 +292,14 @@ static void catch_up_if_possible(live_sub *sub)
 static void go_live(live_sub *sub)
 {
     size_t i = 0;
+    uint64_t had = sub->seq; /* several changes of groups may have one seq */
 
     sub->state = LIVE_LIVE;
     while (i < sub->waiting.len && !sub->client->is_full) {
         const live_waiting *waiting = &sub->waiting.items[i++];
         if (waiting->is_schema)
             send_body(sub, NULL, waiting->body);
-        else if (waiting->seq > sub->seq)
+        else if (waiting->seq > had)
             tell(sub, waiting->seq, waiting->body);
         kal_message_body_release(waiting->body);
     }
@@ -344,6 +355,8 @@ static void send_batch(live_sub *sub)
     size_t end = batch_end(sub);
     bool has_more = end < ready->rows.len;
     uint64_t seq = has_more ? ready->rows.items[end - 1].seq : ready->seq;
+    if (ready->bodies.len > 0) /* which come afterwards: without them it has what it had */
+        seq = ready->from;
     message m; /* owned */
 
     message_begin(&m, sub, "initial_data_batch");
@@ -387,6 +400,23 @@ void live_sub_change(live_sub *sub, uint64_t seq, kal_message_body *body)
         tell(sub, seq, body);
 }
 
+void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is_first,
+                           kal_message_body *body)
+{
+    if (is_first)
+        sub->takes_groups = live_sub_wants(sub, last);
+    if (!sub->takes_groups)
+        return;
+    if (sub->state != LIVE_LIVE) {
+        add_waiting(sub, last, body, false);
+    } else if (!sub->client->is_full) {
+        tell(sub, last, body);
+    } else {
+        sub->takes_groups = false;
+        fall_behind(sub, first - 1); /* it is told all of them again */
+    }
+}
+
 void live_sub_lost(live_sub *sub)
 {
     uint64_t matched = sub->client->worker->seqs[sub->query->shard];
@@ -406,34 +436,88 @@ static void run_again(live_sub *sub, const kal_live_task *task)
     start_task(sub, kind);
 }
 
+/* What was read is there. */
+static void take_ready(live_sub *sub, kal_live_task *task)
+{
+    sub->ready = task;
+    sub->next_row = 0;
+    sub->next_body = 0;
+    if (sub->has_acked) {
+        deliver(sub);
+        return;
+    }
+    send_ack(sub, task->rows.len);
+    sub->state = LIVE_BATCHES;
+    if (sub->failure == NULL)
+        send_batch(sub);
+}
+
+static void take_or_fail(live_sub *sub, kal_live_task *task, kal_status status,
+                         const kal_error *err)
+{
+    if (status == KAL_OK) {
+        take_ready(sub, task);
+        return;
+    }
+    live_sub_fail(sub, UINT64_MAX, err);
+    live_task_free(sub->client->worker, task);
+}
+
+/* touched: what the log said, or NULL. */
+static void take_group_changes(live_sub *sub, const kal_live_task *touched)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = KAL_OK;
+    kal_live_task *task = live_result_changes(sub, touched, &status, &err); /* owned */
+    take_or_fail(sub, task, status, &err);
+}
+
+void live_sub_result_ready(live_sub *sub)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_status status = KAL_OK;
+
+    if (sub->failure != NULL || sub->task != NULL)
+        return;
+    if (sub->state == LIVE_LOADING) {
+        kal_live_task *task = live_result_rows(sub, &status, &err); /* owned */
+        take_or_fail(sub, task, status, &err);
+    } else if (sub->state == LIVE_REPLAYING && live_result_knows(sub)) {
+        take_group_changes(sub, NULL);
+    } else if (sub->state == LIVE_REPLAYING) {
+        submit_task(sub, LIVE_TASK_REPLAY);
+    }
+}
+
+/* The log said which groups were changed; the result says what they are now. */
+static void take_touched(live_sub *sub, const kal_live_task *touched)
+{
+    if (sub->query->result.state == LIVE_RESULT_READY)
+        take_group_changes(sub, touched);
+    else
+        live_result_need(sub->client->worker, sub->query);
+}
+
 void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
 {
     live_sub *sub = task->sub;
+    bool is_taken = false;
 
-    if (sub == NULL) {
-        live_task_free(w, task);
-        return;
-    }
-    sub->task = NULL;
-    if (sub->query != task->query) {
-        run_again(sub, task);
-        live_task_free(w, task);
-    } else if (task->status != KAL_OK) {
-        live_sub_fail(sub, UINT64_MAX, &task->error);
-        live_task_free(w, task);
-    } else {
-        sub->ready = task;
-        sub->next_row = 0;
-        sub->next_body = 0;
-        if (sub->has_acked) {
-            deliver(sub);
+    if (sub != NULL) {
+        sub->task = NULL;
+        if (sub->query != task->query) {
+            run_again(sub, task);
+        } else if (task->status != KAL_OK) {
+            live_sub_fail(sub, UINT64_MAX, &task->error);
+        } else if (sub->query->plan.is_grouped) {
+            take_touched(sub, task);
         } else {
-            send_ack(sub, task->rows.len);
-            sub->state = LIVE_BATCHES;
-            if (sub->failure == NULL)
-                send_batch(sub);
+            is_taken = true;
+            take_ready(sub, task);
         }
     }
+    if (!is_taken)
+        live_task_free(w, task);
     live_subs_end_failed(w);
 }
 
@@ -465,6 +549,23 @@ static void tell_schema(live_sub *sub, const live_query *before)
     kal_message_body_release(body);
 }
 
+/* Groups go on, unless their values are of other types now. */
+static void move_grouped(live_sub *sub, const live_query *before)
+{
+    kal_error err = KAL_ERROR_INIT;
+
+    if (live_query_groups_alike(before, sub->query)) {
+        if (sub->query->result.state == LIVE_RESULT_NONE)
+            live_result_need(sub->client->worker, sub->query);
+        return;
+    }
+    kal_error_set(&err, KAL_CONFLICT,
+                  "columns of the live query have other types now: subscribe "
+                  "again without 'from'");
+    kal_error_code(&err, "RESYNC_REQUIRED");
+    live_sub_fail(sub, UINT64_MAX, &err);
+}
+
 void live_sub_move(live_sub *sub, live_query *query)
 {
     kal_live_worker *w = sub->client->worker;
@@ -480,6 +581,8 @@ void live_sub_move(live_sub *sub, live_query *query)
     kal_status status = o->ops->may_read(&sub->client->principal, query->table, &err);
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
+    else if (query->plan.is_grouped)
+        move_grouped(sub, old);
     else if (!has_same_schema(old, query))
         tell_schema(sub, old);
     live_query_release(w, old);

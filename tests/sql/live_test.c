@@ -41,7 +41,9 @@ typedef struct subscriber {
     kal_live_client *client;
     KAL_VEC(held) queue; /* sent, not read yet */
     bool is_slow;
-    bool is_strict; /* never resumed and never behind: each message must fit what is known */
+    bool is_grouped;
+    bool has_groups; /* not only one */
+    bool is_strict;  /* never resumed and never behind: each message must fit what is known */
     kal_live_slow on_slow;
     bool is_loaded;
     bool is_ended;
@@ -127,9 +129,12 @@ static void merge(subscriber *s, known_row *row, const kal_json *object)
         set_cell(s, row, object->keys[i], cell_text(s->arena, &object->items[i]));
 }
 
+/* What tells its rows apart. */
 static kal_bytes id_of(subscriber *s, const kal_json *object)
 {
-    const kal_json *id = kal_json_find(object, "id");
+    if (s->is_grouped && !s->has_groups)
+        return KAL_STR("all");
+    const kal_json *id = kal_json_find(object, s->is_grouped ? "a" : "id");
     assert_non_null(id);
     return cell_text(s->arena, id);
 }
@@ -169,7 +174,8 @@ static void take_change(subscriber *s, const kal_json *m, const held *message)
     int64_t seq = 0;
 
     assert_true(kal_parse_i64(kal_json_find(m, "seq")->text, &seq));
-    if (s->is_strict && (uint64_t)seq <= s->seq)
+    /* Of several groups that one commit changed only the last has its seq. */
+    if (s->is_strict && ((uint64_t)seq < s->seq || ((uint64_t)seq == s->seq && !s->is_grouped)))
         complain(s, "a change out of order", message);
     if ((uint64_t)seq > s->seq)
         s->seq = (uint64_t)seq;
@@ -415,6 +421,24 @@ static const char *const WHERES[] = {
     " WHERE j ->> 'k' = '%d'",
 };
 
+static const char *const AGGREGATES[] = {
+    "count(*) AS n",
+    "count(*) AS n, sum(id) AS s, avg(id) AS m",
+    "min(b) AS lo, max(b) AS hi, count(b) AS n",
+    "min(id) AS lo, max(id) AS hi",
+    "sum(d) AS d, sum(f) AS f, avg(d) AS e",
+};
+
+static void make_grouped(run *r, subscriber *s, const char *where)
+{
+    const char *aggregates = AGGREGATES[below(r, KAL_ARRAY_LEN(AGGREGATES))];
+
+    s->has_groups = below(r, 3) > 0;
+    snprintf(s->sql, sizeof s->sql, "SELECT %s%s FROM app.%s%s%s", s->has_groups ? "a, " : "",
+             aggregates, r->table, where, s->has_groups ? " GROUP BY a" : "");
+    memcpy(s->again, s->sql, sizeof s->again);
+}
+
 static void make_query(run *r, subscriber *s)
 {
     char where[256];
@@ -423,6 +447,11 @@ static void make_query(run *r, subscriber *s)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(where, sizeof where, WHERES[below(r, KAL_ARRAY_LEN(WHERES))], (int)below(r, 10));
 #pragma GCC diagnostic pop
+    s->is_grouped = below(r, 3) == 0;
+    if (s->is_grouped) {
+        make_grouped(r, s, where);
+        return;
+    }
     snprintf(s->sql, sizeof s->sql, "SELECT %s FROM app.%s%s", items, r->table, where);
     snprintf(s->again, sizeof s->again, "SELECT %s%s, _seq FROM app.%s%s", items,
              strstr(items, "id") != NULL || items[0] == '*' ? "" : ", id", r->table, where);
@@ -479,10 +508,13 @@ static void write_once(run *r)
     switch (below(r, 8)) {
     case 0:
     case 1:
-        snprintf(sql, sizeof sql,
-                 "INSERT INTO app.%s (id, a, b, who, j) VALUES (%d, %s, '%s', '{\"k\":\"%d\"}') ON "
-                 "CONFLICT (id) DO UPDATE SET a = excluded.a, b = excluded.b",
-                 r->table, id, value, USERS[below(r, 2)], (int)below(r, 10));
+        snprintf(
+            sql, sizeof sql,
+            "INSERT INTO app.%s (id, a, b, who, j, d, f) VALUES (%d, %s, '%s', "
+            "'{\"k\":\"%d\"}', %d.25, %d.31) ON CONFLICT (id) DO UPDATE SET a = excluded.a, b = "
+            "excluded.b, d = excluded.d, f = excluded.f",
+            r->table, id, value, USERS[below(r, 2)], (int)below(r, 10), (int)below(r, 1000),
+            (int)below(r, 1000));
         break;
     case 2:
         snprintf(sql, sizeof sql, "INSERT INTO app.%s (id, a, b) VALUES (%d, %s), (%d, %s)",
@@ -582,11 +614,11 @@ static void settle(run *r)
 
 static void compare_row(run *r, subscriber *s, const test_reply *reply, const kal_json *row)
 {
-    kal_bytes id = {0};
+    kal_bytes id = s->is_grouped && !s->has_groups ? KAL_STR("all") : (kal_bytes){0};
 
-    for (size_t c = 0; c < row->len; c++) {
+    for (size_t c = 0; c < row->len && (!s->is_grouped || s->has_groups); c++) {
         const kal_json *name = kal_json_find(&reply->schema->items[c], "name");
-        if (kal_bytes_equal(name->text, KAL_STR("id")))
+        if (kal_bytes_equal(name->text, s->is_grouped ? KAL_STR("a") : KAL_STR("id")))
             id = cell_text(s->arena, &row->items[c]);
     }
     const known_row *known = kal_map_find(&s->rows, id);
@@ -670,7 +702,8 @@ static void one_run(test_db *db, uint64_t seed, unsigned number)
     r.worker = kal_live_worker_of(kal_exec_live(test_db_exec(db)), 0);
     snprintf(r.table, sizeof r.table, "t%u", number);
     snprintf(sql, sizeof sql,
-             "CREATE %s TABLE app.%s (id INT PRIMARY KEY, a INT, b TEXT, who TEXT, j JSON)%s",
+             "CREATE %s TABLE app.%s (id INT PRIMARY KEY, a INT, b TEXT, who TEXT, j JSON, d "
+             "DOUBLE, f DECIMAL(10,2))%s",
              r.is_shared ? "SHARED" : "USER", r.table, r.is_shared ? " ACCESS LEVEL PUBLIC" : "");
     run_as(&r, "root", sql);
     for (size_t i = 0; i < SUBS; i++) {

@@ -1,0 +1,422 @@
+/*
+ * result.c: the maintained result of a grouped live query, shared by its subscriptions.
+ *
+ *     NONE --first subscription--> LOADING --rows as of one snapshot, then what came since--> READY
+ *
+ * Changes that come while it loads are kept, in bounded memory, and applied afterwards. What one
+ * commit does to the groups is told at its end, each group once; of several messages only the last
+ * one has the commit's seq, the others that before it: whoever goes on from there is told the rest.
+ *
+ * Who was behind or comes back is told the groups that changed since, as they are now. When that is
+ * longer ago than the result, the log says which groups these are.
+ */
+#include "base/assert.h"
+#include "base/json_writer.h"
+#include "live/live_internal.h"
+
+#include <stdlib.h>
+
+enum { QUEUE_BYTES_MAX = 4 * 1024 * 1024 };
+
+static kal_budget *budget_of(const kal_live_worker *w)
+{
+    return w->live->options.budget;
+}
+
+/* ---- messages ---- */
+
+static void write_rows(kal_json_writer *w, const char *key, kal_bytes members, uint64_t seq)
+{
+    kal_value value = kal_value_bigint((int64_t)seq);
+    kal_json_key(w, key);
+    kal_buf_append_cstr(w->out, "[{");
+    kal_buf_append_bytes(w->out, members);
+    kal_buf_append_cstr(w->out, ",\"_seq\":");
+    w->after_key = true;
+    kal_value_write_json(&value, w);
+    kal_buf_append_cstr(w->out, "}]");
+}
+
+kal_message_body *live_group_body(kal_budget *budget, kal_bytes before, kal_bytes after,
+                                  uint64_t seq)
+{
+    kal_buf members; /* the body's */
+    kal_json_writer w;
+    bool is_update = before.len > 0 && after.len > 0;
+
+    kal_buf_init(&members, budget);
+    kal_json_writer_init(&w, &members);
+    kal_json_begin_object(&w);
+    kal_buf_clear(&members); /* members only, without the brace */
+    kal_json_key(&w, "change_type");
+    kal_json_cstr(&w, is_update ? "update" : after.len > 0 ? "insert" : "delete");
+    if (after.len > 0)
+        write_rows(&w, "rows", after, seq);
+    if (before.len > 0)
+        write_rows(&w, "old_values", before, seq);
+    kal_json_key(&w, "seq");
+    kal_json_u64(&w, seq);
+    return kal_message_body_make(&members, is_update ? 4 : 3);
+}
+
+/* ---- telling ---- */
+
+typedef struct telling {
+    kal_live_worker *worker;
+    live_query *query;
+    uint64_t first; /* the least seq among the changes */
+    uint64_t last;
+    KAL_VEC(live_group_change) changes; /* texts in the worker's scratch */
+} telling;
+
+static kal_status collect(void *context, const live_group_change *change, kal_error *err)
+{
+    telling *t = context;
+    live_group_change copy = {.seq = change->seq};
+
+    copy.before = kal_arena_copy(&t->worker->scratch, change->before);
+    copy.after = kal_arena_copy(&t->worker->scratch, change->after);
+    if (!kal_vec_try_push_in(&t->worker->scratch, &t->changes, copy))
+        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    t->first = change->seq < t->first ? change->seq : t->first;
+    t->last = change->seq > t->last ? change->seq : t->last;
+    return KAL_OK;
+}
+
+static kal_status tell_subs(telling *t, kal_error *err)
+{
+    for (size_t i = 0; i < t->changes.len; i++) {
+        const live_group_change *c = &t->changes.items[i];
+        uint64_t seq = i + 1 == t->changes.len ? t->last : t->first - 1;
+        kal_message_body *body = live_group_body(budget_of(t->worker), c->before, c->after, seq);
+        if (body == NULL)
+            return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+        KAL_LIST_FOR_EACH (link, &t->query->subs) {
+            live_sub *sub = KAL_CONTAINER_OF(link, live_sub, query_link);
+            live_sub_group_change(sub, t->first, t->last, i == 0, body);
+        }
+        kal_message_body_release(body);
+    }
+    return KAL_OK;
+}
+
+static void reset(kal_live_worker *w, live_result *r)
+{
+    live_groups_close(r->groups);
+    r->groups = NULL;
+    r->state = LIVE_RESULT_NONE;
+    for (size_t i = 0; i < r->queue.len; i++)
+        free((void *)r->queue.items[i].bytes);
+    kal_budget_release(budget_of(w), r->queue_bytes);
+    r->queue_bytes = 0;
+    kal_vec_release(&r->queue);
+    r->is_lost = false;
+}
+
+void live_result_release(kal_live_worker *w, live_query *q)
+{
+    kal_list_remove(&q->result.dirty_link);
+    reset(w, &q->result);
+}
+
+void live_result_move(live_query *from, live_query *to)
+{
+    if (from->result.state != LIVE_RESULT_READY || to->result.state != LIVE_RESULT_NONE)
+        return;
+    KAL_ASSERT(kal_list_empty(&from->result.dirty_link));
+    to->result.state = LIVE_RESULT_READY;
+    to->result.groups = from->result.groups;
+    to->result.seq = from->result.seq;
+    from->result.groups = NULL;
+    from->result.state = LIVE_RESULT_NONE;
+}
+
+static void fail(kal_live_worker *w, live_query *q, const kal_error *err)
+{
+    kal_list_remove(&q->result.dirty_link);
+    reset(w, &q->result);
+    KAL_LIST_FOR_EACH (link, &q->subs)
+        live_sub_fail(KAL_CONTAINER_OF(link, live_sub, query_link), UINT64_MAX, err);
+}
+
+static kal_status show(kal_live_worker *w, live_query *q, kal_error *err)
+{
+    telling t = {.worker = w, .query = q, .first = UINT64_MAX};
+
+    KAL_TRY(live_groups_show(q->result.groups, &q->plan, collect, &t, err));
+    return tell_subs(&t, err);
+}
+
+void live_results_flush(kal_live_worker *w)
+{
+    kal_list *link;
+
+    while ((link = kal_list_pop_front(&w->dirty)) != NULL) {
+        live_query *q = KAL_CONTAINER_OF(link, live_query, result.dirty_link);
+        kal_error err = KAL_ERROR_INIT;
+        if (q->result.state == LIVE_RESULT_READY && show(w, q, &err) != KAL_OK)
+            fail(w, q, &err);
+        kal_arena_reset(&w->scratch);
+    }
+    live_subs_end_failed(w);
+}
+
+/* ---- changes ---- */
+
+static kal_status apply(kal_live_worker *w, live_query *q, const kal_value *before,
+                        const kal_value *after, uint64_t seq, kal_error *err)
+{
+    live_result *r = &q->result;
+
+    if (before != NULL)
+        KAL_TRY(
+            live_groups_add(r->groups, &q->plan, &q->session, before, true, seq, &w->scratch, err));
+    if (after != NULL)
+        KAL_TRY(
+            live_groups_add(r->groups, &q->plan, &q->session, after, false, seq, &w->scratch, err));
+    r->seq = seq;
+    kal_list_remove(&r->dirty_link);
+    kal_list_push_back(&w->dirty, &r->dirty_link);
+    return KAL_OK;
+}
+
+/* Kept as it was written, until the result is there. */
+static void enqueue(kal_live_worker *w, live_result *r, kal_bytes before, kal_bytes after,
+                    uint64_t seq)
+{
+    size_t bytes = sizeof(live_queued) + before.len + after.len;
+
+    if (r->is_lost)
+        return;
+    if (r->queue_bytes + bytes > QUEUE_BYTES_MAX || !kal_budget_charge(budget_of(w), bytes)) {
+        r->is_lost = true;
+        return;
+    }
+    uint8_t *copy = malloc(before.len + after.len + 1); /* owned by the queue */
+    if (copy == NULL)
+        kal_die("out of memory: live queries");
+    if (before.len > 0)
+        memcpy(copy, before.ptr, before.len);
+    if (after.len > 0)
+        memcpy(copy + before.len, after.ptr, after.len);
+    live_queued queued = {seq, copy, before.len, after.len};
+    kal_vec_push(&r->queue, queued);
+    r->queue_bytes += bytes;
+}
+
+void live_result_change(kal_live_worker *w, live_query *q, const live_images *images)
+{
+    live_result *r = &q->result;
+    kal_error err = KAL_ERROR_INIT;
+
+    if (r->state == LIVE_RESULT_LOADING)
+        enqueue(w, r, images->before != NULL ? images->before_bytes : (kal_bytes){0},
+                images->after != NULL ? images->after_bytes : (kal_bytes){0}, images->seq);
+    if (r->state != LIVE_RESULT_READY || images->seq <= r->seq)
+        return;
+    if (apply(w, q, images->before, images->after, images->seq, &err) != KAL_OK)
+        fail(w, q, &err);
+}
+
+void live_result_lost(kal_live_worker *w, live_query *q)
+{
+    live_result *r = &q->result;
+
+    if (r->state == LIVE_RESULT_LOADING)
+        r->is_lost = true;
+    if (r->state != LIVE_RESULT_READY)
+        return;
+    kal_list_remove(&r->dirty_link);
+    reset(w, r);
+    live_result_need(w, q); /* its subscriptions are behind, and wait for it */
+}
+
+/* ---- loading ---- */
+
+void live_result_need(kal_live_worker *w, live_query *q)
+{
+    const kal_live_options *o = &w->live->options;
+    kal_error err = KAL_ERROR_INIT;
+
+    if (q->result.state != LIVE_RESULT_NONE)
+        return;
+    kal_live_task *task = live_task_make_for(w, q, LIVE_TASK_STATE);
+    q->result.state = LIVE_RESULT_LOADING;
+    if (o->ops->submit(o->context, q->principal.user_no, task, &err) == KAL_OK)
+        return;
+    live_task_free(w, task);
+    fail(w, q, &err);
+}
+
+static kal_status open_values(live_query *q, kal_bytes bytes, kal_arena *scratch,
+                              kal_value **values_out, kal_error *err)
+{
+    kal_row row;
+
+    *values_out = NULL;
+    if (bytes.len == 0)
+        return KAL_OK;
+    KAL_TRY(kal_table_row_open(q->table, NULL, bytes, false, &row, err));
+    return live_row_values(q->table, &row, scratch, values_out, err);
+}
+
+static kal_status apply_queue(kal_live_worker *w, live_query *q, kal_error *err)
+{
+    live_result *r = &q->result;
+
+    for (size_t i = 0; i < r->queue.len; i++) {
+        const live_queued *c = &r->queue.items[i];
+        kal_value *before = NULL;
+        kal_value *after = NULL;
+        if (c->seq <= r->seq)
+            continue;
+        KAL_TRY(open_values(q, kal_bytes_of(c->bytes, c->before_len), &w->scratch, &before, err));
+        KAL_TRY(open_values(q, kal_bytes_of(c->bytes + c->before_len, c->after_len), &w->scratch,
+                            &after, err));
+        KAL_TRY(apply(w, q, before, after, c->seq, err));
+    }
+    return KAL_OK;
+}
+
+static kal_status install(kal_live_worker *w, live_query *q, kal_live_task *task, kal_error *err)
+{
+    live_result *r = &q->result;
+
+    KAL_TRY(task->status == KAL_OK ? KAL_OK : (*err = task->error, task->status));
+    r->groups = task->groups;
+    task->groups = NULL;
+    r->seq = task->seq;
+    live_groups_set_known_since(r->groups, task->seq);
+    r->state = LIVE_RESULT_READY;
+    KAL_TRY(apply_queue(w, q, err));
+    for (size_t i = 0; i < r->queue.len; i++)
+        free((void *)r->queue.items[i].bytes);
+    kal_budget_release(budget_of(w), r->queue_bytes);
+    r->queue_bytes = 0;
+    kal_vec_release(&r->queue);
+    kal_list_remove(&r->dirty_link);
+    return show(w, q, err);
+}
+
+void live_result_loaded(kal_live_worker *w, kal_live_task *task)
+{
+    live_query *q = task->query;
+    kal_error err = KAL_ERROR_INIT;
+
+    if (q->is_detached || kal_list_empty(&q->subs)) {
+        reset(w, &q->result);
+    } else if (q->result.is_lost) { /* more came meanwhile than is kept */
+        reset(w, &q->result);
+        live_result_need(w, q);
+    } else if (install(w, q, task, &err) != KAL_OK) {
+        fail(w, q, &err);
+    } else {
+        KAL_LIST_FOR_EACH (link, &q->subs)
+            live_sub_result_ready(KAL_CONTAINER_OF(link, live_sub, query_link));
+    }
+    kal_arena_reset(&w->scratch);
+    live_task_free(w, task);
+    live_subs_end_failed(w);
+}
+
+/* ---- what a subscription is given ---- */
+
+static kal_status add_row(void *context, const live_group_change *change, kal_error *err)
+{
+    kal_live_task *out = context;
+    kal_json_writer w;
+    kal_value seq = kal_value_bigint((int64_t)out->seq);
+    live_row row = {.seq = out->seq, .offset = (uint32_t)out->text.len};
+
+    kal_json_writer_init(&w, &out->text);
+    kal_buf_append_byte(&out->text, '{');
+    kal_buf_append_bytes(&out->text, change->after);
+    kal_buf_append_cstr(&out->text, ",\"_seq\":");
+    kal_value_write_json(&seq, &w);
+    kal_buf_append_byte(&out->text, '}');
+    return live_task_add_row(out, row, err);
+}
+
+static kal_status add_change(void *context, const live_group_change *change, kal_error *err)
+{
+    kal_live_task *out = context;
+    live_group_change copy = {.seq = change->seq};
+
+    if (!kal_arena_try_copy(&out->scratch, change->before, &copy.before) ||
+        !kal_arena_try_copy(&out->scratch, change->after, &copy.after) ||
+        !kal_vec_try_push_in(&out->scratch, &out->groups_changed, copy))
+        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    return KAL_OK;
+}
+
+/* Of a group that changed before the result was loaded; what changed later is told anyway. */
+static kal_status add_touched(kal_live_task *out, const live_groups *groups,
+                              const live_touched *touched, kal_error *err)
+{
+    live_group_change change;
+
+    if (live_groups_is_gone(groups, touched->key))
+        return KAL_OK;
+    if (live_groups_find(groups, touched->key, &change))
+        return change.seq > live_groups_known_since(groups) ? KAL_OK
+                                                            : add_change(out, &change, err);
+    change = (live_group_change){.before = touched->members};
+    return add_change(out, &change, err);
+}
+
+/* Everything that changed after out->from. touched: what the log says of the time before the
+ * result was loaded, or NULL. */
+static kal_status add_since(kal_live_task *out, const live_groups *groups,
+                            const kal_live_task *touched, kal_error *err)
+{
+    for (size_t i = 0; touched != NULL && i < touched->touched.len; i++)
+        KAL_TRY(add_touched(out, groups, &touched->touched.items[i], err));
+    return live_groups_since(groups, touched != NULL ? live_groups_known_since(groups) : out->from,
+                             add_change, out, err);
+}
+
+/* All of them together bring the client from one seq to another. */
+static kal_status make_bodies(kal_live_task *out, kal_error *err)
+{
+    for (size_t i = 0; i < out->groups_changed.len; i++) {
+        const live_group_change *c = &out->groups_changed.items[i];
+        uint64_t seq = i + 1 == out->groups_changed.len ? out->seq : out->from;
+        KAL_TRY(live_task_add_body(out, live_group_body(out->text.budget, c->before, c->after, seq),
+                                   out->from, err));
+    }
+    return KAL_OK;
+}
+
+kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err)
+{
+    live_query *q = sub->query;
+    kal_live_task *out = live_task_make_for(sub->client->worker, q, LIVE_TASK_FIRST_ROWS);
+
+    out->seq = q->result.seq;
+    out->has_rows = true;
+    *status = live_groups_each(q->result.groups, add_row, out, err);
+    return out;
+}
+
+bool live_result_knows(const live_sub *sub)
+{
+    const live_result *r = &sub->query->result;
+    uint64_t matched = sub->client->worker->seqs[sub->query->shard];
+    uint64_t newest = matched > r->seq ? matched : r->seq;
+
+    return sub->seq >= live_groups_known_since(r->groups) && sub->seq <= newest;
+}
+
+kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, kal_status *status,
+                                   kal_error *err)
+{
+    live_query *q = sub->query;
+    kal_live_task *out = live_task_make_for(sub->client->worker, q, LIVE_TASK_REPLAY);
+
+    out->from = sub->seq;
+    out->seq = q->result.seq > sub->seq ? q->result.seq : sub->seq;
+    *status = add_since(out, q->result.groups, touched, err);
+    if (*status == KAL_OK)
+        *status = make_bodies(out, err);
+    return out;
+}
