@@ -360,6 +360,7 @@ kal_status kal_dml_bind_sets(kal_run *run, kal_binder *b, const kal_table *table
             return KAL_SYNTAX;
         }
         out->needs_engine = out->needs_engine || (set->expr == NULL && set->source != NULL);
+        out->parses_json = out->parses_json || kal_expr_count(set->expr, KAL_EXPR_JSON) > 0;
         out->sets_key = out->sets_key || table->def->columns[set->column].is_primary_key;
     }
     return KAL_OK;

@@ -56,6 +56,7 @@ typedef struct kal_dml_sets {
     kal_dml_set *items; /* arena */
     size_t count;
     bool needs_engine;
+    bool parses_json; /* which takes too long for the lane */
     bool sets_key;
 } kal_dml_sets;
 

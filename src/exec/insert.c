@@ -116,7 +116,8 @@ static kal_status plan_conflict(kal_run *run, insert_plan *plan, kal_error *err)
     if (plan->conflict_sets.sets_key)
         return kal_error_set(err, KAL_UNSUPPORTED,
                              "ON CONFLICT DO UPDATE cannot change the primary key");
-    if (for_engine || plan->conflict_sets.needs_engine) {
+    if (for_engine || plan->conflict_sets.needs_engine || plan->conflict_sets.parses_json ||
+        kal_expr_count(plan->conflict_where, KAL_EXPR_JSON) > 0) {
         kal_error_set(err, KAL_UNSUPPORTED,
                       "this expression is not available in ON CONFLICT DO UPDATE");
         kal_error_hint(err, "columns, excluded.columns, literals, arithmetic (but no division of "

@@ -18,7 +18,8 @@
 
 enum {
     INLINE_ROWS_MAX = 256,
-    INLINE_ROW_BYTES = 1024, /* so many bytes of embeddings count as one more row */
+    INLINE_ROW_BYTES = 1024, /* so many bytes of embeddings, or of JSON that is parsed, count as one
+                                more row */
     FAST_ROWS_MAX = 2048,
     TOP_ROWS_MAX = 10000,
     CHECK_TIME_ROWS = 1024,
@@ -41,6 +42,7 @@ typedef struct select_plan {
     uint64_t *test_bits;  /* columns of WHERE and ORDER BY */
     uint64_t *item_bits;  /* columns of the items */
     uint64_t inline_cost; /* of a row on an event loop, in rows */
+    uint32_t json_count;  /* how often a document is parsed for a row */
 } select_plan;
 
 /* ---- planning ---- */
@@ -256,6 +258,16 @@ static uint64_t embedding_bytes(const select_plan *plan, const uint64_t *bits)
     return bytes;
 }
 
+static uint32_t json_count(const select_plan *plan)
+{
+    uint32_t count = kal_expr_count(plan->where, KAL_EXPR_JSON);
+    for (size_t i = 0; i < plan->item_count; i++)
+        count += kal_expr_count(plan->items[i], KAL_EXPR_JSON);
+    for (size_t i = 0; i < plan->order_count; i++)
+        count += kal_expr_count(plan->order[i], KAL_EXPR_JSON);
+    return count;
+}
+
 static void collect_columns(select_plan *plan, kal_arena *arena)
 {
     size_t count = kal_row_value_count(plan->table);
@@ -266,6 +278,7 @@ static void collect_columns(select_plan *plan, kal_arena *arena)
     for (size_t i = 0; i < plan->order_count; i++)
         kal_expr_columns(plan->order[i], plan->test_bits, count);
     kal_expr_columns(plan->where, plan->test_bits, count);
+    plan->json_count = json_count(plan);
     plan->inline_cost = 1 + embedding_bytes(plan, plan->test_bits) / INLINE_ROW_BYTES;
 }
 
@@ -362,6 +375,23 @@ static kal_status emit_sorted(fast_run *f, kal_error *err)
     return KAL_OK;
 }
 
+/* Documents are as long as they are: on an event loop, no more of them are parsed than rows would
+ * be read. */
+static bool may_parse(fast_run *f, const kal_row *row)
+{
+    const kal_table_definition *def = f->plan->table->def;
+    if (f->plan->json_count == 0 || !f->run->inline_only)
+        return true;
+    kal_row_values(f->plan->table, row, f->wanted, f->row);
+    for (uint32_t i = 0; i < def->column_count; i++) {
+        bool is_wanted = (f->wanted[i / 64] >> (i % 64) & 1) != 0;
+        if (is_wanted && def->columns[i].type.tag == KAL_TYPE_JSON && !f->row[i].is_null)
+            f->scanned += f->row[i].bytes.len * f->plan->json_count / INLINE_ROW_BYTES;
+    }
+    return f->scanned <= f->scanned_max;
+}
+
+/* KAL_END: too much for an event loop. */
 static kal_status take_row(fast_run *f, const kal_row *row, kal_error *err)
 {
     select_plan *plan = f->plan;
@@ -369,6 +399,8 @@ static kal_status take_row(fast_run *f, const kal_row *row, kal_error *err)
 
     if (f->scratch.size_bytes > SCRATCH_BYTES_MAX)
         kal_arena_reset(&f->scratch);
+    if (!may_parse(f, row))
+        return KAL_END;
     kal_row_values(plan->table, row, plan->test_bits, f->row);
     if (plan->where != NULL)
         KAL_TRY(kal_expr_test(plan->where, f->row, &f->run->session, &f->scratch, &wanted, err));
@@ -422,7 +454,7 @@ static kal_status read_range(fast_run *f, const kal_key_range *range, kal_error 
         if (status == KAL_OK && f->scanned >= f->scanned_max)
             status = KAL_END;
         f->scanned += f->row_cost;
-        if (status == KAL_OK && f->scanned % CHECK_TIME_ROWS == 0)
+        if (status == KAL_OK && (f->plan->json_count > 0 || f->scanned % CHECK_TIME_ROWS == 0))
             status = kal_run_check_time(f->run, err);
         if (status == KAL_OK)
             status = take_row(f, &row, err);

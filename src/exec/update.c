@@ -8,7 +8,10 @@
 #include "base/assert.h"
 #include "exec/dml.h"
 
-enum { CHECK_TIME_ROWS = 1024 };
+enum {
+    CHECK_TIME_ROWS = 1024,
+    SCRATCH_BYTES_MAX = 64 * 1024, /* of values that WHERE made, before they are freed */
+};
 
 typedef struct change_plan {
     kal_dml dml;
@@ -89,7 +92,8 @@ static kal_status resolve_change(void *context, const kal_row *current, kal_aren
 static kal_status add_point(kal_run *run, change_plan *plan, kal_write *write, kal_error *err)
 {
     kal_key_range range;
-    if (plan->needs_engine || plan->sets.sets_key)
+    if (plan->needs_engine || plan->sets.sets_key || plan->sets.parses_json ||
+        kal_expr_count(plan->where, KAL_EXPR_JSON) > 0) /* documents are not parsed on the lane */
         return KAL_END;
     KAL_TRY(kal_key_range_init(&range, plan->dml.table, plan->where, run->budget, err));
     kal_status status = range.is_point || range.is_empty ? KAL_OK : KAL_END;
@@ -191,16 +195,19 @@ static kal_status keep_found(kal_run *run, const change_plan *plan, found_rows *
     return kal_vec_try_push_in(run->arena, &found->rows, row) ? KAL_OK : out_of_memory(err);
 }
 
+/* scratch: what WHERE computes of a row does not stay */
 static kal_status find_by_scan_row(kal_run *run, change_plan *plan, const kal_row *row,
                                    kal_bytes key, const uint64_t *bits, kal_value *values,
-                                   found_rows *found, kal_error *err)
+                                   kal_arena *scratch, found_rows *found, kal_error *err)
 {
     const kal_table *table = plan->dml.table;
     bool wanted = true;
 
+    if (scratch->size_bytes > SCRATCH_BYTES_MAX)
+        kal_arena_reset(scratch);
     kal_row_values(table, row, bits, values);
     if (plan->where != NULL)
-        KAL_TRY(kal_expr_test(plan->where, values, plan->session, run->arena, &wanted, err));
+        KAL_TRY(kal_expr_test(plan->where, values, plan->session, scratch, &wanted, err));
     if (!wanted)
         return KAL_OK;
     if (!plan->is_delete)
@@ -217,9 +224,11 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
     kal_value *values = kal_arena_alloc(run->arena, kal_row_value_count(table) * sizeof *values);
     kal_key_range range;
     kal_scan *scan = NULL; /* owned */
+    kal_arena scratch;     /* owned */
     kal_row row;
     kal_bytes key;
     uint64_t scanned = 0;
+    bool parses_json = kal_expr_count(plan->where, KAL_EXPR_JSON) > 0; /* as long as they are */
 
     KAL_TRY(kal_key_range_init(&range, table, plan->where, run->budget, err));
     kal_bytes lower = kal_buf_bytes(&range.lower);
@@ -230,13 +239,15 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
                              .conditions = kal_run_conditions(run, table, plan->where)};
     kal_status status =
         range.is_empty ? KAL_END : kal_scan_open(view, plan->dml.table, &bounds, &scan, err);
+    kal_arena_init(&scratch, run->budget);
     while (status == KAL_OK) {
         status = kal_scan_next(scan, &row, &key, err);
-        if (status == KAL_OK && ++scanned % CHECK_TIME_ROWS == 0)
+        if (status == KAL_OK && (parses_json || ++scanned % CHECK_TIME_ROWS == 0))
             status = kal_run_check_time(run, err);
         if (status == KAL_OK)
-            status = find_by_scan_row(run, plan, &row, key, bits, values, found, err);
+            status = find_by_scan_row(run, plan, &row, key, bits, values, &scratch, found, err);
     }
+    kal_arena_release(&scratch);
     kal_scan_close(scan);
     kal_key_range_release(&range);
     return status == KAL_END ? KAL_OK : status;

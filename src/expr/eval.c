@@ -650,6 +650,16 @@ void kal_expr_columns(const kal_expr *expr, uint64_t *bits, size_t column_count)
         kal_expr_columns(expr->children[i], bits, column_count);
 }
 
+uint32_t kal_expr_count(const kal_expr *expr, kal_expr_kind kind)
+{
+    if (expr == NULL)
+        return 0;
+    uint32_t count = expr->kind == kind;
+    for (uint32_t i = 0; i < expr->child_count; i++)
+        count += kal_expr_count(expr->children[i], kind);
+    return count;
+}
+
 bool kal_expr_is_constant(const kal_expr *expr)
 {
     if (expr->kind == KAL_EXPR_COLUMN)

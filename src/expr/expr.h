@@ -120,6 +120,8 @@ KAL_MUST_CHECK kal_status kal_expr_test(const kal_expr *expr, const kal_value *c
                                         bool *true_out, kal_error *err);
 /* Sets bit i of bits[] (column_count bits) for every column used; expr may be NULL. */
 void kal_expr_columns(const kal_expr *expr, uint64_t *bits, size_t column_count);
+/* Nodes of this kind in the tree; NULL has none. */
+uint32_t kal_expr_count(const kal_expr *expr, kal_expr_kind kind);
 /* No column, no generating function: the value is the same for every row. */
 bool kal_expr_is_constant(const kal_expr *expr);
 

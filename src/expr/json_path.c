@@ -4,7 +4,6 @@
 #include "base/json_writer.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* ---- paths ---- */
 
@@ -199,11 +198,10 @@ const kal_json *kal_json_path_find(const kal_json_path *path, const kal_json *do
 /* The shortest digits of v > 0 and where their point is: 0.ddd times ten to the power of it. */
 static size_t shortest_digits(double v, char digits[32], int *point_out)
 {
-    char text[33];
+    char text[32];
     size_t len = kal_format_double(v, text);
-    text[len] = '\0';
     size_t count = 0;
-    int exponent = 0;
+    int64_t exponent = 0;
     size_t before_point = 0;
     bool seen_point = false;
     size_t i = 0;
@@ -216,8 +214,11 @@ static size_t shortest_digits(double v, char digits[32], int *point_out)
             before_point++;
         digits[count++] = text[i];
     }
-    if (i < len)
-        exponent = atoi(text + i + 1);
+    if (i < len) {
+        i += text[i + 1] == '+' ? 2 : 1;
+        bool ok = kal_parse_i64(kal_bytes_of(text + i, len - i), &exponent);
+        KAL_ASSERT(ok);
+    }
     size_t zeros = 0;
     while (zeros + 1 < count && digits[zeros] == '0')
         zeros++;
@@ -225,7 +226,7 @@ static size_t shortest_digits(double v, char digits[32], int *point_out)
     count -= zeros;
     while (count > 1 && digits[count - 1] == '0')
         count--;
-    *point_out = (int)before_point - (int)zeros + exponent;
+    *point_out = (int)before_point - (int)zeros + (int)exponent;
     return count;
 }
 

@@ -498,7 +498,8 @@ static kal_status bind_extract(kal_binder *b, const kal_sql_expr *e, const kal_s
     operand x;
     kal_json_path *bound = KAL_NEW(b->arena, kal_json_path);
     KAL_TRY(bind(b, document, &x, err));
-    if (x.open || x.expr->type.tag != KAL_TYPE_JSON || !bind_path(b, path, bound))
+    if (x.open || x.expr->type.tag != KAL_TYPE_JSON || !bind_path(b, path, bound) ||
+        b->json_count++ >= KAL_BIND_JSON_MAX)
         return to_engine(b, err);
     out->expr =
         new_node(b, e, KAL_EXPR_JSON, kal_type_of(as_text ? KAL_TYPE_TEXT : KAL_TYPE_JSON), 1);

@@ -19,6 +19,8 @@
 #include "sql/ast.h"
 #include "types/json.h"
 
+#define KAL_BIND_JSON_MAX 64 /* extractions from JSON in a statement: each parses its document */
+
 /* Columns that every table has, selectable but not part of *. Their types come first. */
 #define KAL_HIDDEN_COUNT   2
 #define KAL_HIDDEN_SEQ     0 /* _seq: seq of the row's last change */
@@ -36,6 +38,7 @@ typedef struct kal_binder {
     bool allow_excluded;
     const kal_sql_items *items; /* of a SELECT, whose aliases only DuckDB resolves; or NULL */
     kal_arena *arena;
+    uint32_t json_count;         /* of extractions from JSON so far */
     bool for_engine;             /* out: KAL_UNSUPPORTED means "ask DuckDB" */
     const kal_sql_expr *refused; /* out, with for_engine: the innermost that is not admitted */
 } kal_binder;
