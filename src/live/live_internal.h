@@ -106,7 +106,7 @@ typedef struct live_result {
 
 /* A group that the log says was changed. */
 typedef struct live_touched {
-    kal_bytes key;     /* in the task's arena */
+    kal_bytes key;     /* task->kept */
     kal_bytes members; /* its row without aggregates, JSON members */
 } live_touched;
 
@@ -249,10 +249,11 @@ struct kal_live_task {
     kal_arena scratch;
     KAL_VEC(live_waiting) bodies; /* changes, in order */
     size_t bodies_bytes;
-    live_groups *groups;                       /* owned: STATE */
-    kal_map touched_by_key;                    /* grouped REPLAY */
-    KAL_VEC(live_touched) touched;             /* scratch, which is not trimmed then */
-    KAL_VEC(live_group_change) groups_changed; /* scratch */
+    live_groups *groups;    /* owned: STATE */
+    kal_map touched_by_key; /* grouped REPLAY */
+    kal_arena kept;         /* of the next two */
+    KAL_VEC(live_touched) touched;
+    KAL_VEC(live_group_change) groups_changed;
 };
 
 /* ---- workers ---- */

@@ -31,6 +31,7 @@ kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, li
     task->error = KAL_ERROR_INIT;
     kal_buf_init(&task->text, worker->live->options.budget);
     kal_arena_init(&task->scratch, worker->live->options.budget);
+    kal_arena_init(&task->kept, worker->live->options.budget);
     kal_map_init(&task->touched_by_key);
     return task;
 }
@@ -58,6 +59,7 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
     kal_vec_release(&task->rows);
     kal_buf_release(&task->text);
     kal_arena_release(&task->scratch);
+    kal_arena_release(&task->kept);
     live_query_release(worker, task->query);
     free(task);
 }
@@ -282,11 +284,11 @@ static kal_status touch(kal_live_task *task, const kal_value *values, kal_error 
     KAL_TRY(live_groups_key(&q->plan, &q->session, values, &task->scratch, &task->text, err));
     if (kal_map_find(&task->touched_by_key, kal_buf_bytes(&task->text)) != NULL)
         return KAL_OK;
-    if (!kal_arena_try_copy(&task->scratch, kal_buf_bytes(&task->text), &touched.key))
+    if (!kal_arena_try_copy(&task->kept, kal_buf_bytes(&task->text), &touched.key))
         return memory_used_up(err);
     KAL_TRY(live_groups_members(&q->plan, &q->session, values, &task->scratch, &task->text, err));
-    if (!kal_arena_try_copy(&task->scratch, kal_buf_bytes(&task->text), &touched.members) ||
-        !kal_vec_try_push_in(&task->scratch, &task->touched, touched))
+    if (!kal_arena_try_copy(&task->kept, kal_buf_bytes(&task->text), &touched.members) ||
+        !kal_vec_try_push_in(&task->kept, &task->touched, touched))
         return memory_used_up(err);
     kal_map_put(&task->touched_by_key, touched.key, task);
     return KAL_OK;
@@ -296,6 +298,7 @@ static kal_status touch_groups(kal_live_task *task, const kal_change *c, kal_err
 {
     kal_value *values = NULL;
 
+    trim_scratch(task);
     KAL_TRY(open_values(task, c->before, &values, err));
     if (values != NULL)
         KAL_TRY(touch(task, values, err));

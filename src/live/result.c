@@ -342,9 +342,9 @@ static kal_status add_change(void *context, const live_group_change *change, kal
     kal_live_task *out = context;
     live_group_change copy = {.seq = change->seq};
 
-    if (!kal_arena_try_copy(&out->scratch, change->before, &copy.before) ||
-        !kal_arena_try_copy(&out->scratch, change->after, &copy.after) ||
-        !kal_vec_try_push_in(&out->scratch, &out->groups_changed, copy))
+    if (!kal_arena_try_copy(&out->kept, change->before, &copy.before) ||
+        !kal_arena_try_copy(&out->kept, change->after, &copy.after) ||
+        !kal_vec_try_push_in(&out->kept, &out->groups_changed, copy))
         return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
     return KAL_OK;
 }
