@@ -214,7 +214,8 @@ struct kal_live_client {
     const kal_live_client_ops *ops;
     void *connection;
     kal_list subs;
-    size_t sub_count;
+    kal_list feed_subs; /* of live_feed_sub (feed.h) */
+    size_t sub_count;   /* of both */
     uint64_t number;
     bool is_full;
     bool is_expelled;
@@ -226,6 +227,7 @@ typedef enum live_task_kind {
     LIVE_TASK_FIRST_ROWS,
     LIVE_TASK_REPLAY, /* of a grouped query: which groups were changed */
     LIVE_TASK_STATE,  /* the groups, for all subscriptions of the query */
+    LIVE_TASK_FEED,   /* a live_feed_task (feed.h) */
 } live_task_kind;
 
 struct kal_live_task {
@@ -276,6 +278,10 @@ struct kal_live_worker {
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
     kal_list dirty;                 /* grouped queries whose changes are to be told */
+    kal_list feeds;                 /* of live_feed (feed.h) */
+    kal_list failed_feed_subs;      /* likewise to end */
+    bool is_polling;                /* one feed at a time */
+    uint64_t poll_after_ns;         /* not before */
     uint64_t stamp;                 /* of the change that is being matched */
     kal_arena scratch;              /* of one change */
     uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
@@ -300,6 +306,12 @@ struct kal_live {
     _Atomic uint64_t next_number;
     kal_live_worker *workers; /* owned; options.workers of them */
 };
+
+/* ---- registry.c ---- */
+
+const char *live_state_name(live_state state);
+const char *live_slow_name(kal_live_slow slow);
+void live_format_id(uint64_t sub_number, char out[KAL_LIVE_ID_BYTES]);
 
 /* ---- live.c ---- */
 
