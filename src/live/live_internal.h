@@ -15,6 +15,7 @@
 #include "live/condition_index.h"
 #include "live/groups.h"
 #include "live/live.h"
+#include "live/top.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -93,10 +94,12 @@ typedef struct live_queued {
     size_t after_len;
 } live_queued;
 
-/* Of a grouped query (result.c). */
+/* Of a query with groups or with ORDER BY ... LIMIT (result.c). */
 typedef struct live_result {
     live_result_state state;
-    live_groups *groups;        /* owned; READY */
+    live_groups *groups; /* owned; READY, as the next one: either of them */
+    live_top *top;
+    live_shown *shown;          /* owned; what subscriptions were told */
     uint64_t seq;               /* up to which changes are in it */
     kal_list dirty_link;        /* worker->dirty: something changed that was not told */
     KAL_VEC(live_queued) queue; /* LOADING; heap */
@@ -104,10 +107,10 @@ typedef struct live_result {
     bool is_lost;               /* the queue is not all that came */
 } live_result;
 
-/* A group that the log says was changed. */
+/* A group that the log says was changed; or one of the first rows, as it was. */
 typedef struct live_touched {
-    kal_bytes key;     /* task->kept */
-    kal_bytes members; /* its row without aggregates, JSON members */
+    kal_bytes key;     /* in shown; task->kept */
+    kal_bytes members; /* a group's row without aggregates, or the row; JSON members */
 } live_touched;
 
 /* A change as far as it concerns one query: rows that do not match are NULL. */
@@ -118,6 +121,12 @@ typedef struct live_images {
     kal_bytes after_bytes;
     uint64_t seq;
 } live_images;
+
+/* Its result is maintained as a whole. */
+static inline bool live_plan_has_result(const kal_live_plan *plan)
+{
+    return plan->is_grouped || plan->has_limit;
+}
 
 struct live_query {
     kal_indexed indexed;
@@ -249,11 +258,13 @@ struct kal_live_task {
     kal_arena scratch;
     KAL_VEC(live_waiting) bodies; /* changes, in order */
     size_t bodies_bytes;
-    live_groups *groups;    /* owned: STATE */
+    live_groups *groups; /* owned: STATE, as the next two */
+    live_top *top;
+    live_shown *shown;
     kal_map touched_by_key; /* grouped REPLAY */
     kal_arena kept;         /* of the next two */
     KAL_VEC(live_touched) touched;
-    KAL_VEC(live_group_change) groups_changed;
+    KAL_VEC(live_shown_change) shown_changes;
 };
 
 /* ---- workers ---- */
@@ -340,9 +351,9 @@ void live_query_detach(kal_live_worker *worker, live_query *query);
 void live_rebind_begin(kal_live_worker *worker);
 /* Some of them; true: there are more. */
 bool live_rebind_step(kal_live_worker *worker, unsigned most);
-/* Both of a text, grouped, of two versions of the table: groups of the one can go on as groups of
- * the other. */
-bool live_query_groups_alike(const live_query *a, const live_query *b);
+/* Both of a text, of two versions of the table: the result of the one can go on as that of the
+ * other. */
+bool live_query_results_alike(const live_query *a, const live_query *b);
 /* The member "schema" of an acknowledgement. */
 void live_query_write_schema(const live_query *query, kal_json_writer *w);
 /* The member "changes" of a schema message: what became of the items, in the order in which a
@@ -411,9 +422,10 @@ bool live_result_knows(const live_sub *sub);
 kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err);
 kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, kal_status *status,
                                    kal_error *err);
-/* The shared part of a message about a group; NULL: no memory. */
-kal_message_body *live_group_body(kal_budget *budget, kal_bytes before, kal_bytes after,
-                                  uint64_t seq);
+/* Takes a row in, or out again. */
+KAL_MUST_CHECK kal_status live_top_take(live_top *top, const live_query *query,
+                                        const kal_value *values, bool take_out, kal_arena *scratch,
+                                        kal_error *err);
 
 /* ---- load.c ---- */
 

@@ -115,7 +115,7 @@ static kal_status test_counted(matching *m, live_query *q, bool *was_in, bool *i
     return status;
 }
 
-static void match_groups(matching *m, live_query *q, bool was_in, bool is_in)
+static void match_result(matching *m, live_query *q, bool was_in, bool is_in)
 {
     kal_error err = KAL_ERROR_INIT;
     kal_status status = decode(m, was_in ? m->before : NULL, &m->before_values, &err);
@@ -150,8 +150,8 @@ static void match_query(matching *m, live_query *q)
         fail_subs(q, m->change->seq, &err);
         return;
     }
-    if (q->plan.is_grouped) {
-        match_groups(m, q, was_in, is_in);
+    if (live_plan_has_result(&q->plan)) {
+        match_result(m, q, was_in, is_in);
         return;
     }
     KAL_LIST_FOR_EACH (link, &q->subs) {

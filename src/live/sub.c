@@ -253,7 +253,7 @@ static void start_task(live_sub *sub, live_task_kind kind)
     sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
     drop_waiting(sub); /* what it reads is as of later */
     sub->has_lost_waiting = false;
-    if (!sub->query->plan.is_grouped)
+    if (!live_plan_has_result(&sub->query->plan))
         submit_task(sub, kind);
     else if (sub->query->result.state == LIVE_RESULT_READY)
         live_sub_result_ready(sub);
@@ -509,7 +509,7 @@ void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
             run_again(sub, task);
         } else if (task->status != KAL_OK) {
             live_sub_fail(sub, UINT64_MAX, &task->error);
-        } else if (sub->query->plan.is_grouped) {
+        } else if (live_plan_has_result(&sub->query->plan)) {
             take_touched(sub, task);
         } else {
             is_taken = true;
@@ -549,12 +549,12 @@ static void tell_schema(live_sub *sub, const live_query *before)
     kal_message_body_release(body);
 }
 
-/* Groups go on, unless their values are of other types now. */
-static void move_grouped(live_sub *sub, const live_query *before)
+/* A result goes on, unless its rows are of another shape now. */
+static void move_result(live_sub *sub, const live_query *before)
 {
     kal_error err = KAL_ERROR_INIT;
 
-    if (live_query_groups_alike(before, sub->query)) {
+    if (live_query_results_alike(before, sub->query)) {
         if (sub->query->result.state == LIVE_RESULT_NONE)
             live_result_need(sub->client->worker, sub->query);
         return;
@@ -581,8 +581,8 @@ void live_sub_move(live_sub *sub, live_query *query)
     kal_status status = o->ops->may_read(&sub->client->principal, query->table, &err);
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
-    else if (query->plan.is_grouped)
-        move_grouped(sub, old);
+    else if (live_plan_has_result(&query->plan))
+        move_result(sub, old);
     else if (!has_same_schema(old, query))
         tell_schema(sub, old);
     live_query_release(w, old);
