@@ -70,16 +70,31 @@ static kal_segment *make_segment(const kal_segment_info *info)
     return segment;
 }
 
+kal_segment *kal_manifest_find(const kal_manifest *manifest, uint32_t segment_id)
+{
+    size_t low = 0;
+    size_t high = manifest == NULL ? 0 : manifest->segment_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint32_t there = manifest->segments[middle]->info.segment_id;
+        if (there == segment_id)
+            return manifest->segments[middle];
+        if (there > segment_id) /* newest first */
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 /* The same segment of a manifest that is known, so that what is cached with it lives on. */
 static kal_segment *find_known(const kal_manifest *known, uint32_t segment_id)
 {
-    for (size_t i = 0; known != NULL && i < known->segment_count; i++) {
-        if (known->segments[i]->info.segment_id == segment_id) {
-            atomic_fetch_add(&known->segments[i]->refs, 1);
-            return known->segments[i];
-        }
-    }
-    return NULL;
+    kal_segment *segment = kal_manifest_find(known, segment_id);
+    if (segment != NULL)
+        atomic_fetch_add(&segment->refs, 1);
+    return segment;
 }
 
 static kal_manifest *make_manifest(uint32_t table_id, const kal_manifest_head *head,

@@ -68,6 +68,9 @@ KAL_MUST_CHECK kal_status kal_manifests_get(kal_manifests *manifests,
 KAL_MUST_CHECK kal_status kal_manifests_newest(kal_manifests *manifests, uint32_t table_id,
                                                kal_manifest **manifest_out, kal_error *err);
 void kal_manifest_release(kal_manifest *manifest); /* NULL is allowed */
+/* The manifest's segment of this number, borrowed from it; NULL: it has none. manifest may be NULL.
+ */
+kal_segment *kal_manifest_find(const kal_manifest *manifest, uint32_t segment_id);
 
 void kal_manifests_begin(kal_manifests *manifests, uint32_t table_id);
 /* Also when the batch was not written. When the records cannot be read they go on being asked. */
