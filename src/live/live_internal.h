@@ -128,8 +128,17 @@ static inline bool live_plan_has_result(const kal_live_plan *plan)
     return plan->is_grouped || plan->has_limit;
 }
 
+/* What each hit of a change looks at comes first, in few cache lines; live_sub and kal_live_client
+ * likewise. */
 struct live_query {
     kal_indexed indexed;
+    bool has_rest; /* rows that meet the index's condition have to be tested */
+    kal_list subs;
+    live_shape *shape;
+    _Atomic uint64_t tested; /* written by the worker, read by any thread */
+    _Atomic uint64_t matched;
+    _Atomic uint64_t sampled_ns; /* of samples tests */
+    _Atomic uint64_t samples;
     kal_list link;        /* table->queries */
     kal_list rebind_link; /* worker->rebinding */
     uint32_t refs;        /* subscriptions and tasks */
@@ -137,13 +146,7 @@ struct live_query {
     live_table *in;       /* NULL once detached */
     live_partition *partition;
     kal_bytes share_key; /* in the arena */
-    live_shape *shape;
-    kal_list subs;
-    live_result result;      /* when grouped */
-    _Atomic uint64_t tested; /* written by the worker, read by any thread */
-    _Atomic uint64_t matched;
-    _Atomic uint64_t sampled_ns; /* of samples tests */
-    _Atomic uint64_t samples;
+    live_result result; /* live_plan_has_result() */
     /* constant, also for tasks */
     kal_arena arena;
     kal_table *table; /* retained */
@@ -185,23 +188,26 @@ typedef struct live_row {
 } live_row;
 
 struct live_sub {
-    kal_list link;        /* client->subs */
-    kal_list query_link;  /* query->subs */
-    kal_list failed_link; /* worker->failed */
-    kal_error *failure;   /* owned; NULL: none */
+    kal_list query_link; /* query->subs */
     kal_live_client *client;
-    live_query *query;
     kal_message_head *head;
-    char *id;                 /* owned */
-    uint64_t number;          /* names it in system.live_queries */
-    _Atomic live_state state; /* read by other threads, as are the last three */
+    kal_error *failure;       /* owned; NULL: none */
+    uint64_t seq;             /* everything up to it was delivered, or waits in batches */
+    _Atomic live_state state; /* read by other threads, as are the next three */
+    bool has_acked;
+    bool has_lost_waiting; /* since `seq` */
+    _Atomic int64_t last_update_us;
+    _Atomic uint64_t changes;
+    _Atomic uint64_t lag;
+    kal_list link;        /* client->subs */
+    kal_list failed_link; /* worker->failed */
+    live_query *query;
+    char *id;        /* owned */
+    uint64_t number; /* names it in system.live_queries */
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
-    uint64_t seq; /* everything up to it was delivered, or waits in batches */
-    bool has_acked;
-    bool takes_groups;             /* what is being told of a grouped query */
-    bool has_lost_waiting;         /* since `seq` */
+    bool takes_groups; /* what is being told of a result */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
     kal_live_task *task;           /* under way, or NULL */
@@ -210,23 +216,20 @@ struct live_sub {
     size_t next_body;
     uint32_t batch_num;
     int64_t created_at_us;
-    _Atomic int64_t last_update_us;
-    _Atomic uint64_t changes;
-    _Atomic uint64_t lag;
 };
 
 struct kal_live_client {
-    kal_list link; /* worker->clients */
-    kal_live_worker *worker;
-    kal_principal principal;
-    uint32_t token_generation;
     const kal_live_client_ops *ops;
     void *connection;
+    kal_live_worker *worker;
+    bool is_full;
+    bool is_expelled;
+    kal_list link; /* worker->clients */
     kal_list subs;
     size_t sub_count;
     uint64_t number;
-    bool is_full;
-    bool is_expelled;
+    uint32_t token_generation;
+    kal_principal principal;
 };
 
 /* ---- tasks ---- */
@@ -288,6 +291,7 @@ struct kal_live_worker {
     kal_list failed;                /* subscriptions that are to end */
     kal_list dirty;                 /* grouped queries whose changes are to be told */
     uint64_t stamp;                 /* of the change that is being matched */
+    int64_t now_us;                 /* wall clock, of the step or call that is under way */
     kal_arena scratch;              /* of one change */
     uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
     kal_catalog_worker *catalog;    /* for binding again */
@@ -323,6 +327,8 @@ void live_inbox_add(kal_live_worker *worker, live_item *item);
 bool live_user_enter(kal_live *live, uint64_t user_no);
 void live_user_leave(kal_live *live, uint64_t user_no);
 void live_block_release(live_block *block);
+/* Sets now_us: reading the clock for each of many messages would cost more than telling it. */
+void live_worker_look_at_clock(kal_live_worker *w);
 /* From any thread: the task has ended. */
 void live_inbox_add_task(kal_live_task *task);
 void live_inbox_add_kill(kal_live_worker *worker, uint64_t sub_number);
@@ -382,6 +388,13 @@ KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row, 
                                           kal_value **values_out, kal_error *err);
 
 /* ---- sub.c ---- */
+
+/* Its first cache lines: the subscriptions of a change lie anywhere. */
+static inline void live_sub_prefetch(const live_sub *sub)
+{
+    __builtin_prefetch(sub);
+    __builtin_prefetch((const char *)sub + 64);
+}
 
 /* False: it has the change already, or will read it from the log. */
 bool live_sub_wants(live_sub *sub, uint64_t seq);

@@ -176,6 +176,7 @@ static void attach(kal_live_worker *w, live_query *q)
     q->in->query_count++;
     kal_list_push_back(&q->in->queries, &q->link);
     q->indexed.condition = &q->condition;
+    q->has_rest = !q->condition.exact && q->plan.where != NULL;
     kal_condition_index_add(&q->partition->index, &q->indexed);
     kal_map_put(&w->queries, q->share_key, q);
 }
