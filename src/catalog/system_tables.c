@@ -6,10 +6,12 @@ typedef struct system_column {
     const char *name;
     kal_type_tag tag;
     bool is_nullable;
+    bool is_key;
 } system_column;
 
-#define N                                               true
-#define R                                               false
+#define N                                               true, false
+#define R                                               false, false
+#define K                                               false, true
 #define COLUMN_ROW(table, column, text, type, nullable) {text, KAL_TYPE_##type, nullable},
 #define COLUMN_ROWS(table, ns, name, role)                                                         \
     static const system_column table##_ROWS[] = {KAL_##table##_COLUMNS(COLUMN_ROW)};
@@ -18,6 +20,7 @@ KAL_SYSTEM_TABLE_LIST(COLUMN_ROWS)
 #undef COLUMN_ROW
 #undef N
 #undef R
+#undef K
 
 static const struct {
     const char *ns;
@@ -51,6 +54,12 @@ const char *kal_system_column_name(kal_system_table table, size_t column)
 {
     KAL_ASSERT(column < TABLES[table].column_count);
     return TABLES[table].columns[column].name;
+}
+
+bool kal_system_column_is_key(kal_system_table table, size_t column)
+{
+    KAL_ASSERT(column < TABLES[table].column_count);
+    return TABLES[table].columns[column].is_key;
 }
 
 kal_table_definition *kal_system_table_definition(kal_system_table table, int64_t now_us,

@@ -13,9 +13,10 @@
 #define KAL_SYSTEM_NAMESPACE      "system"
 #define KAL_INFORMATION_NAMESPACE "information_schema"
 
-/* X(table, column, name, type, nullable); N: may be NULL, R: never */
+/* X(table, column, name, type, nullable); N: may be NULL, R: never, K: never, and part of what
+ * names a row: by these columns live queries know it again */
 #define KAL_USERS_COLUMNS(X)                                                                       \
-    X(USERS, USER_ID, "user_id", TEXT, R)                                                          \
+    X(USERS, USER_ID, "user_id", TEXT, K)                                                          \
     X(USERS, USERNAME, "username", TEXT, R)                                                        \
     X(USERS, PASSWORD_HASH, "password_hash", TEXT, N) /* never shown: *** or NULL */               \
     X(USERS, ROLE, "role", TEXT, R)                                                                \
@@ -28,7 +29,7 @@
     X(USERS, DELETED_AT, "deleted_at", TIMESTAMP, N)
 
 #define KAL_JOBS_COLUMNS(X)                                                                        \
-    X(JOBS, JOB_ID, "job_id", TEXT, R)                                                             \
+    X(JOBS, JOB_ID, "job_id", TEXT, K)                                                             \
     X(JOBS, JOB_TYPE, "job_type", TEXT, R)                                                         \
     X(JOBS, NAMESPACE_ID, "namespace_id", TEXT, N)                                                 \
     X(JOBS, TABLE_NAME, "table_name", TEXT, N)                                                     \
@@ -53,14 +54,14 @@
     X(JOBS, DUE_AT, "due_at", TIMESTAMP, N) /* of the next retry */
 
 #define KAL_NAMESPACES_COLUMNS(X)                                                                  \
-    X(NAMESPACES, NAMESPACE_ID, "namespace_id", TEXT, R)                                           \
+    X(NAMESPACES, NAMESPACE_ID, "namespace_id", TEXT, K)                                           \
     X(NAMESPACES, NAME, "name", TEXT, R)                                                           \
     X(NAMESPACES, CREATED_AT, "created_at", TIMESTAMP, R)                                          \
     X(NAMESPACES, OPTIONS, "options", JSON, N)                                                     \
     X(NAMESPACES, TABLE_COUNT, "table_count", INT, R)
 
 #define KAL_STORAGES_COLUMNS(X)                                                                    \
-    X(STORAGES, STORAGE_ID, "storage_id", TEXT, R)                                                 \
+    X(STORAGES, STORAGE_ID, "storage_id", TEXT, K)                                                 \
     X(STORAGES, STORAGE_NAME, "storage_name", TEXT, R)                                             \
     X(STORAGES, DESCRIPTION, "description", TEXT, N)                                               \
     X(STORAGES, STORAGE_TYPE, "storage_type", TEXT, R)                                             \
@@ -74,7 +75,7 @@
     X(STORAGES, ENDPOINT, "endpoint", TEXT, N)
 
 #define KAL_LIVE_QUERIES_COLUMNS(X)                                                                \
-    X(LIVE_QUERIES, LIVE_ID, "live_id", TEXT, R)                                                   \
+    X(LIVE_QUERIES, LIVE_ID, "live_id", TEXT, K)                                                   \
     X(LIVE_QUERIES, CONNECTION_ID, "connection_id", TEXT, R)                                       \
     X(LIVE_QUERIES, NAMESPACE_ID, "namespace_id", TEXT, R)                                         \
     X(LIVE_QUERIES, TABLE_NAME, "table_name", TEXT, R)                                             \
@@ -91,7 +92,7 @@
 
 /* The later name of the same rows. */
 #define KAL_LIVE_COLUMNS(X)                                                                        \
-    X(LIVE, LIVE_ID, "live_id", TEXT, R)                                                           \
+    X(LIVE, LIVE_ID, "live_id", TEXT, K)                                                           \
     X(LIVE, CONNECTION_ID, "connection_id", TEXT, R)                                               \
     X(LIVE, NAMESPACE_ID, "namespace_id", TEXT, R)                                                 \
     X(LIVE, TABLE_NAME, "table_name", TEXT, R)                                                     \
@@ -107,7 +108,7 @@
     X(LIVE, LAG, "lag", BIGINT, R)
 
 #define KAL_TABLES_COLUMNS(X)                                                                      \
-    X(TABLES, TABLE_ID, "table_id", BIGINT, R)                                                     \
+    X(TABLES, TABLE_ID, "table_id", BIGINT, K)                                                     \
     X(TABLES, TABLE_NAME, "table_name", TEXT, R)                                                   \
     X(TABLES, NAMESPACE, "namespace", TEXT, R)                                                     \
     X(TABLES, TABLE_TYPE, "table_type", TEXT, R)                                                   \
@@ -123,8 +124,8 @@
     X(TABLES, TABLE_COMMENT, "table_comment", TEXT, N)
 
 #define KAL_TABLE_SCHEMAS_COLUMNS(X)                                                               \
-    X(TABLE_SCHEMAS, TABLE_ID, "table_id", BIGINT, R)                                              \
-    X(TABLE_SCHEMAS, SCHEMA_VERSION, "schema_version", INT, R)                                     \
+    X(TABLE_SCHEMAS, TABLE_ID, "table_id", BIGINT, K)                                              \
+    X(TABLE_SCHEMAS, SCHEMA_VERSION, "schema_version", INT, K)                                     \
     X(TABLE_SCHEMAS, CHANGES, "changes", TEXT, R)                                                  \
     X(TABLE_SCHEMAS, CREATED_AT, "created_at", TIMESTAMP, R)                                       \
     X(TABLE_SCHEMAS, ACTOR, "actor", TEXT, R)                                                      \
@@ -137,7 +138,7 @@
     X(INFO_TABLES, TABLE_SCHEMA, "table_schema", TEXT, R)                                          \
     X(INFO_TABLES, TABLE_NAME, "table_name", TEXT, R)                                              \
     X(INFO_TABLES, TABLE_TYPE, "table_type", TEXT, R)                                              \
-    X(INFO_TABLES, TABLE_ID, "table_id", BIGINT, R)                                                \
+    X(INFO_TABLES, TABLE_ID, "table_id", BIGINT, K)                                                \
     X(INFO_TABLES, CREATED_AT, "created_at", TIMESTAMP, R)                                         \
     X(INFO_TABLES, UPDATED_AT, "updated_at", TIMESTAMP, R)                                         \
     X(INFO_TABLES, SCHEMA_VERSION, "schema_version", INT, R)                                       \
@@ -148,8 +149,8 @@
 
 #define KAL_INFO_COLUMNS_COLUMNS(X)                                                                \
     X(INFO_COLUMNS, TABLE_CATALOG, "table_catalog", TEXT, N)                                       \
-    X(INFO_COLUMNS, TABLE_SCHEMA, "table_schema", TEXT, R)                                         \
-    X(INFO_COLUMNS, TABLE_NAME, "table_name", TEXT, R)                                             \
+    X(INFO_COLUMNS, TABLE_SCHEMA, "table_schema", TEXT, K)                                         \
+    X(INFO_COLUMNS, TABLE_NAME, "table_name", TEXT, K)                                             \
     X(INFO_COLUMNS, COLUMN_NAME, "column_name", TEXT, R)                                           \
     X(INFO_COLUMNS, ORDINAL_POSITION, "ordinal_position", INT, R)                                  \
     X(INFO_COLUMNS, DATA_TYPE, "data_type", TEXT, R)                                               \
@@ -158,15 +159,15 @@
     X(INFO_COLUMNS, IS_PRIMARY_KEY, "is_primary_key", BOOLEAN, R)                                  \
     X(INFO_COLUMNS, IS_PARTITION_KEY, "is_partition_key", BOOLEAN, R)                              \
     X(INFO_COLUMNS, COLUMN_COMMENT, "column_comment", TEXT, N)                                     \
-    X(INFO_COLUMNS, COLUMN_ID, "column_id", INT, R)                                                \
+    X(INFO_COLUMNS, COLUMN_ID, "column_id", INT, K)                                                \
     X(INFO_COLUMNS, SCHEMA_VERSION, "schema_version", INT, R)
 
 #define KAL_STATS_COLUMNS(X)                                                                       \
-    X(STATS, METRIC_NAME, "metric_name", TEXT, R)                                                  \
+    X(STATS, METRIC_NAME, "metric_name", TEXT, K)                                                  \
     X(STATS, METRIC_VALUE, "metric_value", TEXT, R)
 
 #define KAL_SETTINGS_COLUMNS(X)                                                                    \
-    X(SETTINGS, NAME, "name", TEXT, R)                                                             \
+    X(SETTINGS, NAME, "name", TEXT, K)                                                             \
     X(SETTINGS, VALUE, "value", TEXT, N) /* NULL: not set; *** for a secret */                     \
     X(SETTINGS, DESCRIPTION, "description", TEXT, R)                                               \
     X(SETTINGS, CATEGORY, "category", TEXT, R)
@@ -174,14 +175,14 @@
 #define KAL_DATATYPES_COLUMNS(X)                                                                   \
     X(DATATYPES, ARROW_TYPE, "arrow_type", TEXT, R)                                                \
     X(DATATYPES, KALAM_TYPE, "kalam_type", TEXT, R)                                                \
-    X(DATATYPES, SQL_NAME, "sql_name", TEXT, R)                                                    \
+    X(DATATYPES, SQL_NAME, "sql_name", TEXT, K)                                                    \
     X(DATATYPES, DESCRIPTION, "description", TEXT, R)
 
 #define KAL_COLUMNS_COLUMNS(X)                                                                     \
-    X(COLUMNS, NAMESPACE_ID, "namespace_id", TEXT, R)                                              \
-    X(COLUMNS, TABLE_NAME, "table_name", TEXT, R)                                                  \
+    X(COLUMNS, NAMESPACE_ID, "namespace_id", TEXT, K)                                              \
+    X(COLUMNS, TABLE_NAME, "table_name", TEXT, K)                                                  \
     X(COLUMNS, VERSION, "version", INT, R) /* the table's current schema version */                \
-    X(COLUMNS, COLUMN_ID, "column_id", INT, R)                                                     \
+    X(COLUMNS, COLUMN_ID, "column_id", INT, K)                                                     \
     X(COLUMNS, COLUMN_NAME, "column_name", TEXT, R)                                                \
     X(COLUMNS, COMMENT, "comment", TEXT, N)                                                        \
     X(COLUMNS, DATA_TYPE, "data_type", TEXT, R)                                                    \
@@ -192,7 +193,7 @@
     X(COLUMNS, PRIMARY_KEY_POS, "primary_key_pos", INT, N) /* from 1; NULL: not in the key */
 
 #define KAL_SEGMENTS_COLUMNS(X)                                                                    \
-    X(SEGMENTS, SEGMENT_ID, "segment_id", BIGINT, R)                                               \
+    X(SEGMENTS, SEGMENT_ID, "segment_id", BIGINT, K)                                               \
     X(SEGMENTS, NAMESPACE_ID, "namespace_id", TEXT, R)                                             \
     X(SEGMENTS, TABLE_NAME, "table_name", TEXT, R)                                                 \
     X(SEGMENTS, STORAGE_ID, "storage_id", TEXT, R)                                                 \
@@ -209,15 +210,15 @@
 #define KAL_DESCRIBE_COLUMNS(X)                                                                    \
     X(DESCRIBE, COLUMN_NAME, "column_name", TEXT, R)                                               \
     X(DESCRIBE, ORDINAL_POSITION, "ordinal_position", INT, R)                                      \
-    X(DESCRIBE, COLUMN_ID, "column_id", INT, R)                                                    \
+    X(DESCRIBE, COLUMN_ID, "column_id", INT, K)                                                    \
     X(DESCRIBE, DATA_TYPE, "data_type", TEXT, R)                                                   \
     X(DESCRIBE, IS_NULLABLE, "is_nullable", BOOLEAN, R)                                            \
     X(DESCRIBE, IS_PRIMARY_KEY, "is_primary_key", BOOLEAN, R)                                      \
     X(DESCRIBE, COLUMN_DEFAULT, "column_default", TEXT, N)                                         \
     X(DESCRIBE, COLUMN_COMMENT, "column_comment", TEXT, N)                                         \
     X(DESCRIBE, SCHEMA_VERSION, "schema_version", INT, R)                                          \
-    X(DESCRIBE, NAMESPACE_ID, "namespace_id", TEXT, R)                                             \
-    X(DESCRIBE, TABLE_NAME, "table_name", TEXT, R)
+    X(DESCRIBE, NAMESPACE_ID, "namespace_id", TEXT, K)                                             \
+    X(DESCRIBE, TABLE_NAME, "table_name", TEXT, K)
 
 /* table, namespace, name, who may read: everybody who is logged in, or dba and system. The order is
  * the table_id, so new ones go to the end. */
@@ -260,6 +261,8 @@ kal_table_definition *kal_system_table_definition(kal_system_table table, int64_
 kal_bytes kal_system_table_namespace(kal_system_table table);
 kal_bytes kal_system_table_name(kal_system_table table);
 size_t kal_system_column_count(kal_system_table table);
+/* One of those that name a row. */
+bool kal_system_column_is_key(kal_system_table table, size_t column);
 /* The name of a column, by its index. */
 const char *kal_system_column_name(kal_system_table table, size_t column);
 

@@ -144,8 +144,8 @@ static kal_status add_live_row(void *context, const kal_live_info *info, kal_err
     snprintf(node, sizeof node, "%u", rows->exec->options.node_id);
     v[KAL_LIVE_QUERIES_LIVE_ID] = text_value(info->live_id);
     v[KAL_LIVE_QUERIES_CONNECTION_ID] = text_value(connection);
-    v[KAL_LIVE_QUERIES_NAMESPACE_ID] = kal_value_text(info->def->namespace_id);
-    v[KAL_LIVE_QUERIES_TABLE_NAME] = kal_value_text(info->def->table_name);
+    v[KAL_LIVE_QUERIES_NAMESPACE_ID] = kal_value_text(info->namespace_id);
+    v[KAL_LIVE_QUERIES_TABLE_NAME] = kal_value_text(info->table_name);
     v[KAL_LIVE_QUERIES_QUERY_ID] = text_value(info->query_id);
     v[KAL_LIVE_QUERIES_USER_ID] = text_value(info->user_id);
     v[KAL_LIVE_QUERIES_QUERY] = kal_value_text(info->query);
@@ -178,8 +178,8 @@ static kal_status show_live_row(void *context, const kal_live_info *info, kal_er
     kal_value v[] = {
         text_value(info->live_id),
         text_value(info->user_id),
-        kal_value_text(info->def->namespace_id),
-        kal_value_text(info->def->table_name),
+        kal_value_text(info->namespace_id),
+        kal_value_text(info->table_name),
         text_value(info->query_id),
         kal_value_text(info->query),
         text_value(info->state),

@@ -12,6 +12,7 @@
  */
 #include "base/assert.h"
 #include "base/json_writer.h"
+#include "catalog/system_tables.h"
 #include "live/live_internal.h"
 #include "sql/row_values.h"
 
@@ -60,6 +61,13 @@ static bool is_name_taken(const live_query *q, kal_bytes name)
     return false;
 }
 
+static void write_key(const row_writer *w, const kal_value *values, uint32_t column)
+{
+    kal_bytes name = w->query->table->def->columns[column].name;
+    if (!shows_column(w->query, column) && !is_name_taken(w->query, name))
+        write_cell(w, name, &values[column]);
+}
+
 /* Key columns and _seq that are not items. */
 static void write_identity(const row_writer *w, const kal_value *values, uint64_t seq)
 {
@@ -67,12 +75,15 @@ static void write_identity(const row_writer *w, const kal_value *values, uint64_
     kal_bytes seq_name = kal_hidden_name(KAL_HIDDEN_SEQ);
     kal_value seq_value = kal_value_bigint((int64_t)seq);
 
-    for (uint32_t i = 0; i < def->key_column_count; i++) {
-        uint32_t column = def->key_columns[i];
-        kal_bytes name = def->columns[column].name;
-        if (!shows_column(w->query, column) && !is_name_taken(w->query, name))
-            write_cell(w, name, &values[column]);
+    if (def->table_type == KAL_TABLE_SYSTEM) { /* nothing counts the changes of its rows */
+        for (uint32_t i = 0; i < def->column_count; i++) {
+            if (kal_system_column_is_key((kal_system_table)def->table_id, i))
+                write_key(w, values, i);
+        }
+        return;
     }
+    for (uint32_t i = 0; i < def->key_column_count; i++)
+        write_key(w, values, def->key_columns[i]);
     if (!is_name_taken(w->query, seq_name))
         write_cell(w, seq_name, &seq_value);
 }

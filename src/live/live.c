@@ -3,7 +3,7 @@
  * and what a worker does in one step.
  */
 #include "base/assert.h"
-#include "live/live_internal.h"
+#include "live/feed.h"
 
 #include <stdlib.h>
 
@@ -354,6 +354,7 @@ static void kill_sub(kal_live_worker *w, uint64_t number)
             }
         }
     }
+    (void)live_feed_kill(w, number, &err);
 }
 
 /* True when the item is done. */
@@ -364,6 +365,7 @@ static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
         return step_block(w, item->block, budget);
     case LIVE_ITEM_ALTERED:
         live_rebind_begin(w);
+        live_feeds_altered(w);
         break;
     case LIVE_ITEM_LOST:
         lose_all(w);
@@ -371,6 +373,8 @@ static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
     case LIVE_ITEM_TASK:
         if (item->task->kind == LIVE_TASK_STATE)
             live_result_loaded(w, item->task);
+        else if (item->task->kind == LIVE_TASK_FEED)
+            live_feed_task_done(item->task);
         else
             live_sub_task_done(w, item->task);
         break;
@@ -420,6 +424,7 @@ void kal_live_worker_tick(kal_live_worker *w)
         client->is_expelled = true;
         client->ops->expel(client->connection, &err);
     }
+    live_feeds_tick(w);
 }
 
 /* ---- opening and closing ---- */
@@ -453,6 +458,8 @@ static void open_worker(kal_live *live, unsigned index)
     kal_list_init(&w->rebinding);
     kal_list_init(&w->failed);
     kal_list_init(&w->dirty);
+    kal_list_init(&w->feeds);
+    kal_list_init(&w->failed_feed_subs);
     kal_map_init(&w->tables);
     kal_map_init(&w->queries);
     kal_map_init(&w->shapes);
@@ -498,6 +505,7 @@ static void close_worker(kal_live_worker *w)
             live_task_free(w, item->task);
         free_item(item);
     }
+    KAL_ASSERT(kal_list_empty(&w->feeds));
     KAL_ASSERT(w->tables.len == 0 && w->queries.len == 0 && w->shapes.len == 0);
     kal_map_release(&w->tables);
     kal_map_release(&w->queries);

@@ -97,8 +97,9 @@ typedef struct kal_live_info {
     const char *user_id;  /* borrowed for the call, as the next ones */
     const char *query_id; /* the client's */
     kal_bytes query;
-    const kal_table_definition *def;
-    const char *state; /* "loading", "live", "behind", ... */
+    kal_bytes namespace_id; /* empty: of all */
+    kal_bytes table_name;   /* empty: of all */
+    const char *state;      /* "loading", "live", "behind", ... */
     const char *on_slow;
     uint64_t batch_size;
     uint64_t last_rows; /* 0: all */
@@ -121,7 +122,7 @@ const kal_gauge *kal_live_subscriptions(const kal_live *live);
 /* What a live query of this text would be, and what those of this text are that the principal may
  * see (his own, or as dba everybody's). Errors as kal_live_subscribe(). Any thread. */
 typedef struct kal_live_explanation {
-    const char *kind; /* "rows", "groups", "first rows" */
+    const char *kind; /* "rows", "groups", "first rows", "schema", "polled" */
     char index[160];  /* "equality on room", ...: the condition by which it is looked up */
     bool has_rest;    /* the condition is not all of WHERE */
     bool is_shared;   /* subscribers of the text share it, whoever they are; else each his own */

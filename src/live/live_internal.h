@@ -146,7 +146,7 @@ struct live_query {
     live_table *in;       /* NULL once detached */
     live_partition *partition;
     kal_bytes share_key; /* in the arena */
-    live_result result; /* live_plan_has_result() */
+    live_result result;  /* live_plan_has_result() */
     /* constant, also for tasks */
     kal_arena arena;
     kal_table *table; /* retained */
@@ -207,7 +207,7 @@ struct live_sub {
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
-    bool takes_groups; /* what is being told of a result */
+    bool takes_groups;             /* what is being told of a result */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
     kal_live_task *task;           /* under way, or NULL */
@@ -226,7 +226,8 @@ struct kal_live_client {
     bool is_expelled;
     kal_list link; /* worker->clients */
     kal_list subs;
-    size_t sub_count;
+    kal_list feed_subs; /* of live_feed_sub (feed.h) */
+    size_t sub_count;   /* of both */
     uint64_t number;
     uint32_t token_generation;
     kal_principal principal;
@@ -238,6 +239,7 @@ typedef enum live_task_kind {
     LIVE_TASK_FIRST_ROWS,
     LIVE_TASK_REPLAY, /* of a grouped query: which groups were changed */
     LIVE_TASK_STATE,  /* the groups, for all subscriptions of the query */
+    LIVE_TASK_FEED,   /* a live_feed_task (feed.h) */
 } live_task_kind;
 
 struct kal_live_task {
@@ -290,6 +292,10 @@ struct kal_live_worker {
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
     kal_list dirty;                 /* grouped queries whose changes are to be told */
+    kal_list feeds;                 /* of live_feed (feed.h) */
+    kal_list failed_feed_subs;      /* likewise to end */
+    bool is_polling;                /* one feed at a time */
+    uint64_t poll_after_ns;         /* not before */
     uint64_t stamp;                 /* of the change that is being matched */
     int64_t now_us;                 /* wall clock, of the step or call that is under way */
     kal_arena scratch;              /* of one change */
@@ -315,6 +321,12 @@ struct kal_live {
     _Atomic uint64_t next_number;
     kal_live_worker *workers; /* owned; options.workers of them */
 };
+
+/* ---- registry.c ---- */
+
+const char *live_state_name(live_state state);
+const char *live_slow_name(kal_live_slow slow);
+void live_format_id(uint64_t sub_number, char out[KAL_LIVE_ID_BYTES]);
 
 /* ---- live.c ---- */
 

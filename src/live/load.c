@@ -7,7 +7,7 @@
  * by the query as it is bound now, which reads rows of older versions as today's.
  */
 #include "base/assert.h"
-#include "live/live_internal.h"
+#include "live/feed.h"
 #include "sql/row_values.h"
 
 #include <stdlib.h>
@@ -50,6 +50,10 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
 
     if (task == NULL)
         return;
+    if (task->kind == LIVE_TASK_FEED) {
+        live_feed_task_free(task);
+        return;
+    }
     for (size_t i = 0; i < task->bodies.len; i++)
         kal_message_body_release(task->bodies.items[i].body);
     kal_budget_release(budget, task->rows_bytes + task->bodies_bytes);
@@ -494,7 +498,10 @@ void kal_live_task_run(kal_live_task *task, kal_catalog_worker *worker)
     const kal_live_options *o = options_of(task);
     kal_view view;
 
-    (void)worker;
+    if (task->kind == LIVE_TASK_FEED) {
+        live_feed_task_run(task, worker);
+        return;
+    }
     o->ops->open_view(o->context, &view, task->query->principal.user_no);
     task->status = run(task, &view, &task->error);
     kal_view_close(&view);

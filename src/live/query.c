@@ -269,12 +269,14 @@ static kal_status check_names(const kal_live_plan *plan, kal_error *err)
 static kal_status check_kind(const kal_table *table, const kal_live_plan *plan, kal_error *err)
 {
     const kal_table_definition *def = table->def;
-    if (def->table_type == KAL_TABLE_VIEW || def->table_type == KAL_TABLE_SYSTEM)
+    if (def->table_type == KAL_TABLE_VIEW)
         return kal_error_set(err, KAL_UNSUPPORTED,
-                             "'%.*s.%.*s' is a %s: live queries are of USER, SHARED and STREAM "
-                             "tables",
-                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name),
-                             def->table_type == KAL_TABLE_VIEW ? "view" : "system table");
+                             "'%.*s.%.*s' is a view: live queries are of tables",
+                             KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
+    if (def->table_type == KAL_TABLE_SYSTEM && live_plan_has_result(plan))
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "a live query of a system table has no aggregates, GROUP BY, ORDER BY "
+                             "or LIMIT");
     if (plan->has_limit && plan->is_grouped)
         return kal_error_set(err, KAL_UNSUPPORTED,
                              "a live query cannot have both groups and ORDER BY ... LIMIT");
@@ -353,7 +355,9 @@ static void make_share_key(live_query *q, bool depends_on_session)
     kal_buf key; /* owned */
 
     kal_buf_init(&key, NULL);
-    append_share_key(&key, q, q->table->def->table_type == KAL_TABLE_SHARED && !depends_on_session);
+    kal_table_type type = q->table->def->table_type;
+    bool is_same_for_all = type == KAL_TABLE_SHARED || type == KAL_TABLE_SYSTEM;
+    append_share_key(&key, q, is_same_for_all && !depends_on_session);
     q->share_key = kal_arena_copy(&q->arena, kal_buf_bytes(&key));
     kal_buf_release(&key);
 }
@@ -396,8 +400,7 @@ static kal_status parse(live_query *q, kal_bytes sql, kal_error *err)
         return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
     KAL_TRY(kal_sql_parse_live(q->sql, &q->arena, &q->parsed, err));
     if (q->parsed.kind != KAL_SQL_LIVE_SELECT)
-        return kal_error_set(err, KAL_UNSUPPORTED,
-                             "SUBSCRIBE SCHEMA is not available in this version");
+        return kal_error_set(err, KAL_UNSUPPORTED, "SUBSCRIBE SCHEMA is not a query of rows");
     if (q->parsed.param_max > 0)
         return kal_error_set(err, KAL_SYNTAX, "a live query has no parameters");
     q->sql = q->parsed.text;

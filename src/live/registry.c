@@ -2,7 +2,7 @@
  * registry.c: the subscriptions there are, for whoever lists or ends them from another thread.
  */
 #include "base/json_writer.h"
-#include "live/live_internal.h"
+#include "live/feed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,21 @@ static const char *const STATE_NAMES[] = {"loading",    "batches", "replaying",
                                           "delivering", "live",    "behind"};
 static const char *const ON_SLOW_NAMES[] = {"pause", "coalesce", "close"};
 static const char PREFIX[] = "LQ-";
+
+const char *live_state_name(live_state state)
+{
+    return STATE_NAMES[state];
+}
+
+const char *live_slow_name(kal_live_slow slow)
+{
+    return ON_SLOW_NAMES[slow];
+}
+
+void live_format_id(uint64_t sub_number, char out[KAL_LIVE_ID_BYTES])
+{
+    snprintf(out, KAL_LIVE_ID_BYTES, "%s%llu", PREFIX, (unsigned long long)sub_number);
+}
 
 static kal_live_info info_of(const live_sub *sub)
 {
@@ -25,7 +40,8 @@ static kal_live_info info_of(const live_sub *sub)
         .user_id = sub->client->principal.user_id,
         .query_id = sub->id,
         .query = sub->query->sql,
-        .def = sub->query->table->def,
+        .namespace_id = sub->query->table->def->namespace_id,
+        .table_name = sub->query->table->def->table_name,
         .state = STATE_NAMES[atomic_load(&sub->state)],
         .on_slow = ON_SLOW_NAMES[sub->on_slow],
         .batch_size = sub->batch_size,
@@ -35,7 +51,7 @@ static kal_live_info info_of(const live_sub *sub)
         .changes = atomic_load(&sub->changes),
         .lag = atomic_load(&sub->lag),
     };
-    snprintf(info.live_id, sizeof info.live_id, "%s%llu", PREFIX, (unsigned long long)sub->number);
+    live_format_id(sub->number, info.live_id);
     return info;
 }
 
@@ -46,7 +62,7 @@ static kal_status each_of_client(const kal_live_client *client, kal_live_info_vi
         kal_live_info info = info_of(KAL_CONTAINER_OF(link, live_sub, link));
         KAL_TRY(visit(context, &info, err));
     }
-    return KAL_OK;
+    return live_feed_each(client, visit, context, err);
 }
 
 static kal_status each_of_worker(kal_live_worker *w, uint64_t user_no, kal_live_info_visit visit,
@@ -131,8 +147,12 @@ kal_status kal_live_explain(kal_live *live, kal_catalog_worker *catalog,
                             kal_live_explanation *out, kal_error *err)
 {
     live_query *q = NULL; /* owned */
+    bool is_feed = false;
 
     *out = (kal_live_explanation){.kind = "rows"};
+    KAL_TRY(live_feed_explain(live, catalog, principal, sql, out, &is_feed, err));
+    if (is_feed)
+        return KAL_OK;
     KAL_TRY(live_query_bind_alone(live, catalog, principal, sql, &q, err));
     out->kind = q->plan.is_grouped ? "groups" : q->plan.has_limit ? "first rows" : "rows";
     describe_index(q, out->index, sizeof out->index);

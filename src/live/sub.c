@@ -13,7 +13,7 @@
  */
 #include "base/assert.h"
 #include "base/json_writer.h"
-#include "live/live_internal.h"
+#include "live/feed.h"
 
 #include <stdlib.h>
 
@@ -680,7 +680,7 @@ static kal_status check_id(const kal_live_client *client, kal_bytes id, kal_erro
         why = "the id of a subscription has at most 128 bytes";
     else if (memchr(id.ptr, 0, id.len) != NULL || !kal_utf8_valid(id))
         why = "the id of a subscription is not a text";
-    else if (find_sub(client, id) != NULL)
+    else if (find_sub(client, id) != NULL || live_feed_has(client, id))
         why = "there is a subscription with this id already";
     if (why == NULL)
         return KAL_OK;
@@ -804,6 +804,10 @@ kal_status kal_live_subscribe(kal_live_client *client, kal_catalog_worker *catal
     KAL_TRY(check_id(client, r->id, err));
     if (client->sub_count >= live->options.per_client_max)
         return too_many("a connection", live->options.per_client_max, err);
+    bool is_feed = false;
+    KAL_TRY(live_feed_subscribe(client, catalog, r, &is_feed, err));
+    if (is_feed)
+        return KAL_OK;
     kal_status status = begin(client, catalog, r, err);
     live_subs_end_failed(client->worker);
     return status;
@@ -820,7 +824,7 @@ kal_status kal_live_next_batch(kal_live_client *client, kal_bytes id, kal_error 
     live_sub *sub = find_sub(client, id);
 
     if (sub == NULL)
-        return unknown_sub(id, err);
+        return live_feed_next_batch(client, id) ? KAL_OK : unknown_sub(id, err);
     live_worker_look_at_clock(client->worker);
     if (sub->state == LIVE_BATCHES)
         send_batch(sub);
@@ -833,7 +837,7 @@ kal_status kal_live_unsubscribe(kal_live_client *client, kal_bytes id, kal_error
     live_sub *sub = find_sub(client, id);
 
     if (sub == NULL)
-        return unknown_sub(id, err);
+        return live_feed_unsubscribe(client, id) ? KAL_OK : unknown_sub(id, err);
     free_sub(sub);
     return KAL_OK;
 }
@@ -855,6 +859,7 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
     client->connection = connection;
     client->number = atomic_fetch_add(&w->live->next_number, 1) + 1;
     kal_list_init(&client->subs);
+    kal_list_init(&client->feed_subs);
     pthread_mutex_lock(&w->registry_lock);
     kal_list_push_back(&w->clients, &client->link);
     pthread_mutex_unlock(&w->registry_lock);
@@ -877,6 +882,7 @@ void kal_live_client_close(kal_live_client *client)
         return;
     while (!kal_list_empty(&client->subs))
         free_sub(KAL_CONTAINER_OF(client->subs.next, live_sub, link));
+    live_feed_close_client(client);
     pthread_mutex_lock(&client->worker->registry_lock);
     kal_list_remove(&client->link);
     pthread_mutex_unlock(&client->worker->registry_lock);
@@ -896,5 +902,6 @@ void kal_live_client_writable(kal_live_client *client)
         else
             catch_up_if_possible(sub);
     }
+    live_feed_writable(client);
     live_subs_end_failed(client->worker);
 }
