@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { here, root } from "./lib.mjs";
 
-const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", cold: "Rows in segments", vector: "Nearest vectors" };
+const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", cold: "Rows in segments", by_user: "A file for each user", vector: "Nearest vectors" };
 const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET)/;
 
 const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));
@@ -28,15 +28,16 @@ function section(name) {
     const inside = Object.entries(result.inside ?? {}).map(([what, v]) => `| ${what} | ${number(v)} |`);
     const more = inside.length ? `| inside the process | CPU or size |\n|---|---|\n${inside.join("\n")}\n\n` : "";
     const remark = join(here, "remarks", `${name}.md`);
+    const operations = rows.length ? `| | CPU µs per operation (lowest–highest) | per second | mean ms | p99 ms | KalamDB's CPU ÷ this |
+|---|---|---|---|---|---|
+${rows.join("\n")}
+
+` : "";
     return `## ${TITLES[name]}
 
 ${result.what}. ${result.note}.
 
-| | CPU µs per operation (lowest–highest) | per second | mean ms | p99 ms | KalamDB's CPU ÷ this |
-|---|---|---|---|---|---|
-${rows.join("\n")}
-
-${more}${existsSync(remark) ? readFileSync(remark, "utf8").trim() + "\n\n" : ""}Measured ${result.date}: ${m.processor}, ${m.cores} cores, ${m.memory_gib} GiB, Linux ${m.kernel}; load average before: ${m.load_before}.
+${operations}${more}${existsSync(remark) ? readFileSync(remark, "utf8").trim() + "\n\n" : ""}Measured ${result.date}: ${m.processor}, ${m.cores} cores, ${m.memory_gib} GiB, Linux ${m.kernel}; load average before: ${m.load_before}.
 `;
 }
 

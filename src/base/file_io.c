@@ -59,3 +59,8 @@ int kal_file_sync_directory_of(const char *path)
     free(directory);
     return error;
 }
+
+int kal_file_sync_system(int fd)
+{
+    return syncfs(fd) == 0 ? 0 : errno;
+}

@@ -17,5 +17,8 @@ int kal_file_sync_close(int fd, int error);
 int kal_file_sync_directory(const char *directory);
 /* In the one that holds path. */
 int kal_file_sync_directory_of(const char *path);
+/* Brings all that was written to the file system which fd is of to stable storage, files and names,
+ * whoever wrote it. Failures of writing since fd was opened are told. */
+int kal_file_sync_system(int fd);
 
 #endif

@@ -130,6 +130,9 @@ kal_status kal_record_corrupt(const char *what, kal_error *err);
 /* The next number of a counter: into the batch, and to *number_out. */
 KAL_MUST_CHECK kal_status kal_counter_next(kal_catalog_change *change, const char *counter,
                                            uint64_t *number_out, kal_error *err);
+/* So many numbers of it, from *first_out on; once in a change. */
+KAL_MUST_CHECK kal_status kal_counter_take(kal_catalog_change *change, const char *counter,
+                                           uint64_t count, uint64_t *first_out, kal_error *err);
 /* The change's place among all changes of the catalog, ascending. */
 KAL_MUST_CHECK kal_status kal_change_commit_seq(kal_catalog_change *change, uint64_t *seq_out,
                                                 kal_error *err);

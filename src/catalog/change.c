@@ -14,8 +14,8 @@ kal_status kal_record_corrupt(const char *what, kal_error *err)
     return kal_error_set(err, KAL_CORRUPT, "the catalog's record of a %s is damaged", what);
 }
 
-kal_status kal_counter_next(kal_catalog_change *change, const char *counter, uint64_t *number_out,
-                            kal_error *err)
+kal_status kal_counter_take(kal_catalog_change *change, const char *counter, uint64_t count,
+                            uint64_t *first_out, kal_error *err)
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
@@ -30,10 +30,16 @@ kal_status kal_counter_next(kal_catalog_change *change, const char *counter, uin
         return kal_record_corrupt("counter", err);
     if (status != KAL_OK && status != KAL_NOT_FOUND)
         return status;
-    *number_out = last + 1;
-    kal_store_le64(record, *number_out);
+    *first_out = last + 1;
+    kal_store_le64(record, last + count);
     return kal_entity_put(&c->counters, change->batch, &key, kal_bytes_of(record, sizeof record),
                           err);
+}
+
+kal_status kal_counter_next(kal_catalog_change *change, const char *counter, uint64_t *number_out,
+                            kal_error *err)
+{
+    return kal_counter_take(change, counter, 1, number_out, err);
 }
 
 kal_status kal_change_commit_seq(kal_catalog_change *change, uint64_t *seq_out, kal_error *err)

@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "catalog/catalog_internal.h"
 
+#include <stdlib.h>
+
 /* ---- manifests ---- */
 
 static void note_manifest(kal_catalog_change *change, uint32_t table_id)
@@ -219,8 +221,42 @@ void kal_change_delete_number(kal_catalog_change *change, kal_kv_family family, 
     kal_kv_batch_delete_range(change->batch, family, lower, upper);
 }
 
-kal_status kal_catalog_drop_segment(kal_catalog_change *change, const kal_segment_info *info,
-                                    kal_error *err)
+size_t kal_segment_run(const uint32_t *ids, size_t count)
+{
+    size_t len = count > 0;
+    while (len < count && ids[len] == ids[len - 1] + 1)
+        len++;
+    return len;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* All entries of these segments. Sorts the numbers. */
+static void delete_entries(kal_catalog_change *change, uint32_t *ids, size_t count)
+{
+    uint8_t lower[4];
+    uint8_t upper[4];
+
+    if (count > 1)
+        qsort(ids, count, sizeof *ids, compare_ids);
+    for (size_t at = 0, n = 0; at < count; at += n) {
+        n = kal_segment_run(ids + at, count - at);
+        kal_store_be32(lower, ids[at]);
+        kal_store_be32(upper, ids[at + n - 1] + 1);
+        kal_kv_batch_delete_range(change->batch, KAL_KV_INDEX, kal_bytes_of(lower, sizeof lower),
+                                  kal_bytes_of(upper, sizeof upper));
+        kal_kv_batch_delete_range(change->batch, KAL_KV_DELETED, kal_bytes_of(lower, sizeof lower),
+                                  kal_bytes_of(upper, sizeof upper));
+    }
+}
+
+static kal_status drop_segment(kal_catalog_change *change, const kal_segment_info *info,
+                               kal_error *err)
 {
     kal_catalog *c = change->catalog;
     const kal_doomed_segment doomed = {info->segment_id, info->storage_id, info->object};
@@ -229,9 +265,21 @@ kal_status kal_catalog_drop_segment(kal_catalog_change *change, const kal_segmen
     segment_key(c, info->table_id, &key);
     kal_entity_key_u32(&key, info->segment_id);
     KAL_TRY(kal_entity_delete(&c->segments, change->batch, &key, err));
-    kal_change_delete_number(change, KAL_KV_INDEX, info->segment_id);
-    kal_change_delete_number(change, KAL_KV_DELETED, info->segment_id);
     return kal_catalog_put_doomed(change, &doomed, err);
+}
+
+kal_status kal_catalog_drop_segments(kal_catalog_change *change,
+                                     const kal_segment_info *const *infos, size_t count,
+                                     kal_error *err)
+{
+    uint32_t *ids = kal_arena_alloc(&change->arena, (count + 1) * sizeof *ids);
+
+    for (size_t i = 0; i < count; i++) {
+        KAL_TRY(drop_segment(change, infos[i], err));
+        ids[i] = infos[i]->segment_id;
+    }
+    delete_entries(change, ids, count);
+    return KAL_OK;
 }
 
 /* ---- doomed segments ---- */
@@ -313,30 +361,30 @@ kal_status kal_catalog_scan_doomed(kal_catalog *c, kal_doomed_visit visit, void 
 
 /* ---- numbers, hot spaces, drops ---- */
 
-static kal_status next_number(kal_catalog_change *change, const char *counter, uint32_t *out,
-                              kal_error *err)
+static kal_status next_numbers(kal_catalog_change *change, const char *counter, uint32_t count,
+                               uint32_t *first_out, kal_error *err)
 {
-    uint64_t number = 0;
+    uint64_t first = 0;
 
-    KAL_TRY(kal_counter_next(change, counter, &number, err));
+    KAL_TRY(kal_counter_take(change, counter, count, &first, err));
     /* All ones is no number: every one needs a successor as its upper bound. */
-    if (number >= UINT32_MAX)
+    if (first + count > UINT32_MAX)
         return kal_error_set(err, KAL_LIMIT,
                              "there are no numbers for hot spaces or segments left");
-    *out = (uint32_t)number;
+    *first_out = (uint32_t)first;
     return KAL_OK;
 }
 
 kal_status kal_catalog_new_hot_id(kal_catalog_change *change, uint32_t *hot_id_out, kal_error *err)
 {
-    return next_number(change, "hot_id", hot_id_out, err);
+    return next_numbers(change, "hot_id", 1, hot_id_out, err);
 }
 
-kal_status kal_catalog_new_segment_id(kal_catalog_change *change, uint32_t *segment_id_out,
-                                      kal_error *err)
+kal_status kal_catalog_new_segment_ids(kal_catalog_change *change, uint32_t count,
+                                       uint32_t *first_out, kal_error *err)
 {
-    return next_number(change, "segment_id", /* check: system-columns (a counter) */
-                       segment_id_out, err);
+    return next_numbers(change, "segment_id", /* check: system-columns (a counter) */
+                        count, first_out, err);
 }
 
 void kal_catalog_delete_hot_space(kal_catalog_change *change, uint32_t hot_id)
@@ -364,8 +412,10 @@ kal_status kal_segments_drop_table(kal_catalog_change *change, uint32_t table_id
         return KAL_OK;
     KAL_TRY(status);
     KAL_TRY(kal_catalog_segments(c, NULL, table_id, &change->arena, &infos, &count, err));
+    const kal_segment_info **all = kal_arena_alloc(&change->arena, (count + 1) * sizeof *all);
     for (size_t i = 0; i < count; i++)
-        KAL_TRY(kal_catalog_drop_segment(change, &infos[i], err));
+        all[i] = &infos[i];
+    KAL_TRY(kal_catalog_drop_segments(change, all, count, err));
     kal_catalog_delete_hot_space(change, head.active_hot_id);
     if (head.frozen_hot_id != 0)
         kal_catalog_delete_hot_space(change, head.frozen_hot_id);

@@ -86,16 +86,22 @@ KAL_MUST_CHECK kal_status kal_catalog_is_doomed(kal_catalog *catalog, uint32_t s
 
 KAL_MUST_CHECK kal_status kal_catalog_new_hot_id(kal_catalog_change *change, uint32_t *hot_id_out,
                                                  kal_error *err);
-KAL_MUST_CHECK kal_status kal_catalog_new_segment_id(kal_catalog_change *change,
-                                                     uint32_t *segment_id_out, kal_error *err);
+/* `count` numbers from *first_out on; once in a change. */
+KAL_MUST_CHECK kal_status kal_catalog_new_segment_ids(kal_catalog_change *change, uint32_t count,
+                                                      uint32_t *first_out, kal_error *err);
 KAL_MUST_CHECK kal_status kal_catalog_put_manifest(kal_catalog_change *change, uint32_t table_id,
                                                    const kal_manifest_head *head, kal_error *err);
 /* Adds the segment to its table, and is the end of its doom. */
 KAL_MUST_CHECK kal_status kal_catalog_put_segment(kal_catalog_change *change,
                                                   const kal_segment_info *info, kal_error *err);
-/* Takes it out: it is doomed, its entries in `index` and `deleted` are gone for later snapshots. */
-KAL_MUST_CHECK kal_status kal_catalog_drop_segment(kal_catalog_change *change,
-                                                   const kal_segment_info *info, kal_error *err);
+/* Takes them out: they are doomed, their entries in `index` and `deleted` are gone for later
+ * snapshots. All that a change drops in one call: deleted ranges are dear, those of numbers without
+ * a gap become one. */
+KAL_MUST_CHECK kal_status kal_catalog_drop_segments(kal_catalog_change *change,
+                                                    const kal_segment_info *const *infos,
+                                                    size_t count, kal_error *err);
+/* How many numbers from ids[0] on, which ascend, follow each other without a gap. */
+size_t kal_segment_run(const uint32_t *ids, size_t count);
 KAL_MUST_CHECK kal_status kal_catalog_put_doomed(kal_catalog_change *change,
                                                  const kal_doomed_segment *doomed, kal_error *err);
 /* Nothing of it is left. */

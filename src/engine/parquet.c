@@ -36,6 +36,8 @@ static void close_instance(kal_parquet_instance *instance)
 {
     if (instance == NULL)
         return;
+    if (instance->writer != NULL)
+        instance->parquet->api.disconnect(&instance->writer);
     instance->parquet->api.close(&instance->database);
     free(instance);
 }
@@ -112,23 +114,30 @@ static void give_up(kal_parquet_instance *instance)
 
 /* ---- sessions ---- */
 
+/* parquet->lock is held. */
 static kal_status connect_session(kal_parquet_session *session, kal_error *err)
 {
     const kal_duckdb *api = &session->parquet->api;
+    kal_parquet_instance *instance = session->instance;
     duckdb_client_context context = NULL;
 
-    if (api->connect(session->instance->database, &session->connection) != DuckDBSuccess)
+    if (session->writing != NULL && instance->writer != NULL) {
+        session->connection = instance->writer;
+        session->is_set_up = true;
+        instance->writer = NULL;
+    } else if (api->connect(instance->database, &session->connection) != DuckDBSuccess) {
         return kal_error_set(err, KAL_INTERNAL, "DuckDB does not connect");
+    }
     api->connection_get_client_context(session->connection, &context);
     session->connection_id = api->client_context_get_connection_id(context);
     api->destroy_client_context(&context);
     return KAL_OK;
 }
 
-kal_status kal_parquet_session_begin(kal_parquet *parquet, const char *path,
-                                     kal_parquet_session *session, kal_error *err)
+static kal_status begin(kal_parquet *parquet, kal_parquet_writing *writing, const char *path,
+                        kal_parquet_session *session, kal_error *err)
 {
-    *session = (kal_parquet_session){.path = path, .fd = -1};
+    *session = (kal_parquet_session){.path = path, .fd = -1, .writing = writing};
     pthread_mutex_lock(&parquet->lock);
     kal_status status = open_current(parquet, err);
     if (status == KAL_OK) {
@@ -143,6 +152,45 @@ kal_status kal_parquet_session_begin(kal_parquet *parquet, const char *path,
     if (status != KAL_OK)
         kal_parquet_session_end(session);
     return status;
+}
+
+kal_status kal_parquet_session_begin(kal_parquet *parquet, const char *path,
+                                     kal_parquet_session *session, kal_error *err)
+{
+    return begin(parquet, NULL, path, session, err);
+}
+
+kal_status kal_parquet_session_begin_write(kal_parquet *parquet, kal_parquet_writing *writing,
+                                           const char *path, kal_parquet_session *session,
+                                           kal_error *err)
+{
+    static const char *const SETTINGS[] = {
+        "SET SESSION preserve_insertion_order = false",
+        "PRAGMA disable_optimizer", /* there is nothing to optimise in SELECT * */
+    };
+    kal_status status = KAL_OK;
+
+    KAL_TRY(begin(parquet, writing, path, session, err));
+    if (session->is_set_up)
+        return KAL_OK;
+    for (size_t i = 0; i < KAL_ARRAY_LEN(SETTINGS) && status == KAL_OK; i++)
+        status = kal_duckdb_run(&parquet->api, session->connection, SETTINGS[i], err);
+    session->is_set_up = status == KAL_OK;
+    if (status != KAL_OK)
+        kal_parquet_session_end(session);
+    return status;
+}
+
+/* parquet->lock is held. After a failure DuckDB's connection may not be what it was. */
+static bool keep_writer(kal_parquet_session *session)
+{
+    kal_parquet_instance *instance = session->instance;
+
+    if (!session->is_over || instance->writer != NULL || instance != session->parquet->current)
+        return false;
+    instance->writer = session->connection;
+    session->connection = NULL;
+    return true;
 }
 
 static void unlink_session(kal_parquet *parquet, const kal_parquet_session *session)
@@ -160,12 +208,18 @@ void kal_parquet_session_end(kal_parquet_session *session)
 
     if (parquet == NULL)
         return;
+    pthread_mutex_lock(&parquet->lock);
+    bool kept = keep_writer(session);
+    if (kept)
+        unlink_session(parquet, session);
+    pthread_mutex_unlock(&parquet->lock);
     if (session->connection != NULL)
         parquet->api.disconnect(&session->connection);
     if (session->fd >= 0)
         close(session->fd);
     pthread_mutex_lock(&parquet->lock);
-    unlink_session(parquet, session);
+    if (!kept)
+        unlink_session(parquet, session);
     if (--session->instance->connection_count == 0 && session->instance != parquet->current)
         last = session->instance;
     pthread_mutex_unlock(&parquet->lock);

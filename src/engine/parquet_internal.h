@@ -17,11 +17,13 @@ typedef struct kal_parquet_instance {
     kal_parquet *parquet;
     duckdb_database database;  /* owned */
     unsigned connection_count; /* closed with the last one when it is not the current instance */
+    duckdb_connection writer;  /* owned, or NULL: of a write that is over, set up for the next */
 } kal_parquet_instance;
 
 typedef struct kal_parquet_writing kal_parquet_writing; /* parquet_write.c */
 
-/* What an operation holds from start to end: a connection of its own (3 us), a file. */
+/* What an operation holds from start to end: a connection of its own (3 us; 150 until it is set up
+ * for writing), a file. */
 typedef struct kal_parquet_session {
     kal_parquet *parquet;
     kal_parquet_instance *instance;
@@ -30,6 +32,8 @@ typedef struct kal_parquet_session {
     const char *path;             /* borrowed: of the operation */
     int fd;                       /* owned; -1: none */
     kal_parquet_writing *writing; /* borrowed: what kal_rows() hands over; NULL when reading */
+    bool is_set_up;               /* for writing */
+    bool is_over;                 /* a write that went well */
     struct kal_parquet_session *next;
 } kal_parquet_session;
 
@@ -59,6 +63,12 @@ struct kal_parquet {
 /* path is borrowed until the session ends. KAL_IO: the library. */
 KAL_MUST_CHECK kal_status kal_parquet_session_begin(kal_parquet *parquet, const char *path,
                                                     kal_parquet_session *session, kal_error *err);
+/* The same for `writing`, on a connection that is set up for it. */
+KAL_MUST_CHECK kal_status kal_parquet_session_begin_write(kal_parquet *parquet,
+                                                          kal_parquet_writing *writing,
+                                                          const char *path,
+                                                          kal_parquet_session *session,
+                                                          kal_error *err);
 /* Whatever still runs on the connection ends. A session that has not begun (all zero) is ignored.
  */
 void kal_parquet_session_end(kal_parquet_session *session);

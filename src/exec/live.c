@@ -172,13 +172,9 @@ static kal_status all_live_rows(void *context, const kal_kv_snapshot *snapshot,
 
 /* ---- statements ---- */
 
-typedef struct live_shown {
-    kal_run *run;
-} live_shown;
-
 static kal_status show_live_row(void *context, const kal_live_info *info, kal_error *err)
 {
-    const live_shown *shown = context;
+    kal_run *run = context;
     kal_value v[] = {
         text_value(info->live_id),
         text_value(info->user_id),
@@ -191,7 +187,7 @@ static kal_status show_live_row(void *context, const kal_live_info *info, kal_er
         kal_value_bigint((int64_t)info->lag),
         kal_value_integer(KAL_TYPE_TIMESTAMP, info->created_at_us),
     };
-    return kal_result_row(shown->run->result, v, KAL_ARRAY_LEN(v), err);
+    return kal_result_row(run->result, v, KAL_ARRAY_LEN(v), err);
 }
 
 /* Whose live queries somebody may see and end: his own, or as dba everybody's. */
@@ -200,25 +196,30 @@ static uint64_t visible_user(const kal_run *run)
     return run->principal->role >= KAL_ROLE_DBA ? 0 : run->principal->user_no;
 }
 
+static kal_result_column shown_column(size_t column, kal_type_tag type)
+{
+    return (kal_result_column){
+        .name = kal_cstr(kal_system_column_name(KAL_SYSTEM_LIVE_QUERIES, column)),
+        .type = kal_type_of(type)};
+}
+
 kal_status kal_run_show_live_queries(kal_run *run, kal_error *err)
 {
-    const kal_type text = kal_type_of(KAL_TYPE_TEXT);
     const kal_result_column columns[] = {
-        {.name = KAL_STR("live_id"), .type = text},
-        {.name = KAL_STR("user_id"), .type = text},
-        {.name = KAL_STR("namespace_id"), .type = text},
-        {.name = KAL_STR("table_name"), .type = text},
-        {.name = KAL_STR("query_id"), .type = text},
-        {.name = KAL_STR("query"), .type = text},
-        {.name = KAL_STR("state"), .type = text},
-        {.name = KAL_STR("changes"), .type = kal_type_of(KAL_TYPE_BIGINT)},
-        {.name = KAL_STR("lag"), .type = kal_type_of(KAL_TYPE_BIGINT)},
-        {.name = KAL_STR("created_at"), .type = kal_type_of(KAL_TYPE_TIMESTAMP)},
+        shown_column(KAL_LIVE_QUERIES_LIVE_ID, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_USER_ID, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_NAMESPACE_ID, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_TABLE_NAME, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_QUERY_ID, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_QUERY, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_STATE, KAL_TYPE_TEXT),
+        shown_column(KAL_LIVE_QUERIES_CHANGES, KAL_TYPE_BIGINT),
+        shown_column(KAL_LIVE_QUERIES_LAG, KAL_TYPE_BIGINT),
+        shown_column(KAL_LIVE_QUERIES_CREATED_AT, KAL_TYPE_TIMESTAMP),
     };
-    live_shown shown = {run};
 
     kal_result_begin(run->result, columns, KAL_ARRAY_LEN(columns));
-    KAL_TRY(kal_live_each(run->exec->live, visible_user(run), show_live_row, &shown, err));
+    KAL_TRY(kal_live_each(run->exec->live, visible_user(run), show_live_row, run, err));
     kal_result_end(run->result);
     return KAL_OK;
 }

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { COLUMN_BYTES = 4 };
+enum { COLUMN_BYTES = 4, PREFETCH_AHEAD = 8 };
 
 /* The queries that ask for one key. */
 typedef struct kal_indexed_set {
@@ -207,8 +207,11 @@ static void find_in_column(lookup *l, const kal_indexed_column *column, kal_byte
 {
     if (column->key_count > 0) {
         const kal_indexed_set *set = kal_map_find(&l->index->keys, entry);
-        for (size_t i = 0; set != NULL && i < set->items.len; i++)
+        for (size_t i = 0; set != NULL && i < set->items.len; i++) {
+            if (i + PREFETCH_AHEAD < set->items.len)
+                __builtin_prefetch(set->items.items[i + PREFETCH_AHEAD]);
             hit(l, set->items.items[i]);
+        }
     }
     if (column->range_count > 0)
         kal_interval_tree_stab(&column->ranges,

@@ -18,6 +18,8 @@
 
 #include "types/json.h"
 
+enum { BODY_BYTES = 384 }; /* at first: most changes fit without growing */
+
 typedef struct row_writer {
     const live_query *query;
     kal_json_writer *json;
@@ -186,6 +188,7 @@ kal_status live_encode_change(const live_query *query, const kal_value *before,
     uint32_t member_count = before != NULL && after != NULL ? 4 : 3;
 
     kal_buf_init(&members, budget);
+    (void)kal_buf_reserve(&members, BODY_BYTES); /* or it has failed, which is looked at below */
     kal_json_writer_init(&json, &members);
     kal_json_begin_object(&json);
     kal_buf_clear(&members); /* members only, without the braces */

@@ -1,13 +1,15 @@
 #include "live/groups.h"
 #include "base/assert.h"
 #include "base/exact_sum.h"
+#include "base/list.h"
+#include "base/map.h"
 #include "base/ordered_map.h"
 #include "types/json.h"
 #include "types/key.h"
 
 #include <stdlib.h>
 
-enum { GONE_MAX = 10000, COUNT_BYTES = 8 };
+enum { COUNT_BYTES = 8 };
 
 /* One aggregate of one group. */
 typedef struct aggregate {
@@ -18,29 +20,23 @@ typedef struct aggregate {
 } aggregate;
 
 typedef struct group {
-    kal_list link;       /* groups->all, or ->gone: oldest first */
+    kal_list link;       /* groups->all */
     kal_list dirty_link; /* groups->dirty */
     kal_bytes key;       /* owned */
     int64_t row_count;
-    uint64_t seq;          /* of the last change that changed what is shown */
     uint64_t dirty_seq;    /* of the last change */
     kal_arena arena;       /* of cells */
     kal_value *cells;      /* one per item that is no aggregate; arena */
     aggregate *aggregates; /* owned; one per item */
     size_t item_count;
-    kal_buf shown; /* JSON members; empty: not shown */
     size_t charged;
 } group;
 
 struct live_groups {
     kal_budget *budget;
     kal_map by_key;
-    kal_map gone_by_key;
     kal_list all;
-    kal_list gone;
-    size_t gone_count;
     kal_list dirty;
-    uint64_t known_since;
     kal_buf key; /* kept for their memory */
     kal_buf row;
     kal_buf value;
@@ -56,9 +52,7 @@ live_groups *live_groups_open(kal_budget *budget)
         kal_die("out of memory: groups");
     g->budget = budget;
     kal_map_init(&g->by_key);
-    kal_map_init(&g->gone_by_key);
     kal_list_init(&g->all);
-    kal_list_init(&g->gone);
     kal_list_init(&g->dirty);
     kal_buf_init(&g->key, NULL);
     kal_buf_init(&g->row, budget);
@@ -84,7 +78,6 @@ static void free_group(live_groups *g, group *one)
     kal_list_remove(&one->link);
     kal_list_remove(&one->dirty_link);
     kal_arena_release(&one->arena);
-    kal_buf_release(&one->shown);
     kal_budget_release(g->budget, one->charged);
     free((void *)one->key.ptr);
     free(one);
@@ -96,10 +89,7 @@ void live_groups_close(live_groups *g)
         return;
     while (!kal_list_empty(&g->all))
         free_group(g, KAL_CONTAINER_OF(g->all.next, group, link));
-    while (!kal_list_empty(&g->gone))
-        free_group(g, KAL_CONTAINER_OF(g->gone.next, group, link));
     kal_map_release(&g->by_key);
-    kal_map_release(&g->gone_by_key);
     kal_buf_release(&g->key);
     kal_buf_release(&g->row);
     kal_buf_release(&g->value);
@@ -194,7 +184,6 @@ static kal_status make_group(live_groups *g, const kal_live_plan *plan,
     kal_list_init(&one->dirty_link);
     kal_list_push_back(&g->all, &one->link);
     kal_arena_init(&one->arena, g->budget);
-    kal_buf_init(&one->shown, g->budget);
     kal_status status = make_aggregates(g, plan, one) ? KAL_OK : used_up(err);
     if (status == KAL_OK && values != NULL)
         status = set_cells(plan, session, values, one, scratch, err);
@@ -412,62 +401,23 @@ kal_status live_groups_members(const kal_live_plan *plan, const kal_expr_session
     return kal_buf_failed(out) ? used_up(err) : KAL_OK;
 }
 
-static void forget_gone(live_groups *g, group *one)
-{
-    kal_map_remove(&g->gone_by_key, one->key);
-    g->gone_count--;
-    free_group(g, one);
-}
-
-/* Remembered by its key and last row. */
-static void bury(live_groups *g, group *one)
-{
-    kal_map_remove(&g->by_key, one->key);
-    free_aggregates(g, one);
-    kal_list_remove(&one->link);
-    if (one->shown.len == 0) {
-        free_group(g, one);
-        return;
-    }
-    group *older = kal_map_put(&g->gone_by_key, one->key, one);
-    KAL_ASSERT(older == NULL);
-    kal_list_push_back(&g->gone, &one->link);
-    g->gone_count++;
-    while (g->gone_count > GONE_MAX) {
-        group *oldest = KAL_CONTAINER_OF(g->gone.next, group, link);
-        g->known_since = oldest->seq;
-        forget_gone(g, oldest);
-    }
-}
-
 static kal_status show_group(live_groups *g, const kal_live_plan *plan, group *one,
-                             live_group_visit visit, void *context, kal_error *err)
+                             live_shown *shown, live_shown_visit visit, void *context,
+                             kal_error *err)
 {
-    live_group_change change = {
-        .key = one->key, .before = kal_buf_bytes(&one->shown), .seq = one->dirty_seq};
-
-    if (one->row_count == 0 && plan->group_count > 0) {
-        one->seq = one->dirty_seq;
-        kal_status status = one->shown.len == 0 ? KAL_OK : visit(context, &change, err);
-        bury(g, one);
-        return status;
+    if (one->row_count > 0 || plan->group_count == 0) {
+        KAL_TRY(write_row(g, plan, one, err));
+        return live_shown_set(shown, one->key, kal_buf_bytes(&g->row), one->dirty_seq, visit,
+                              context, err);
     }
-    KAL_TRY(write_row(g, plan, one, err));
-    change.after = kal_buf_bytes(&g->row);
-    if (kal_bytes_equal(change.before, change.after))
-        return KAL_OK;
-    one->seq = one->dirty_seq;
-    group *gone = kal_map_find(&g->gone_by_key, one->key);
-    if (gone != NULL)
-        forget_gone(g, gone);
-    KAL_TRY(visit(context, &change, err));
-    kal_buf_clear(&one->shown);
-    kal_buf_append_bytes(&one->shown, kal_buf_bytes(&g->row));
-    return kal_buf_failed(&one->shown) ? used_up(err) : KAL_OK;
+    KAL_TRY(live_shown_set(shown, one->key, (kal_bytes){0}, one->dirty_seq, visit, context, err));
+    kal_map_remove(&g->by_key, one->key);
+    free_group(g, one);
+    return KAL_OK;
 }
 
-kal_status live_groups_show(live_groups *g, const kal_live_plan *plan, live_group_visit visit,
-                            void *context, kal_error *err)
+kal_status live_groups_show(live_groups *g, const kal_live_plan *plan, live_shown *shown,
+                            live_shown_visit visit, void *context, kal_error *err)
 {
     kal_list *link;
     group *only = NULL;
@@ -477,72 +427,7 @@ kal_status live_groups_show(live_groups *g, const kal_live_plan *plan, live_grou
         kal_list_push_back(&g->dirty, &only->dirty_link);
     }
     while ((link = kal_list_pop_front(&g->dirty)) != NULL)
-        KAL_TRY(
-            show_group(g, plan, KAL_CONTAINER_OF(link, group, dirty_link), visit, context, err));
+        KAL_TRY(show_group(g, plan, KAL_CONTAINER_OF(link, group, dirty_link), shown, visit,
+                           context, err));
     return KAL_OK;
-}
-
-kal_status live_groups_each(const live_groups *g, live_group_visit visit, void *context,
-                            kal_error *err)
-{
-    KAL_LIST_FOR_EACH (link, &g->all) {
-        const group *one = KAL_CONTAINER_OF(link, group, link);
-        live_group_change change = {
-            .key = one->key, .after = kal_buf_bytes(&one->shown), .seq = one->seq};
-        if (one->shown.len > 0)
-            KAL_TRY(visit(context, &change, err));
-    }
-    return KAL_OK;
-}
-
-size_t live_groups_count(const live_groups *g)
-{
-    return g->by_key.len;
-}
-
-kal_status live_groups_since(const live_groups *g, uint64_t seq, live_group_visit visit,
-                             void *context, kal_error *err)
-{
-    KAL_LIST_FOR_EACH (link, &g->gone) {
-        const group *one = KAL_CONTAINER_OF(link, group, link);
-        live_group_change change = {
-            .key = one->key, .before = kal_buf_bytes(&one->shown), .seq = one->seq};
-        if (one->seq > seq)
-            KAL_TRY(visit(context, &change, err));
-    }
-    KAL_LIST_FOR_EACH (link, &g->all) {
-        const group *one = KAL_CONTAINER_OF(link, group, link);
-        kal_bytes shown = kal_buf_bytes(&one->shown);
-        live_group_change change = {
-            .key = one->key, .before = shown, .after = shown, .seq = one->seq};
-        if (one->seq > seq && shown.len > 0)
-            KAL_TRY(visit(context, &change, err));
-    }
-    return KAL_OK;
-}
-
-uint64_t live_groups_known_since(const live_groups *g)
-{
-    return g->known_since;
-}
-
-void live_groups_set_known_since(live_groups *g, uint64_t seq)
-{
-    g->known_since = seq;
-}
-
-bool live_groups_is_gone(const live_groups *g, kal_bytes key)
-{
-    return kal_map_find(&g->gone_by_key, key) != NULL;
-}
-
-bool live_groups_find(const live_groups *g, kal_bytes key, live_group_change *out)
-{
-    const group *one = kal_map_find(&g->by_key, key);
-
-    if (one == NULL || one->shown.len == 0)
-        return false;
-    kal_bytes shown = kal_buf_bytes(&one->shown);
-    *out = (live_group_change){.key = one->key, .before = shown, .after = shown, .seq = one->seq};
-    return true;
 }

@@ -262,6 +262,11 @@ static void on_altered(void *context)
         live_inbox_add(&live->workers[w], make_item(LIVE_ITEM_ALTERED));
 }
 
+void live_worker_look_at_clock(kal_live_worker *w)
+{
+    w->now_us = kal_clock_wall_us(w->live->options.clock);
+}
+
 void live_inbox_add_task(kal_live_task *task)
 {
     live_item *item = make_item(LIVE_ITEM_TASK); /* owned by the inbox */
@@ -385,6 +390,7 @@ bool kal_live_worker_step(kal_live_worker *w)
 {
     unsigned budget = STEP_CHANGES_MAX;
 
+    live_worker_look_at_clock(w);
     take_inbox(w);
     while (budget > 0) {
         /* Rows of the new shape come after everybody knows it. */

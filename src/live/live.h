@@ -122,7 +122,7 @@ const kal_gauge *kal_live_subscriptions(const kal_live *live);
 /* What a live query of this text would be, and what those of this text are that the principal may
  * see (his own, or as dba everybody's). Errors as kal_live_subscribe(). Any thread. */
 typedef struct kal_live_explanation {
-    const char *kind; /* "rows", "schema", "polled" */
+    const char *kind; /* "rows", "groups", "first rows", "schema", "polled" */
     char index[160];  /* "equality on room", ...: the condition by which it is looked up */
     bool has_rest;    /* the condition is not all of WHERE */
     bool is_shared;   /* subscribers of the text share it, whoever they are; else each his own */

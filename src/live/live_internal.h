@@ -15,6 +15,7 @@
 #include "live/condition_index.h"
 #include "live/groups.h"
 #include "live/live.h"
+#include "live/top.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -93,10 +94,12 @@ typedef struct live_queued {
     size_t after_len;
 } live_queued;
 
-/* Of a grouped query (result.c). */
+/* Of a query with groups or with ORDER BY ... LIMIT (result.c). */
 typedef struct live_result {
     live_result_state state;
-    live_groups *groups;        /* owned; READY */
+    live_groups *groups; /* owned; READY, as the next one: either of them */
+    live_top *top;
+    live_shown *shown;          /* owned; what subscriptions were told */
     uint64_t seq;               /* up to which changes are in it */
     kal_list dirty_link;        /* worker->dirty: something changed that was not told */
     KAL_VEC(live_queued) queue; /* LOADING; heap */
@@ -104,10 +107,10 @@ typedef struct live_result {
     bool is_lost;               /* the queue is not all that came */
 } live_result;
 
-/* A group that the log says was changed. */
+/* A group that the log says was changed; or one of the first rows, as it was. */
 typedef struct live_touched {
-    kal_bytes key;     /* task->kept */
-    kal_bytes members; /* its row without aggregates, JSON members */
+    kal_bytes key;     /* in shown; task->kept */
+    kal_bytes members; /* a group's row without aggregates, or the row; JSON members */
 } live_touched;
 
 /* A change as far as it concerns one query: rows that do not match are NULL. */
@@ -119,8 +122,23 @@ typedef struct live_images {
     uint64_t seq;
 } live_images;
 
+/* Its result is maintained as a whole. */
+static inline bool live_plan_has_result(const kal_live_plan *plan)
+{
+    return plan->is_grouped || plan->has_limit;
+}
+
+/* What each hit of a change looks at comes first, in few cache lines; live_sub and kal_live_client
+ * likewise. */
 struct live_query {
     kal_indexed indexed;
+    bool has_rest; /* rows that meet the index's condition have to be tested */
+    kal_list subs;
+    live_shape *shape;
+    _Atomic uint64_t tested; /* written by the worker, read by any thread */
+    _Atomic uint64_t matched;
+    _Atomic uint64_t sampled_ns; /* of samples tests */
+    _Atomic uint64_t samples;
     kal_list link;        /* table->queries */
     kal_list rebind_link; /* worker->rebinding */
     uint32_t refs;        /* subscriptions and tasks */
@@ -128,13 +146,7 @@ struct live_query {
     live_table *in;       /* NULL once detached */
     live_partition *partition;
     kal_bytes share_key; /* in the arena */
-    live_shape *shape;
-    kal_list subs;
-    live_result result;      /* when grouped */
-    _Atomic uint64_t tested; /* written by the worker, read by any thread */
-    _Atomic uint64_t matched;
-    _Atomic uint64_t sampled_ns; /* of samples tests */
-    _Atomic uint64_t samples;
+    live_result result;  /* live_plan_has_result() */
     /* constant, also for tasks */
     kal_arena arena;
     kal_table *table; /* retained */
@@ -176,23 +188,26 @@ typedef struct live_row {
 } live_row;
 
 struct live_sub {
-    kal_list link;        /* client->subs */
-    kal_list query_link;  /* query->subs */
-    kal_list failed_link; /* worker->failed */
-    kal_error *failure;   /* owned; NULL: none */
+    kal_list query_link; /* query->subs */
     kal_live_client *client;
-    live_query *query;
     kal_message_head *head;
-    char *id;                 /* owned */
-    uint64_t number;          /* names it in system.live_queries */
-    _Atomic live_state state; /* read by other threads, as are the last three */
+    kal_error *failure;       /* owned; NULL: none */
+    uint64_t seq;             /* everything up to it was delivered, or waits in batches */
+    _Atomic live_state state; /* read by other threads, as are the next three */
+    bool has_acked;
+    bool has_lost_waiting; /* since `seq` */
+    _Atomic int64_t last_update_us;
+    _Atomic uint64_t changes;
+    _Atomic uint64_t lag;
+    kal_list link;        /* client->subs */
+    kal_list failed_link; /* worker->failed */
+    live_query *query;
+    char *id;        /* owned */
+    uint64_t number; /* names it in system.live_queries */
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
-    uint64_t seq; /* everything up to it was delivered, or waits in batches */
-    bool has_acked;
-    bool takes_groups;             /* what is being told of a grouped query */
-    bool has_lost_waiting;         /* since `seq` */
+    bool takes_groups;             /* what is being told of a result */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
     kal_live_task *task;           /* under way, or NULL */
@@ -201,24 +216,21 @@ struct live_sub {
     size_t next_body;
     uint32_t batch_num;
     int64_t created_at_us;
-    _Atomic int64_t last_update_us;
-    _Atomic uint64_t changes;
-    _Atomic uint64_t lag;
 };
 
 struct kal_live_client {
-    kal_list link; /* worker->clients */
-    kal_live_worker *worker;
-    kal_principal principal;
-    uint32_t token_generation;
     const kal_live_client_ops *ops;
     void *connection;
+    kal_live_worker *worker;
+    bool is_full;
+    bool is_expelled;
+    kal_list link; /* worker->clients */
     kal_list subs;
     kal_list feed_subs; /* of live_feed_sub (feed.h) */
     size_t sub_count;   /* of both */
     uint64_t number;
-    bool is_full;
-    bool is_expelled;
+    uint32_t token_generation;
+    kal_principal principal;
 };
 
 /* ---- tasks ---- */
@@ -251,11 +263,13 @@ struct kal_live_task {
     kal_arena scratch;
     KAL_VEC(live_waiting) bodies; /* changes, in order */
     size_t bodies_bytes;
-    live_groups *groups;    /* owned: STATE */
+    live_groups *groups; /* owned: STATE, as the next two */
+    live_top *top;
+    live_shown *shown;
     kal_map touched_by_key; /* grouped REPLAY */
     kal_arena kept;         /* of the next two */
     KAL_VEC(live_touched) touched;
-    KAL_VEC(live_group_change) groups_changed;
+    KAL_VEC(live_shown_change) shown_changes;
 };
 
 /* ---- workers ---- */
@@ -283,6 +297,7 @@ struct kal_live_worker {
     bool is_polling;                /* one feed at a time */
     uint64_t poll_after_ns;         /* not before */
     uint64_t stamp;                 /* of the change that is being matched */
+    int64_t now_us;                 /* wall clock, of the step or call that is under way */
     kal_arena scratch;              /* of one change */
     uint64_t seqs[KAL_SHARD_COUNT]; /* up to which changes of wanted tables were matched */
     kal_catalog_worker *catalog;    /* for binding again */
@@ -324,6 +339,8 @@ void live_inbox_add(kal_live_worker *worker, live_item *item);
 bool live_user_enter(kal_live *live, uint64_t user_no);
 void live_user_leave(kal_live *live, uint64_t user_no);
 void live_block_release(live_block *block);
+/* Sets now_us: reading the clock for each of many messages would cost more than telling it. */
+void live_worker_look_at_clock(kal_live_worker *w);
 /* From any thread: the task has ended. */
 void live_inbox_add_task(kal_live_task *task);
 void live_inbox_add_kill(kal_live_worker *worker, uint64_t sub_number);
@@ -352,9 +369,9 @@ void live_query_detach(kal_live_worker *worker, live_query *query);
 void live_rebind_begin(kal_live_worker *worker);
 /* Some of them; true: there are more. */
 bool live_rebind_step(kal_live_worker *worker, unsigned most);
-/* Both of a text, grouped, of two versions of the table: groups of the one can go on as groups of
- * the other. */
-bool live_query_groups_alike(const live_query *a, const live_query *b);
+/* Both of a text, of two versions of the table: the result of the one can go on as that of the
+ * other. */
+bool live_query_results_alike(const live_query *a, const live_query *b);
 /* The member "schema" of an acknowledgement. */
 void live_query_write_schema(const live_query *query, kal_json_writer *w);
 /* The member "changes" of a schema message: what became of the items, in the order in which a
@@ -383,6 +400,13 @@ KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row, 
                                           kal_value **values_out, kal_error *err);
 
 /* ---- sub.c ---- */
+
+/* Its first cache lines: the subscriptions of a change lie anywhere. */
+static inline void live_sub_prefetch(const live_sub *sub)
+{
+    __builtin_prefetch(sub);
+    __builtin_prefetch((const char *)sub + 64);
+}
 
 /* False: it has the change already, or will read it from the log. */
 bool live_sub_wants(live_sub *sub, uint64_t seq);
@@ -423,9 +447,10 @@ bool live_result_knows(const live_sub *sub);
 kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err);
 kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, kal_status *status,
                                    kal_error *err);
-/* The shared part of a message about a group; NULL: no memory. */
-kal_message_body *live_group_body(kal_budget *budget, kal_bytes before, kal_bytes after,
-                                  uint64_t seq);
+/* Takes a row in, or out again. */
+KAL_MUST_CHECK kal_status live_top_take(live_top *top, const live_query *query,
+                                        const kal_value *values, bool take_out, kal_arena *scratch,
+                                        kal_error *err);
 
 /* ---- load.c ---- */
 

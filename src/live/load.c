@@ -58,6 +58,8 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
         kal_message_body_release(task->bodies.items[i].body);
     kal_budget_release(budget, task->rows_bytes + task->bodies_bytes);
     live_groups_close(task->groups);
+    live_top_close(task->top);
+    live_shown_close(task->shown);
     kal_map_release(&task->touched_by_key);
     kal_vec_release(&task->bodies);
     kal_vec_release(&task->rows);
@@ -179,6 +181,15 @@ static void trim_scratch(kal_live_task *task)
         kal_arena_reset(&task->scratch);
 }
 
+static kal_status take_row(kal_live_task *task, const kal_value *values, uint64_t seq,
+                           kal_error *err)
+{
+    const live_query *q = task->query;
+    return q->plan.is_grouped ? live_groups_add(task->groups, &q->plan, &q->session, values, false,
+                                                seq, &task->scratch, err)
+                              : live_top_take(task->top, q, values, false, &task->scratch, err);
+}
+
 static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
 {
     kal_live_task *task = context;
@@ -193,9 +204,7 @@ static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
     KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
     KAL_TRY(test_values(task, values, &is_in, err));
     if (task->kind == LIVE_TASK_STATE)
-        return is_in ? live_groups_add(task->groups, &task->query->plan, &task->query->session,
-                                       values, false, row->seq, &task->scratch, err)
-                     : KAL_OK;
+        return is_in ? take_row(task, values, row->seq, err) : KAL_OK;
     if (is_in)
         return add_row(task, values, row->seq, err);
     /* It may have matched when the client last saw it. These come in no order, so none of them says
@@ -221,23 +230,22 @@ static kal_status read_rows(kal_live_task *task, kal_view *view, kal_error *err)
     return KAL_OK;
 }
 
-static kal_status show_nobody(void *context, const live_group_change *change, kal_error *err)
-{
-    (void)context;
-    (void)change;
-    (void)err;
-    return KAL_OK;
-}
-
-static kal_status read_groups(kal_live_task *task, kal_view *view, kal_error *err)
+/* The whole result, and what is shown of it. */
+static kal_status read_result(kal_live_task *task, kal_view *view, kal_error *err)
 {
     const kal_live_options *o = options_of(task);
     const live_query *q = task->query;
 
-    task->groups = live_groups_open(o->budget);
+    task->shown = live_shown_open(o->budget);
+    if (q->plan.is_grouped)
+        task->groups = live_groups_open(o->budget);
+    else
+        task->top = live_top_open(&q->plan, o->budget);
     KAL_TRY(
         o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_row, task, err));
-    return live_groups_show(task->groups, &q->plan, show_nobody, NULL, err);
+    return q->plan.is_grouped
+               ? live_groups_show(task->groups, &q->plan, task->shown, NULL, NULL, err)
+               : live_top_show(task->top, task->shown, task->seq, NULL, NULL, err);
 }
 
 /* ---- the log ---- */
@@ -320,6 +328,7 @@ typedef struct net_change {
 typedef struct replay {
     kal_live_task *task;
     kal_arena arena;
+    kal_buf name;              /* of the row being looked at */
     kal_map by_key;            /* key -> net_change, when only the last state counts */
     KAL_VEC(net_change *) net; /* arena; in the order of their first changes */
 } replay;
@@ -352,8 +361,9 @@ static kal_status visit_change(void *context, const kal_change *c, kal_error *er
         return KAL_OK;
     if (task->query->plan.is_grouped)
         return touch_groups(task, c, err);
-    return task->coalesce ? note_net(r, c, err)
-                          : replay_rows(task, c->before, c->after, c->seq, err);
+    return task->coalesce || task->query->plan.has_limit
+               ? note_net(r, c, err)
+               : replay_rows(task, c->before, c->after, c->seq, err);
 }
 
 static int by_net_seq(const void *a, const void *b)
@@ -363,20 +373,85 @@ static int by_net_seq(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-static kal_status read_log(kal_live_task *task, const kal_view *view, kal_error *err)
+/* A row that was not changed since: it is as it was. */
+static kal_status visit_unchanged(void *context, const kal_row *row, kal_error *err)
+{
+    replay *r = context;
+    kal_live_task *task = r->task;
+    kal_value *values = NULL;
+    bool is_in = false;
+
+    if (atomic_load(&task->is_cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the client has left");
+    trim_scratch(task);
+    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
+    live_top_name(&task->query->plan, values, &r->name);
+    if (kal_map_find(&r->by_key, kal_buf_bytes(&r->name)) != NULL)
+        return KAL_OK;
+    KAL_TRY(test_values(task, values, &is_in, err));
+    return is_in ? live_top_take(task->top, task->query, values, false, &task->scratch, err)
+                 : KAL_OK;
+}
+
+static kal_status keep_past(void *context, const live_shown_change *row, kal_error *err)
+{
+    kal_live_task *task = context;
+    live_touched past;
+
+    return kal_arena_try_copy(&task->kept, row->key, &past.key) &&
+                   kal_arena_try_copy(&task->kept, row->after, &past.members) &&
+                   kal_vec_try_push_in(&task->kept, &task->touched, past)
+               ? KAL_OK
+               : memory_used_up(err);
+}
+
+/* The first rows as they were at task->from: of what was not changed since, and of what was changed
+ * as it was before. */
+static kal_status read_past(replay *r, kal_view *view, kal_error *err)
+{
+    kal_live_task *task = r->task;
+    const kal_live_options *o = options_of(task);
+    const live_query *q = task->query;
+
+    task->top = live_top_open(&q->plan, o->budget);
+    KAL_TRY(o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_unchanged, r,
+                         err));
+    for (size_t i = 0; i < r->net.len; i++) {
+        kal_value *values = NULL;
+        bool was_in = false;
+        trim_scratch(task);
+        KAL_TRY(open_values(task, r->net.items[i]->before, &values, err));
+        if (values != NULL)
+            KAL_TRY(test_values(task, values, &was_in, err));
+        if (was_in)
+            KAL_TRY(live_top_take(task->top, q, values, false, &task->scratch, err));
+    }
+    return live_top_each(task->top, keep_past, task, err);
+}
+
+static kal_status replay_net(replay *r, kal_error *err)
+{
+    if (r->net.len > 1)
+        qsort(r->net.items, r->net.len, sizeof *r->net.items, by_net_seq);
+    for (size_t i = 0; i < r->net.len; i++) {
+        const net_change *net = r->net.items[i];
+        KAL_TRY(replay_rows(r->task, net->before, net->after, net->seq, err));
+    }
+    return KAL_OK;
+}
+
+static kal_status read_log(kal_live_task *task, kal_view *view, kal_error *err)
 {
     replay r = {.task = task};
 
     kal_arena_init(&r.arena, options_of(task)->budget);
     kal_map_init(&r.by_key);
+    kal_buf_init(&r.name, NULL);
     kal_status status =
         kal_view_log_scan(view, task->query->shard, task->from, visit_change, &r, err);
-    if (r.net.len > 1)
-        qsort(r.net.items, r.net.len, sizeof *r.net.items, by_net_seq);
-    for (size_t i = 0; i < r.net.len && status == KAL_OK; i++) {
-        const net_change *net = r.net.items[i];
-        status = replay_rows(task, net->before, net->after, net->seq, err);
-    }
+    if (status == KAL_OK)
+        status = task->query->plan.has_limit ? read_past(&r, view, err) : replay_net(&r, err);
+    kal_buf_release(&r.name);
     kal_map_release(&r.by_key);
     kal_arena_release(&r.arena);
     return status;
@@ -398,7 +473,8 @@ static kal_status replay_from(kal_live_task *task, kal_view *view, const kal_log
         return resync("the server does not know this seq", err);
     if (task->from + 1 >= bounds->first)
         return read_log(task, view, err);
-    if (task->may_use_rows && !task->query->plan.is_grouped && bounds->last_delete <= task->from)
+    if (task->may_use_rows && !live_plan_has_result(&task->query->plan) &&
+        bounds->last_delete <= task->from)
         return read_rows(task, view, err);
     return resync("the change log does not reach back to this seq", err);
 }
@@ -412,7 +488,7 @@ static kal_status run(kal_live_task *task, kal_view *view, kal_error *err)
     KAL_TRY(kal_view_log_bounds(view, task->query->shard, &bounds, err));
     task->seq = bounds.applied;
     if (task->kind == LIVE_TASK_STATE)
-        return read_groups(task, view, err);
+        return read_result(task, view, err);
     return task->kind == LIVE_TASK_REPLAY ? replay_from(task, view, &bounds, err)
                                           : read_rows(task, view, err);
 }

@@ -8,7 +8,7 @@
 #include "live/live_internal.h"
 #include "sql/row_values.h"
 
-enum { USER_BYTES = 8, SAMPLE_EVERY = 64 };
+enum { USER_BYTES = 8, SAMPLE_EVERY = 64, PREFETCH_AHEAD = 4 };
 
 /* A change being matched, with its rows decoded when somebody asks. */
 typedef struct matching {
@@ -45,7 +45,7 @@ static kal_status test(matching *m, const live_query *q, const kal_row *row, kal
                        bool is_hit, bool *out, kal_error *err)
 {
     *out = is_hit;
-    if (!is_hit || q->condition.exact || q->plan.where == NULL)
+    if (!is_hit || !q->has_rest)
         return KAL_OK;
     KAL_TRY(decode(m, row, values, err));
     return kal_expr_test(q->plan.where, *values, &q->session, &m->worker->scratch, out, err);
@@ -115,7 +115,7 @@ static kal_status test_counted(matching *m, live_query *q, bool *was_in, bool *i
     return status;
 }
 
-static void match_groups(matching *m, live_query *q, bool was_in, bool is_in)
+static void match_result(matching *m, live_query *q, bool was_in, bool is_in)
 {
     kal_error err = KAL_ERROR_INIT;
     kal_status status = decode(m, was_in ? m->before : NULL, &m->before_values, &err);
@@ -150,12 +150,13 @@ static void match_query(matching *m, live_query *q)
         fail_subs(q, m->change->seq, &err);
         return;
     }
-    if (q->plan.is_grouped) {
-        match_groups(m, q, was_in, is_in);
+    if (live_plan_has_result(&q->plan)) {
+        match_result(m, q, was_in, is_in);
         return;
     }
     KAL_LIST_FOR_EACH (link, &q->subs) {
         live_sub *sub = KAL_CONTAINER_OF(link, live_sub, query_link);
+        live_sub_prefetch(KAL_CONTAINER_OF(link->next, live_sub, query_link));
         if (!live_sub_wants(sub, m->change->seq))
             continue;
         if (body == NULL) {
@@ -166,6 +167,27 @@ static void match_query(matching *m, live_query *q)
             }
         }
         live_sub_change(sub, m->change->seq, body);
+    }
+}
+
+static live_query *hit_query(const kal_condition_index *index, size_t i)
+{
+    return KAL_CONTAINER_OF(index->hits.items[i], live_query, indexed);
+}
+
+/* With many queries nearly everything a hit looks at is out of the cache: it is asked for ahead. */
+static void match_hits(matching *m, const kal_condition_index *index)
+{
+    size_t count = index->hits.len;
+
+    for (size_t i = 0; i < count; i++) {
+        if (i + 2 * PREFETCH_AHEAD < count)
+            __builtin_prefetch(&hit_query(index, i + 2 * PREFETCH_AHEAD)->tested);
+        if (i + PREFETCH_AHEAD < count) {
+            const live_query *q = hit_query(index, i + PREFETCH_AHEAD);
+            live_sub_prefetch(KAL_CONTAINER_OF(q->subs.next, live_sub, query_link));
+        }
+        match_query(m, hit_query(index, i));
     }
 }
 
@@ -203,8 +225,7 @@ static void match_partition(kal_live_worker *w, live_partition *p, const kal_cha
         fail_partition(p, change->seq, &err);
     } else {
         kal_condition_index_find(&p->index, m.before, m.after);
-        for (size_t i = 0; i < p->index.hits.len; i++)
-            match_query(&m, KAL_CONTAINER_OF(p->index.hits.items[i], live_query, indexed));
+        match_hits(&m, &p->index);
     }
     kal_arena_reset(&w->scratch);
     live_subs_end_failed(w); /* not before: the hits are theirs */

@@ -176,6 +176,7 @@ static void attach(kal_live_worker *w, live_query *q)
     q->in->query_count++;
     kal_list_push_back(&q->in->queries, &q->link);
     q->indexed.condition = &q->condition;
+    q->has_rest = !q->condition.exact && q->plan.where != NULL;
     kal_condition_index_add(&q->partition->index, &q->indexed);
     kal_map_put(&w->queries, q->share_key, q);
 }
@@ -272,18 +273,20 @@ static kal_status check_kind(const kal_table *table, const kal_live_plan *plan, 
         return kal_error_set(err, KAL_UNSUPPORTED,
                              "'%.*s.%.*s' is a view: live queries are of tables",
                              KAL_FMT(def->namespace_id), KAL_FMT(def->table_name));
-    if (def->table_type == KAL_TABLE_SYSTEM && (plan->is_grouped || plan->has_limit))
+    if (def->table_type == KAL_TABLE_SYSTEM && live_plan_has_result(plan))
         return kal_error_set(err, KAL_UNSUPPORTED,
                              "a live query of a system table has no aggregates, GROUP BY, ORDER BY "
                              "or LIMIT");
-    if (plan->has_limit)
-        return kal_error_set(
-            err, KAL_UNSUPPORTED,
-            "ORDER BY and LIMIT are not available in live queries of this version");
-    if (plan->is_grouped && def->table_type == KAL_TABLE_STREAM)
+    if (plan->has_limit && plan->is_grouped)
         return kal_error_set(err, KAL_UNSUPPORTED,
-                             "a live query cannot group rows of a STREAM table: they leave by age, "
-                             "without a change");
+                             "a live query cannot have both groups and ORDER BY ... LIMIT");
+    if (plan->has_limit && plan->limit > LIVE_TOP_ROWS_MAX)
+        return kal_error_set(err, KAL_UNSUPPORTED, "LIMIT of a live query is at most %d",
+                             LIVE_TOP_ROWS_MAX);
+    if (live_plan_has_result(plan) && def->table_type == KAL_TABLE_STREAM)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "a live query of a STREAM table cannot have groups or LIMIT: its rows "
+                             "leave by age, without a change");
     return KAL_OK;
 }
 
@@ -312,6 +315,11 @@ static kal_status fold_all(live_query *q, kal_error *err)
 
     if (plan->where != NULL)
         KAL_TRY(kal_expr_fold(plan->where, &q->session, &q->arena, &plan->where, err));
+    for (size_t i = 0; i < plan->order_count; i++) {
+        if (plan->order_by[i].expr != NULL)
+            KAL_TRY(kal_expr_fold(plan->order_by[i].expr, &q->session, &q->arena,
+                                  &plan->order_by[i].expr, err));
+    }
     for (size_t i = 0; i < plan->group_count; i++)
         KAL_TRY(kal_expr_fold(plan->group_by[i], &q->session, &q->arena, &plan->group_by[i], err));
     for (size_t i = 0; i < plan->item_count; i++) {
@@ -604,7 +612,7 @@ static void rebind(kal_live_worker *w, live_query *old)
     live_query_detach(w, old);
     kal_status status = bind_again(w, old, &next, &err);
     if (status == KAL_OK) {
-        if (live_query_groups_alike(old, next))
+        if (live_query_results_alike(old, next))
             live_result_move(old, next);
         while ((link = old->subs.next) != &old->subs)
             live_sub_move(KAL_CONTAINER_OF(link, live_sub, query_link), next);
@@ -626,7 +634,7 @@ bool live_rebind_step(kal_live_worker *w, unsigned most)
     return !kal_list_empty(&w->rebinding);
 }
 
-bool live_query_groups_alike(const live_query *a, const live_query *b)
+bool live_query_results_alike(const live_query *a, const live_query *b)
 {
     if (a->plan.item_count != b->plan.item_count)
         return false;

@@ -154,6 +154,7 @@ kal_status kal_live_explain(kal_live *live, kal_catalog_worker *catalog,
     if (is_feed)
         return KAL_OK;
     KAL_TRY(live_query_bind_alone(live, catalog, principal, sql, &q, err));
+    out->kind = q->plan.is_grouped ? "groups" : q->plan.has_limit ? "first rows" : "rows";
     describe_index(q, out->index, sizeof out->index);
     out->has_rest = q->plan.where != NULL && !q->condition.exact;
     out->is_shared = kal_load_be64(q->share_key.ptr) == 0;

@@ -1,14 +1,18 @@
 /*
- * result.c: the maintained result of a grouped live query, shared by its subscriptions.
+ * result.c: the maintained result of a live query with groups or with ORDER BY ... LIMIT, shared by
+ * its subscriptions.
  *
  *     NONE --first subscription--> LOADING --rows as of one snapshot, then what came since--> READY
  *
  * Changes that come while it loads are kept, in bounded memory, and applied afterwards. What one
- * commit does to the groups is told at its end, each group once; of several messages only the last
+ * commit does to the result is told at its end, each row once; of several messages only the last
  * one has the commit's seq, the others that before it: whoever goes on from there is told the rest.
  *
- * Who was behind or comes back is told the groups that changed since, as they are now. When that is
- * longer ago than the result, the log says which groups these are.
+ * The first rows of an order are loaded again when too many have left; meanwhile what is shown
+ * stays, and afterwards the difference is told.
+ *
+ * Who was behind or comes back is told the rows that changed since, as they are now. When that is
+ * longer ago than the result, the log says which groups these are, or what the first rows were.
  */
 #include "base/assert.h"
 #include "base/json_writer.h"
@@ -25,38 +29,46 @@ static kal_budget *budget_of(const kal_live_worker *w)
 
 /* ---- messages ---- */
 
-static void write_rows(kal_json_writer *w, const char *key, kal_bytes members, uint64_t seq)
+/* A group has no _seq among its members; a row has. */
+static void write_rows(kal_json_writer *w, const char *key, kal_bytes members, uint64_t seq,
+                       bool adds_seq)
 {
     kal_value value = kal_value_bigint((int64_t)seq);
+
     kal_json_key(w, key);
     kal_buf_append_cstr(w->out, "[{");
     kal_buf_append_bytes(w->out, members);
-    kal_buf_append_cstr(w->out, ",\"_seq\":");
-    w->after_key = true;
-    kal_value_write_json(&value, w);
+    if (adds_seq) {
+        kal_buf_append_cstr(w->out, ",\"_seq\":");
+        w->after_key = true;
+        kal_value_write_json(&value, w);
+    }
     kal_buf_append_cstr(w->out, "}]");
+    w->after_key = false;
 }
 
-kal_message_body *live_group_body(kal_budget *budget, kal_bytes before, kal_bytes after,
-                                  uint64_t seq)
+/* The shared part of a message; NULL: no memory. */
+static kal_message_body *make_body(kal_budget *budget, const live_query *q,
+                                   const live_shown_change *change, uint64_t seq)
 {
     kal_buf members; /* the body's */
     kal_json_writer w;
-    bool is_update = before.len > 0 && after.len > 0;
+    bool is_there = change->after.len > 0;
+    bool was_there = change->before.len > 0;
 
     kal_buf_init(&members, budget);
     kal_json_writer_init(&w, &members);
     kal_json_begin_object(&w);
     kal_buf_clear(&members); /* members only, without the brace */
     kal_json_key(&w, "change_type");
-    kal_json_cstr(&w, is_update ? "update" : after.len > 0 ? "insert" : "delete");
-    if (after.len > 0)
-        write_rows(&w, "rows", after, seq);
-    if (before.len > 0)
-        write_rows(&w, "old_values", before, seq);
+    kal_json_cstr(&w, !was_there ? "insert" : is_there ? "update" : "delete");
+    if (is_there)
+        write_rows(&w, "rows", change->after, seq, q->plan.is_grouped);
+    if (was_there)
+        write_rows(&w, "old_values", change->before, seq, q->plan.is_grouped);
     kal_json_key(&w, "seq");
     kal_json_u64(&w, seq);
-    return kal_message_body_make(&members, is_update ? 4 : 3);
+    return kal_message_body_make(&members, is_there && was_there ? 4 : 3);
 }
 
 /* ---- telling ---- */
@@ -66,13 +78,13 @@ typedef struct telling {
     live_query *query;
     uint64_t first; /* the least seq among the changes */
     uint64_t last;
-    KAL_VEC(live_group_change) changes; /* texts in the worker's scratch */
+    KAL_VEC(live_shown_change) changes; /* texts in the worker's scratch */
 } telling;
 
-static kal_status collect(void *context, const live_group_change *change, kal_error *err)
+static kal_status collect(void *context, const live_shown_change *change, kal_error *err)
 {
     telling *t = context;
-    live_group_change copy = {.seq = change->seq};
+    live_shown_change copy = {.seq = change->seq};
 
     copy.before = kal_arena_copy(&t->worker->scratch, change->before);
     copy.after = kal_arena_copy(&t->worker->scratch, change->after);
@@ -86,9 +98,9 @@ static kal_status collect(void *context, const live_group_change *change, kal_er
 static kal_status tell_subs(telling *t, kal_error *err)
 {
     for (size_t i = 0; i < t->changes.len; i++) {
-        const live_group_change *c = &t->changes.items[i];
+        const live_shown_change *c = &t->changes.items[i];
         uint64_t seq = i + 1 == t->changes.len ? t->last : t->first - 1;
-        kal_message_body *body = live_group_body(budget_of(t->worker), c->before, c->after, seq);
+        kal_message_body *body = make_body(budget_of(t->worker), t->query, c, seq);
         if (body == NULL)
             return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
         KAL_LIST_FOR_EACH (link, &t->query->subs) {
@@ -100,11 +112,8 @@ static kal_status tell_subs(telling *t, kal_error *err)
     return KAL_OK;
 }
 
-static void reset(kal_live_worker *w, live_result *r)
+static void drop_queue(kal_live_worker *w, live_result *r)
 {
-    live_groups_close(r->groups);
-    r->groups = NULL;
-    r->state = LIVE_RESULT_NONE;
     for (size_t i = 0; i < r->queue.len; i++)
         free((void *)r->queue.items[i].bytes);
     kal_budget_release(budget_of(w), r->queue_bytes);
@@ -113,9 +122,27 @@ static void reset(kal_live_worker *w, live_result *r)
     r->is_lost = false;
 }
 
+/* What is shown stays. */
+static void reset_state(kal_live_worker *w, live_result *r)
+{
+    kal_list_remove(&r->dirty_link);
+    live_groups_close(r->groups);
+    live_top_close(r->top);
+    r->groups = NULL;
+    r->top = NULL;
+    r->state = LIVE_RESULT_NONE;
+    drop_queue(w, r);
+}
+
+static void reset(kal_live_worker *w, live_result *r)
+{
+    reset_state(w, r);
+    live_shown_close(r->shown);
+    r->shown = NULL;
+}
+
 void live_result_release(kal_live_worker *w, live_query *q)
 {
-    kal_list_remove(&q->result.dirty_link);
     reset(w, &q->result);
 }
 
@@ -126,14 +153,17 @@ void live_result_move(live_query *from, live_query *to)
     KAL_ASSERT(kal_list_empty(&from->result.dirty_link));
     to->result.state = LIVE_RESULT_READY;
     to->result.groups = from->result.groups;
+    to->result.top = from->result.top;
+    to->result.shown = from->result.shown;
     to->result.seq = from->result.seq;
     from->result.groups = NULL;
+    from->result.top = NULL;
+    from->result.shown = NULL;
     from->result.state = LIVE_RESULT_NONE;
 }
 
 static void fail(kal_live_worker *w, live_query *q, const kal_error *err)
 {
-    kal_list_remove(&q->result.dirty_link);
     reset(w, &q->result);
     KAL_LIST_FOR_EACH (link, &q->subs)
         live_sub_fail(KAL_CONTAINER_OF(link, live_sub, query_link), UINT64_MAX, err);
@@ -142,8 +172,16 @@ static void fail(kal_live_worker *w, live_query *q, const kal_error *err)
 static kal_status show(kal_live_worker *w, live_query *q, kal_error *err)
 {
     telling t = {.worker = w, .query = q, .first = UINT64_MAX};
+    live_result *r = &q->result;
 
-    KAL_TRY(live_groups_show(q->result.groups, &q->plan, collect, &t, err));
+    if (q->plan.is_grouped) {
+        KAL_TRY(live_groups_show(r->groups, &q->plan, r->shown, collect, &t, err));
+    } else if (live_top_is_known(r->top)) {
+        KAL_TRY(live_top_show(r->top, r->shown, r->seq, collect, &t, err));
+    } else {
+        reset_state(w, r);
+        live_result_need(w, q);
+    }
     return tell_subs(&t, err);
 }
 
@@ -163,17 +201,56 @@ void live_results_flush(kal_live_worker *w)
 
 /* ---- changes ---- */
 
+kal_status live_top_take(live_top *top, const live_query *q, const kal_value *values, bool take_out,
+                         kal_arena *scratch, kal_error *err)
+{
+    kal_buf key; /* owned, as the next two */
+    kal_buf name;
+    kal_buf text;
+
+    kal_buf_init(&key, scratch->budget);
+    kal_buf_init(&name, scratch->budget);
+    kal_buf_init(&text, scratch->budget);
+    kal_status status = live_top_key(&q->plan, &q->session, values, scratch, &key, err);
+    if (status == KAL_OK && take_out) {
+        live_top_remove(top, kal_buf_bytes(&key));
+    } else if (status == KAL_OK && !live_top_admits(top, kal_buf_bytes(&key))) {
+        live_top_pass(top);
+    } else if (status == KAL_OK) {
+        live_top_name(&q->plan, values, &name);
+        status = live_encode_row(q, values, scratch, &text, err);
+        if (status == KAL_OK && (kal_buf_failed(&text) || kal_buf_failed(&name)))
+            status = kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+        if (status == KAL_OK) /* without the braces */
+            status = live_top_add(top, kal_buf_bytes(&key), kal_buf_bytes(&name),
+                                  kal_bytes_of(text.ptr + 1, text.len - 2), err);
+    }
+    kal_buf_release(&key);
+    kal_buf_release(&name);
+    kal_buf_release(&text);
+    return status;
+}
+
+static kal_status take(kal_live_worker *w, live_query *q, const kal_value *values, bool take_out,
+                       uint64_t seq, kal_error *err)
+{
+    live_result *r = &q->result;
+
+    if (values == NULL)
+        return KAL_OK;
+    if (q->plan.is_grouped)
+        return live_groups_add(r->groups, &q->plan, &q->session, values, take_out, seq, &w->scratch,
+                               err);
+    return live_top_take(r->top, q, values, take_out, &w->scratch, err);
+}
+
 static kal_status apply(kal_live_worker *w, live_query *q, const kal_value *before,
                         const kal_value *after, uint64_t seq, kal_error *err)
 {
     live_result *r = &q->result;
 
-    if (before != NULL)
-        KAL_TRY(
-            live_groups_add(r->groups, &q->plan, &q->session, before, true, seq, &w->scratch, err));
-    if (after != NULL)
-        KAL_TRY(
-            live_groups_add(r->groups, &q->plan, &q->session, after, false, seq, &w->scratch, err));
+    KAL_TRY(take(w, q, before, true, seq, err));
+    KAL_TRY(take(w, q, after, false, seq, err));
     r->seq = seq;
     kal_list_remove(&r->dirty_link);
     kal_list_push_back(&w->dirty, &r->dirty_link);
@@ -226,7 +303,6 @@ void live_result_lost(kal_live_worker *w, live_query *q)
         r->is_lost = true;
     if (r->state != LIVE_RESULT_READY)
         return;
-    kal_list_remove(&r->dirty_link);
     reset(w, r);
     live_result_need(w, q); /* its subscriptions are behind, and wait for it */
 }
@@ -282,20 +358,33 @@ static kal_status install(kal_live_worker *w, live_query *q, kal_live_task *task
 {
     live_result *r = &q->result;
 
-    KAL_TRY(task->status == KAL_OK ? KAL_OK : (*err = task->error, task->status));
+    if (task->status != KAL_OK) {
+        *err = task->error;
+        return task->status;
+    }
     r->groups = task->groups;
+    r->top = task->top;
     task->groups = NULL;
+    task->top = NULL;
+    if (r->shown == NULL) {
+        r->shown = task->shown;
+        task->shown = NULL;
+        live_shown_begin(r->shown, task->seq);
+    }
     r->seq = task->seq;
-    live_groups_set_known_since(r->groups, task->seq);
     r->state = LIVE_RESULT_READY;
     KAL_TRY(apply_queue(w, q, err));
-    for (size_t i = 0; i < r->queue.len; i++)
-        free((void *)r->queue.items[i].bytes);
-    kal_budget_release(budget_of(w), r->queue_bytes);
-    r->queue_bytes = 0;
-    kal_vec_release(&r->queue);
+    drop_queue(w, r);
     kal_list_remove(&r->dirty_link);
     return show(w, q, err);
+}
+
+static void tell_ready(live_query *q)
+{
+    KAL_LIST_FOR_EACH (link, &q->subs) {
+        if (q->result.state == LIVE_RESULT_READY)
+            live_sub_result_ready(KAL_CONTAINER_OF(link, live_sub, query_link));
+    }
 }
 
 void live_result_loaded(kal_live_worker *w, kal_live_task *task)
@@ -306,13 +395,12 @@ void live_result_loaded(kal_live_worker *w, kal_live_task *task)
     if (q->is_detached || kal_list_empty(&q->subs)) {
         reset(w, &q->result);
     } else if (q->result.is_lost) { /* more came meanwhile than is kept */
-        reset(w, &q->result);
+        reset_state(w, &q->result);
         live_result_need(w, q);
     } else if (install(w, q, task, &err) != KAL_OK) {
         fail(w, q, &err);
     } else {
-        KAL_LIST_FOR_EACH (link, &q->subs)
-            live_sub_result_ready(KAL_CONTAINER_OF(link, live_sub, query_link));
+        tell_ready(q);
     }
     kal_arena_reset(&w->scratch);
     live_task_free(w, task);
@@ -321,70 +409,23 @@ void live_result_loaded(kal_live_worker *w, kal_live_task *task)
 
 /* ---- what a subscription is given ---- */
 
-static kal_status add_row(void *context, const live_group_change *change, kal_error *err)
+/* Whoever has only some of these rows has nothing to go on from: their seq is 0. */
+static kal_status add_row(void *context, const live_shown_change *change, kal_error *err)
 {
     kal_live_task *out = context;
     kal_json_writer w;
     kal_value seq = kal_value_bigint((int64_t)out->seq);
-    live_row row = {.seq = out->seq, .offset = (uint32_t)out->text.len};
+    live_row row = {.offset = (uint32_t)out->text.len};
 
     kal_json_writer_init(&w, &out->text);
     kal_buf_append_byte(&out->text, '{');
     kal_buf_append_bytes(&out->text, change->after);
-    kal_buf_append_cstr(&out->text, ",\"_seq\":");
-    kal_value_write_json(&seq, &w);
+    if (out->query->plan.is_grouped) {
+        kal_buf_append_cstr(&out->text, ",\"_seq\":");
+        kal_value_write_json(&seq, &w);
+    }
     kal_buf_append_byte(&out->text, '}');
     return live_task_add_row(out, row, err);
-}
-
-static kal_status add_change(void *context, const live_group_change *change, kal_error *err)
-{
-    kal_live_task *out = context;
-    live_group_change copy = {.seq = change->seq};
-
-    if (!kal_arena_try_copy(&out->kept, change->before, &copy.before) ||
-        !kal_arena_try_copy(&out->kept, change->after, &copy.after) ||
-        !kal_vec_try_push_in(&out->kept, &out->groups_changed, copy))
-        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
-    return KAL_OK;
-}
-
-/* Of a group that changed before the result was loaded; what changed later is told anyway. */
-static kal_status add_touched(kal_live_task *out, const live_groups *groups,
-                              const live_touched *touched, kal_error *err)
-{
-    live_group_change change;
-
-    if (live_groups_is_gone(groups, touched->key))
-        return KAL_OK;
-    if (live_groups_find(groups, touched->key, &change))
-        return change.seq > live_groups_known_since(groups) ? KAL_OK
-                                                            : add_change(out, &change, err);
-    change = (live_group_change){.before = touched->members};
-    return add_change(out, &change, err);
-}
-
-/* Everything that changed after out->from. touched: what the log says of the time before the
- * result was loaded, or NULL. */
-static kal_status add_since(kal_live_task *out, const live_groups *groups,
-                            const kal_live_task *touched, kal_error *err)
-{
-    for (size_t i = 0; touched != NULL && i < touched->touched.len; i++)
-        KAL_TRY(add_touched(out, groups, &touched->touched.items[i], err));
-    return live_groups_since(groups, touched != NULL ? live_groups_known_since(groups) : out->from,
-                             add_change, out, err);
-}
-
-/* All of them together bring the client from one seq to another. */
-static kal_status make_bodies(kal_live_task *out, kal_error *err)
-{
-    for (size_t i = 0; i < out->groups_changed.len; i++) {
-        const live_group_change *c = &out->groups_changed.items[i];
-        uint64_t seq = i + 1 == out->groups_changed.len ? out->seq : out->from;
-        KAL_TRY(live_task_add_body(out, live_group_body(out->text.budget, c->before, c->after, seq),
-                                   out->from, err));
-    }
-    return KAL_OK;
 }
 
 kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err)
@@ -394,8 +435,98 @@ kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *er
 
     out->seq = q->result.seq;
     out->has_rows = true;
-    *status = live_groups_each(q->result.groups, add_row, out, err);
+    *status = q->plan.is_grouped ? live_shown_each(q->result.shown, add_row, out, err)
+                                 : live_top_each(q->result.top, add_row, out, err);
     return out;
+}
+
+static kal_status add_change(void *context, const live_shown_change *change, kal_error *err)
+{
+    kal_live_task *out = context;
+    live_shown_change copy = {.seq = change->seq};
+
+    if (!kal_arena_try_copy(&out->kept, change->before, &copy.before) ||
+        !kal_arena_try_copy(&out->kept, change->after, &copy.after) ||
+        !kal_vec_try_push_in(&out->kept, &out->shown_changes, copy))
+        return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    return KAL_OK;
+}
+
+/* Of a group that changed before the result was loaded; what changed later is told anyway. */
+static kal_status add_touched(kal_live_task *out, const live_shown *shown,
+                              const live_touched *touched, kal_error *err)
+{
+    live_shown_change change;
+
+    if (live_shown_is_gone(shown, touched->key))
+        return KAL_OK;
+    if (live_shown_find(shown, touched->key, &change))
+        return change.seq > live_shown_known_since(shown) ? KAL_OK : add_change(out, &change, err);
+    change = (live_shown_change){.before = touched->members};
+    return add_change(out, &change, err);
+}
+
+static kal_status add_touched_groups(kal_live_task *out, const live_shown *shown,
+                                     const kal_live_task *touched, kal_error *err)
+{
+    for (size_t i = 0; i < touched->touched.len; i++)
+        KAL_TRY(add_touched(out, shown, &touched->touched.items[i], err));
+    return live_shown_since(shown, live_shown_known_since(shown), add_change, out, err);
+}
+
+/* From the first rows as they were to those that are shown. */
+typedef struct difference {
+    kal_live_task *out;
+    kal_map past; /* name -> live_touched */
+} difference;
+
+static kal_status add_difference(void *context, const live_shown_change *row, kal_error *err)
+{
+    difference *d = context;
+    const live_touched *past = kal_map_find(&d->past, row->key);
+    live_shown_change change = {.after = row->after};
+
+    if (past != NULL)
+        change.before = past->members;
+    return kal_bytes_equal(change.before, change.after) ? KAL_OK : add_change(d->out, &change, err);
+}
+
+static kal_status add_difference_to(difference *d, const live_shown *shown,
+                                    const kal_live_task *past, kal_error *err)
+{
+    for (size_t i = 0; i < past->touched.len; i++) {
+        live_touched *row = &past->touched.items[i];
+        live_shown_change change;
+        kal_map_put(&d->past, row->key, row);
+        if (live_shown_find(shown, row->key, &change))
+            continue;
+        change = (live_shown_change){.before = row->members};
+        KAL_TRY(add_change(d->out, &change, err));
+    }
+    return live_shown_each(shown, add_difference, d, err);
+}
+
+static kal_status add_top_changes(kal_live_task *out, const live_shown *shown,
+                                  const kal_live_task *past, kal_error *err)
+{
+    difference d = {.out = out};
+
+    kal_map_init(&d.past);
+    kal_status status = add_difference_to(&d, shown, past, err);
+    kal_map_release(&d.past);
+    return status;
+}
+
+/* All of them together bring the client from one seq to another. */
+static kal_status make_bodies(kal_live_task *out, kal_error *err)
+{
+    for (size_t i = 0; i < out->shown_changes.len; i++) {
+        uint64_t seq = i + 1 == out->shown_changes.len ? out->seq : out->from;
+        KAL_TRY(live_task_add_body(
+            out, make_body(out->text.budget, out->query, &out->shown_changes.items[i], seq),
+            out->from, err));
+    }
+    return KAL_OK;
 }
 
 bool live_result_knows(const live_sub *sub)
@@ -404,18 +535,24 @@ bool live_result_knows(const live_sub *sub)
     uint64_t matched = sub->client->worker->seqs[sub->query->shard];
     uint64_t newest = matched > r->seq ? matched : r->seq;
 
-    return sub->seq >= live_groups_known_since(r->groups) && sub->seq <= newest;
+    return sub->seq >= live_shown_known_since(r->shown) && sub->seq <= newest;
 }
 
 kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, kal_status *status,
                                    kal_error *err)
 {
     live_query *q = sub->query;
+    const live_shown *shown = q->result.shown;
     kal_live_task *out = live_task_make_for(sub->client->worker, q, LIVE_TASK_REPLAY);
 
     out->from = sub->seq;
     out->seq = q->result.seq > sub->seq ? q->result.seq : sub->seq;
-    *status = add_since(out, q->result.groups, touched, err);
+    if (touched == NULL)
+        *status = live_shown_since(shown, out->from, add_change, out, err);
+    else if (q->plan.is_grouped)
+        *status = add_touched_groups(out, shown, touched, err);
+    else
+        *status = add_top_changes(out, shown, touched, err);
     if (*status == KAL_OK)
         *status = make_bodies(out, err);
     return out;

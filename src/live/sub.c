@@ -220,12 +220,14 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
 
 static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
 {
+    uint64_t changes = atomic_load_explicit(&sub->changes, memory_order_relaxed);
+
     send_body(sub, sub->head, body);
     sub->seq = seq;
+    /* One thread writes: no need for a locked addition. */
+    atomic_store_explicit(&sub->changes, changes + 1, memory_order_relaxed);
     atomic_store_explicit(&sub->lag, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&sub->changes, 1, memory_order_relaxed);
-    atomic_store_explicit(&sub->last_update_us, kal_clock_wall_us(options_of(sub)->clock),
-                          memory_order_relaxed);
+    atomic_store_explicit(&sub->last_update_us, sub->client->worker->now_us, memory_order_relaxed);
 }
 
 static void submit_task(live_sub *sub, live_task_kind kind)
@@ -253,7 +255,7 @@ static void start_task(live_sub *sub, live_task_kind kind)
     sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
     drop_waiting(sub); /* what it reads is as of later */
     sub->has_lost_waiting = false;
-    if (!sub->query->plan.is_grouped)
+    if (!live_plan_has_result(&sub->query->plan))
         submit_task(sub, kind);
     else if (sub->query->result.state == LIVE_RESULT_READY)
         live_sub_result_ready(sub);
@@ -509,7 +511,7 @@ void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
             run_again(sub, task);
         } else if (task->status != KAL_OK) {
             live_sub_fail(sub, UINT64_MAX, &task->error);
-        } else if (sub->query->plan.is_grouped) {
+        } else if (live_plan_has_result(&sub->query->plan)) {
             take_touched(sub, task);
         } else {
             is_taken = true;
@@ -549,12 +551,12 @@ static void tell_schema(live_sub *sub, const live_query *before)
     kal_message_body_release(body);
 }
 
-/* Groups go on, unless their values are of other types now. */
-static void move_grouped(live_sub *sub, const live_query *before)
+/* A result goes on, unless its rows are of another shape now. */
+static void move_result(live_sub *sub, const live_query *before)
 {
     kal_error err = KAL_ERROR_INIT;
 
-    if (live_query_groups_alike(before, sub->query)) {
+    if (live_query_results_alike(before, sub->query)) {
         if (sub->query->result.state == LIVE_RESULT_NONE)
             live_result_need(sub->client->worker, sub->query);
         return;
@@ -581,8 +583,8 @@ void live_sub_move(live_sub *sub, live_query *query)
     kal_status status = o->ops->may_read(&sub->client->principal, query->table, &err);
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
-    else if (query->plan.is_grouped)
-        move_grouped(sub, old);
+    else if (live_plan_has_result(&query->plan))
+        move_result(sub, old);
     else if (!has_same_schema(old, query))
         tell_schema(sub, old);
     live_query_release(w, old);
@@ -823,6 +825,7 @@ kal_status kal_live_next_batch(kal_live_client *client, kal_bytes id, kal_error 
 
     if (sub == NULL)
         return live_feed_next_batch(client, id) ? KAL_OK : unknown_sub(id, err);
+    live_worker_look_at_clock(client->worker);
     if (sub->state == LIVE_BATCHES)
         send_batch(sub);
     live_subs_end_failed(client->worker);
@@ -889,6 +892,7 @@ void kal_live_client_close(kal_live_client *client)
 void kal_live_client_writable(kal_live_client *client)
 {
     client->is_full = false;
+    live_worker_look_at_clock(client->worker);
     KAL_LIST_FOR_EACH (link, &client->subs) {
         live_sub *sub = KAL_CONTAINER_OF(link, live_sub, link);
         if (client->is_full)

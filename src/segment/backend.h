@@ -3,7 +3,8 @@
  * memory for simulations.
  *
  * A segment is written once, as a whole, under a name that was never used before, and read until it
- * is removed. What write has answered KAL_OK for is there after a power cut.
+ * is removed. What write has answered KAL_OK for is there after a power cut; in a group, once the
+ * group was synced.
  *
  * Threads: any, also at the same time.
  */
@@ -26,12 +27,21 @@ typedef struct kal_segment_written {
 typedef struct kal_segment_backend kal_segment_backend;
 typedef struct kal_segment_reader kal_segment_reader; /* a backend's own */
 
+typedef struct kal_segment_group kal_segment_group; /* a backend's own */
+
 typedef struct kal_segment_backend_ops {
     void (*close)(kal_segment_backend *backend);
-    /* args->path is not used. After a failure something may be there: remove() it. */
-    kal_status (*write)(kal_segment_backend *backend, const kal_segment_place *place,
-                        const kal_parquet_write_args *args, const kal_parquet_source *source,
-                        kal_segment_written *out, kal_error *err);
+    /* Segments of one storage that are written, or removed, by one thread one after the other and
+     * are durable together, when group_sync() has answered KAL_OK. */
+    kal_status (*group_open)(kal_segment_backend *backend, kal_bytes storage_id,
+                             kal_segment_group **group_out, kal_error *err);
+    kal_status (*group_sync)(kal_segment_group *group, kal_error *err);
+    void (*group_close)(kal_segment_group *group); /* NULL is allowed */
+    /* group NULL: durable by itself. args->path is not used. After a failure something may be
+     * there: remove() it. */
+    kal_status (*write)(kal_segment_backend *backend, kal_segment_group *group,
+                        const kal_segment_place *place, const kal_parquet_write_args *args,
+                        const kal_parquet_source *source, kal_segment_written *out, kal_error *err);
     /* args->path is not used; expected is what write answered: KAL_CORRUPT when it is something
      * else, by the name of the object. */
     kal_status (*open)(kal_segment_backend *backend, const kal_segment_place *place,
@@ -48,14 +58,18 @@ typedef struct kal_segment_backend_ops {
     kal_status (*local_file)(kal_segment_backend *backend, const kal_segment_place *place,
                              const kal_segment_written *expected, const kal_object_poll *poll,
                              char *path_out, kal_cached_object **pin_out, kal_error *err);
-    /* Removing what is not there is KAL_OK. */
-    kal_status (*remove)(kal_segment_backend *backend, const kal_segment_place *place,
-                         kal_error *err);
+    /* Removing what is not there is KAL_OK. group NULL: durable by itself. */
+    kal_status (*remove)(kal_segment_backend *backend, kal_segment_group *group,
+                         const kal_segment_place *place, kal_error *err);
 } kal_segment_backend_ops;
 
 /* A backend begins with this. */
 struct kal_segment_backend {
     const kal_segment_backend_ops *ops;
+};
+/* A group begins with this. */
+struct kal_segment_group {
+    kal_segment_backend *backend;
 };
 /* A reader begins with this. */
 struct kal_segment_reader {

@@ -69,6 +69,34 @@ static void release_segment(mem_segment *segment)
     free(segment);
 }
 
+/* ---- groups ---- */
+
+static kal_status mem_group_open(kal_segment_backend *backend, kal_bytes storage_id,
+                                 kal_segment_group **group_out, kal_error *err)
+{
+    kal_segment_group *group = malloc(sizeof *group);
+
+    (void)storage_id;
+    (void)err;
+    if (group == NULL)
+        kal_die("out of memory: segments");
+    group->backend = backend;
+    *group_out = group;
+    return KAL_OK;
+}
+
+static kal_status mem_group_sync(kal_segment_group *group, kal_error *err)
+{
+    if (!draw_failure(mem_of(group->backend)))
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO, "cannot sync segments (injected)");
+}
+
+static void mem_group_close(kal_segment_group *group)
+{
+    free(group);
+}
+
 /* ---- writing ---- */
 
 static mem_segment *new_segment(const kal_parquet_write_args *args)
@@ -108,10 +136,12 @@ static kal_status fill(mem_segment *segment, const kal_parquet_source *source, k
     return status;
 }
 
-static kal_status mem_write(kal_segment_backend *backend, const kal_segment_place *place,
-                            const kal_parquet_write_args *args, const kal_parquet_source *source,
-                            kal_segment_written *out, kal_error *err)
+static kal_status mem_write(kal_segment_backend *backend, kal_segment_group *group,
+                            const kal_segment_place *place, const kal_parquet_write_args *args,
+                            const kal_parquet_source *source, kal_segment_written *out,
+                            kal_error *err)
 {
+    (void)group;
     mem_backend *mem = mem_of(backend);
     bool fails = draw_failure(mem);
     mem_segment *segment = new_segment(args);
@@ -242,9 +272,10 @@ static void mem_reader_close(kal_segment_reader *base)
 
 /* ---- removing, opening, closing ---- */
 
-static kal_status mem_remove(kal_segment_backend *backend, const kal_segment_place *place,
-                             kal_error *err)
+static kal_status mem_remove(kal_segment_backend *backend, kal_segment_group *group,
+                             const kal_segment_place *place, kal_error *err)
 {
+    (void)group;
     mem_backend *mem = mem_of(backend);
     bool fails = draw_failure(mem);
     pthread_mutex_lock(&mem->lock);
@@ -268,6 +299,9 @@ static void mem_close(kal_segment_backend *backend)
 
 static const kal_segment_backend_ops MEM_OPS = {
     .close = mem_close,
+    .group_open = mem_group_open,
+    .group_sync = mem_group_sync,
+    .group_close = mem_group_close,
     .write = mem_write,
     .open = mem_open,
     .next = mem_next,

@@ -35,6 +35,51 @@ typedef struct parquet_reader {
     char path[PATH_MAX];
 } parquet_reader;
 
+typedef struct parquet_group {
+    kal_segment_group base;
+    kal_object_store *store;   /* owned */
+    kal_object_group *objects; /* owned */
+} parquet_group;
+
+/* ---- groups ---- */
+
+static void parquet_group_close(kal_segment_group *group)
+{
+    parquet_group *own = (parquet_group *)group;
+
+    if (own == NULL)
+        return;
+    kal_object_group_close(own->objects);
+    kal_object_store_close(own->store);
+    free(own);
+}
+
+static kal_status parquet_group_open(kal_segment_backend *backend, kal_bytes storage_id,
+                                     kal_segment_group **group_out, kal_error *err)
+{
+    const parquet_backend *b = (const parquet_backend *)backend;
+    parquet_group *group = calloc(1, sizeof *group);
+
+    *group_out = NULL;
+    if (group == NULL)
+        kal_die("out of memory: segments");
+    group->base.backend = backend;
+    kal_status status = b->open_store(b->context, storage_id, &group->store, err);
+    if (status == KAL_OK)
+        status = kal_object_group_open(group->store, &group->objects, err);
+    if (status != KAL_OK) {
+        parquet_group_close(&group->base);
+        return status;
+    }
+    *group_out = &group->base;
+    return KAL_OK;
+}
+
+static kal_status parquet_group_sync(kal_segment_group *group, kal_error *err)
+{
+    return kal_object_group_sync(((parquet_group *)group)->objects, err);
+}
+
 /* ---- writing ---- */
 
 static kal_status scratch_path(const parquet_backend *b, const kal_segment_place *place,
@@ -56,27 +101,48 @@ static bool is_far(const kal_object_store *store, const kal_segment_place *place
     return kal_object_local_path(store, place->object, path, NULL) == KAL_UNSUPPORTED;
 }
 
-static kal_status put(const parquet_backend *b, const kal_segment_place *place, const char *path,
-                      uint64_t *size_out, kal_error *err)
+static kal_status put_alone(const parquet_backend *b, const kal_segment_place *place,
+                            const char *path, bool *far_out, kal_error *err)
 {
     kal_object_store *store = NULL; /* owned */
-    struct stat info;
 
-    if (stat(path, &info) != 0)
-        return kal_error_set(err, KAL_IO, "cannot look at '%s': %s", path, strerror(errno));
-    *size_out = (uint64_t)info.st_size;
     KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
     kal_status status = kal_object_put_file(store, place->object, path, err);
-    if (status == KAL_OK && is_far(store, place)) {
-        const kal_object_cache_name name = {place->storage_id, place->object};
-        kal_object_cache_adopt(b->cache, &name, path, *size_out);
-    }
+    *far_out = is_far(store, place);
     kal_object_store_close(store);
     return status;
 }
 
-static kal_status parquet_write(kal_segment_backend *backend, const kal_segment_place *place,
-                                const kal_parquet_write_args *args,
+static kal_status put_in(const parquet_group *group, const kal_segment_place *place,
+                         const char *path, bool *far_out, kal_error *err)
+{
+    *far_out = is_far(group->store, place);
+    return kal_object_group_move_file(group->objects, place->object, path, err);
+}
+
+static kal_status put(const parquet_backend *b, const parquet_group *group,
+                      const kal_segment_place *place, const char *path, uint64_t *size_out,
+                      kal_error *err)
+{
+    struct stat info;
+    bool far = false;
+
+    if (stat(path, &info) != 0)
+        return kal_error_set(err, KAL_IO, "cannot look at '%s': %s", path, strerror(errno));
+    *size_out = (uint64_t)info.st_size;
+    if (group == NULL)
+        KAL_TRY(put_alone(b, place, path, &far, err));
+    else
+        KAL_TRY(put_in(group, place, path, &far, err));
+    if (far) {
+        const kal_object_cache_name name = {place->storage_id, place->object};
+        kal_object_cache_adopt(b->cache, &name, path, *size_out);
+    }
+    return KAL_OK;
+}
+
+static kal_status parquet_write(kal_segment_backend *backend, kal_segment_group *group,
+                                const kal_segment_place *place, const kal_parquet_write_args *args,
                                 const kal_parquet_source *source, kal_segment_written *out,
                                 kal_error *err)
 {
@@ -88,7 +154,7 @@ static kal_status parquet_write(kal_segment_backend *backend, const kal_segment_
     here.path = path;
     kal_status status = kal_parquet_write(b->parquet, &here, source, &out->row_count, err);
     if (status == KAL_OK)
-        status = put(b, place, path, &out->size_bytes, err);
+        status = put(b, (parquet_group *)group, place, path, &out->size_bytes, err);
     if (status != KAL_EXISTS)
         (void)unlink(path);
     return status;
@@ -269,19 +335,29 @@ static void parquet_reader_close(kal_segment_reader *reader)
 
 /* ---- removing, opening, closing ---- */
 
-static kal_status parquet_remove(kal_segment_backend *backend, const kal_segment_place *place,
-                                 kal_error *err)
+static kal_status remove_alone(const parquet_backend *b, const kal_segment_place *place,
+                               kal_error *err)
+{
+    kal_object_store *store = NULL; /* owned */
+
+    KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
+    kal_status status = kal_object_delete(store, place->object, err);
+    kal_object_store_close(store);
+    return status;
+}
+
+static kal_status parquet_remove(kal_segment_backend *backend, kal_segment_group *group,
+                                 const kal_segment_place *place, kal_error *err)
 {
     const parquet_backend *b = (const parquet_backend *)backend;
-    kal_object_store *store = NULL; /* owned */
+    const kal_object_cache_name name = {place->storage_id, place->object};
     char path[PATH_MAX];
 
     KAL_TRY(scratch_path(b, place, path, err));
     (void)unlink(path); /* of a write that a crash ended */
-    KAL_TRY(b->open_store(b->context, place->storage_id, &store, err));
-    const kal_object_cache_name name = {place->storage_id, place->object};
-    kal_status status = kal_object_delete(store, place->object, err);
-    kal_object_store_close(store);
+    kal_status status = group == NULL ? remove_alone(b, place, err)
+                                      : kal_object_group_delete(((parquet_group *)group)->objects,
+                                                                place->object, err);
     if (status == KAL_OK)
         kal_object_cache_drop(b->cache, &name);
     return status;
@@ -294,6 +370,9 @@ static void parquet_close(kal_segment_backend *backend)
 
 static const kal_segment_backend_ops PARQUET_OPS = {
     .close = parquet_close,
+    .group_open = parquet_group_open,
+    .group_sync = parquet_group_sync,
+    .group_close = parquet_group_close,
     .write = parquet_write,
     .open = parquet_open,
     .next = parquet_next,

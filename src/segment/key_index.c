@@ -89,17 +89,34 @@ static kal_status find_in(kal_kv *kv, const kal_kv_snapshot *snapshot, const kal
     return KAL_OK;
 }
 
+/* KAL_NOT_FOUND: none of them has it. */
+static kal_status find_among(kal_kv *kv, const kal_kv_snapshot *snapshot,
+                             kal_segment *const *segments, size_t count, kal_bytes cold_key,
+                             kal_cold_place *out, kal_error *err)
+{
+    kal_status status = KAL_NOT_FOUND;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    for (size_t i = 0; i < count && status == KAL_NOT_FOUND; i++)
+        status = find_in(kv, snapshot, segments[i], cold_key, &arena, out, err);
+    kal_arena_release(&arena);
+    return status;
+}
+
+/* Not one by one through the segments of all other users: there may be ten thousand, and this is
+ * asked on the lane for each row that is inserted. */
 kal_status kal_index_find(kal_kv *kv, const kal_kv_snapshot *snapshot, const kal_manifest *manifest,
                           kal_bytes cold_key, kal_cold_place *place_out, kal_error *err)
 {
-    kal_arena arena; /* owned */
-    kal_status status = KAL_NOT_FOUND;
+    kal_segment *const *single = NULL;
 
     *place_out = (kal_cold_place){0};
-    kal_arena_init(&arena, NULL);
-    for (size_t i = 0; i < manifest->segment_count && status == KAL_NOT_FOUND; i++)
-        status = find_in(kv, snapshot, manifest->segments[i], cold_key, &arena, place_out, err);
-    kal_arena_release(&arena);
+    size_t count = kal_manifest_single(manifest, kal_load_be64(cold_key.ptr + 2), &single);
+    kal_status status = find_among(kv, snapshot, single, count, cold_key, place_out, err);
+    if (status == KAL_NOT_FOUND)
+        status = find_among(kv, snapshot, manifest->mixed, manifest->mixed_count, cold_key,
+                            place_out, err);
     return status == KAL_NOT_FOUND ? KAL_OK : status;
 }
 

@@ -45,6 +45,8 @@ void kal_manifest_release(kal_manifest *manifest)
     for (size_t i = 0; i < manifest->segment_count; i++)
         release_segment(manifest->segments[i]);
     free(manifest->segments);
+    free(manifest->mixed);
+    free(manifest->single);
     free(manifest);
 }
 
@@ -70,16 +72,86 @@ static kal_segment *make_segment(const kal_segment_info *info)
     return segment;
 }
 
+kal_segment *kal_manifest_find(const kal_manifest *manifest, uint32_t segment_id)
+{
+    size_t low = 0;
+    size_t high = manifest == NULL ? 0 : manifest->segment_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint32_t there = manifest->segments[middle]->info.segment_id;
+        if (there == segment_id)
+            return manifest->segments[middle];
+        if (there > segment_id) /* newest first */
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
 /* The same segment of a manifest that is known, so that what is cached with it lives on. */
 static kal_segment *find_known(const kal_manifest *known, uint32_t segment_id)
 {
-    for (size_t i = 0; known != NULL && i < known->segment_count; i++) {
-        if (known->segments[i]->info.segment_id == segment_id) {
-            atomic_fetch_add(&known->segments[i]->refs, 1);
-            return known->segments[i];
-        }
+    kal_segment *segment = kal_manifest_find(known, segment_id);
+    if (segment != NULL)
+        atomic_fetch_add(&segment->refs, 1);
+    return segment;
+}
+
+static bool is_single(const kal_segment *segment)
+{
+    return segment->info.user_min == segment->info.user_max;
+}
+
+/* By user, newest first among one user's. */
+static int compare_single(const void *a, const void *b)
+{
+    const kal_segment_info *x = &(*(kal_segment *const *)a)->info;
+    const kal_segment_info *y = &(*(kal_segment *const *)b)->info;
+
+    if (x->user_min != y->user_min)
+        return (x->user_min > y->user_min) - (x->user_min < y->user_min);
+    return (x->segment_id < y->segment_id) - (x->segment_id > y->segment_id);
+}
+
+static void sort_by_user(kal_manifest *manifest)
+{
+    size_t count = manifest->segment_count;
+
+    manifest->mixed = calloc(count + 1, sizeof(kal_segment *));
+    manifest->single = calloc(count + 1, sizeof(kal_segment *));
+    if (manifest->mixed == NULL || manifest->single == NULL)
+        kal_die("out of memory: manifest");
+    for (size_t i = 0; i < count; i++) {
+        kal_segment *segment = manifest->segments[i];
+        if (is_single(segment))
+            manifest->single[manifest->single_count++] = segment;
+        else
+            manifest->mixed[manifest->mixed_count++] = segment;
     }
-    return NULL;
+    qsort(manifest->single, manifest->single_count, sizeof(kal_segment *), compare_single);
+}
+
+size_t kal_manifest_single(const kal_manifest *manifest, uint64_t user_no,
+                           kal_segment *const **first_out)
+{
+    size_t low = 0;
+    size_t high = manifest->single_count;
+    size_t len = 0;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (manifest->single[middle]->info.user_min < user_no)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low + len < manifest->single_count &&
+           manifest->single[low + len]->info.user_min == user_no)
+        len++;
+    *first_out = manifest->single + low;
+    return len;
 }
 
 static kal_manifest *make_manifest(uint32_t table_id, const kal_manifest_head *head,
@@ -101,6 +173,7 @@ static kal_manifest *make_manifest(uint32_t table_id, const kal_manifest_head *h
         manifest->segments[count - 1 - i] = segment != NULL ? segment : make_segment(&infos[i]);
         manifest->row_count += infos[i].row_count;
     }
+    sort_by_user(manifest);
     return manifest;
 }
 

@@ -43,6 +43,12 @@ typedef struct kal_manifest {
     kal_manifest_head head;
     kal_segment **segments; /* owned, one reference each; newest first */
     size_t segment_count;
+    /* The same by user, for those who look for one key: of many users each, newest first; and of
+     * one user each, by his number. Both owned, what they point to is borrowed from `segments`. */
+    kal_segment **mixed;
+    size_t mixed_count;
+    kal_segment **single;
+    size_t single_count;
     uint64_t row_count; /* of all segments, dead ones included */
     uint64_t epoch;
     _Atomic uint32_t refs;
@@ -68,6 +74,13 @@ KAL_MUST_CHECK kal_status kal_manifests_get(kal_manifests *manifests,
 KAL_MUST_CHECK kal_status kal_manifests_newest(kal_manifests *manifests, uint32_t table_id,
                                                kal_manifest **manifest_out, kal_error *err);
 void kal_manifest_release(kal_manifest *manifest); /* NULL is allowed */
+/* The manifest's segment of this number, borrowed from it; NULL: it has none. manifest may be NULL.
+ */
+kal_segment *kal_manifest_find(const kal_manifest *manifest, uint32_t segment_id);
+
+/* Those of one user each that have this user's rows: how many, from *first_out on. */
+size_t kal_manifest_single(const kal_manifest *manifest, uint64_t user_no,
+                           kal_segment *const **first_out);
 
 void kal_manifests_begin(kal_manifests *manifests, uint32_t table_id);
 /* Also when the batch was not written. When the records cannot be read they go on being asked. */

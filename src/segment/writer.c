@@ -6,12 +6,55 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* ---- the index ---- */
+
+enum { PATH_BYTES = 4096 };
+
+/* Nobody else uses the segment's number. */
+static kal_status open_load(kal_index_load *load, uint32_t segment_id, kal_error *err)
+{
+    char path[PATH_BYTES];
+    const char *directory = load->directory == NULL ? "." : load->directory;
+    int len = snprintf(path, sizeof path, "%s/index-%08x.sst", directory, segment_id);
+
+    if (len < 0 || len >= (int)sizeof path)
+        return kal_error_set(err, KAL_INVALID, "the data directory's path is too long");
+    return kal_kv_load_open(load->kv, KAL_KV_INDEX, path, &load->load, err);
+}
+
+static kal_status add_entry(kal_index_load *load, uint32_t segment_id, kal_bytes cold_key,
+                            kal_bytes value, kal_error *err)
+{
+    uint8_t key[KAL_INDEX_KEY_BYTES_MAX];
+
+    if (load->load != NULL && segment_id < load->segment_id)
+        KAL_TRY(kal_index_load_finish(load, err));
+    if (load->load == NULL)
+        KAL_TRY(open_load(load, segment_id, err));
+    load->segment_id = segment_id;
+    return kal_kv_load_add(load->load, kal_index_key(segment_id, cold_key, key), value, err);
+}
+
+kal_status kal_index_load_finish(kal_index_load *load, kal_error *err)
+{
+    kal_status status = load->load == NULL ? KAL_OK : kal_kv_load_finish(load->load, err);
+    kal_index_load_close(load);
+    return status;
+}
+
+void kal_index_load_close(kal_index_load *load)
+{
+    kal_kv_load_close(load->load);
+    load->load = NULL;
+}
+
+/* ---- rows ---- */
+
 typedef struct segment_writer {
     const kal_segment_write_args *args;
     const kal_segment_source *source;
-    kal_kv_load *load; /* owned */
-    kal_arena batch;   /* owned: bytes of the values that were handed out last */
-    kal_arena *arena;  /* of info's bytes */
+    kal_arena batch;  /* owned: bytes of the values that were handed out last */
+    kal_arena *arena; /* of info's bytes */
     size_t column_count;
     uint64_t bytes;
     bool ended; /* the source, or this segment */
@@ -60,15 +103,14 @@ static void note_row(segment_writer *w, const kal_segment_row *row)
 static kal_status take_row(segment_writer *w, const kal_segment_row *row, kal_value *values,
                            kal_error *err)
 {
-    uint8_t key[KAL_INDEX_KEY_BYTES_MAX];
     uint8_t value[KAL_INDEX_VALUE_BYTES];
     uint64_t user_no = kal_load_be64(row->cold_key.ptr + 2);
 
     note_row(w, row);
     kal_statistics_add(w->statistics, user_no, row->values);
     kal_index_value((uint32_t)w->info.row_count, row->seq, value);
-    KAL_TRY(kal_kv_load_add(w->load, kal_index_key(w->args->segment_id, row->cold_key, key),
-                            kal_bytes_of(value, sizeof value), err));
+    KAL_TRY(add_entry(w->args->index, w->args->segment_id, row->cold_key,
+                      kal_bytes_of(value, sizeof value), err));
     values[KAL_SEGMENT_USER_COLUMN] = kal_value_bigint((int64_t)user_no);
     values[KAL_SEGMENT_SEQ_COLUMN] = kal_value_bigint((int64_t)row->seq);
     for (size_t i = KAL_SEGMENT_HIDDEN_COUNT; i < w->column_count; i++) {
@@ -150,13 +192,14 @@ static kal_status write_file(segment_writer *w, kal_arena *arena, kal_error *err
     };
 
     file.metadata = metadata(args, arena, &file.metadata_count);
-    KAL_TRY(args->backend->ops->write(args->backend, &args->place, &file, &source, &written, err));
+    KAL_TRY(args->backend->ops->write(args->backend, args->group, &args->place, &file, &source,
+                                      &written, err));
     if (written.row_count != w->info.row_count)
         return kal_error_set(err, KAL_INTERNAL, "a segment has %llu of %llu rows",
                              (unsigned long long)written.row_count,
                              (unsigned long long)w->info.row_count);
     w->info.size_bytes = written.size_bytes;
-    return kal_kv_load_finish(w->load, err);
+    return KAL_OK;
 }
 
 static void fill_info(segment_writer *w)
@@ -184,7 +227,6 @@ kal_status kal_segment_write(const kal_segment_write_args *args, const kal_segme
 
     KAL_TRY(source->next(source->context, &w.first, err));
     w.has_row = true;
-    KAL_TRY(kal_kv_load_open(args->kv, KAL_KV_INDEX, args->load_path, &w.load, err));
     kal_arena_init(&w.batch, NULL);
     kal_arena_init(&scratch, NULL);
     kal_buf_init(&w.key_max, NULL);
@@ -202,6 +244,5 @@ kal_status kal_segment_write(const kal_segment_write_args *args, const kal_segme
     kal_statistics_close(w.statistics);
     kal_arena_release(&scratch);
     kal_arena_release(&w.batch);
-    kal_kv_load_close(w.load);
     return status;
 }

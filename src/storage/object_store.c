@@ -5,6 +5,7 @@
 #include "storage/storage_internal.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- keys ---- */
 
@@ -162,4 +163,61 @@ kal_status kal_object_local_path(const kal_object_store *store, kal_bytes key, c
                              KAL_FMT(key));
     store->ops->local_path(store, key, path_out);
     return KAL_OK;
+}
+
+/* ---- groups ---- */
+
+kal_status kal_object_group_open(kal_object_store *store, kal_object_group **group_out,
+                                 kal_error *err)
+{
+    kal_object_group *group = calloc(1, sizeof *group);
+
+    *group_out = NULL;
+    if (group == NULL)
+        kal_die("out of memory: objects");
+    *group = (kal_object_group){.store = store, .fd = -1};
+    kal_status status =
+        store->ops->group_open == NULL ? KAL_OK : store->ops->group_open(group, err);
+    if (status == KAL_OK)
+        *group_out = group;
+    else
+        free(group);
+    return status;
+}
+
+kal_status kal_object_group_move_file(kal_object_group *group, kal_bytes key, const char *path,
+                                      kal_error *err)
+{
+    const kal_object_ops *ops = group->store->ops;
+
+    KAL_TRY(kal_object_key_check(key, err));
+    if (ops->group_move_file == NULL)
+        return ops->put_file(group->store, key, path, err);
+    return ops->group_move_file(group, key, path, err);
+}
+
+kal_status kal_object_group_delete(kal_object_group *group, kal_bytes key, kal_error *err)
+{
+    const kal_object_ops *ops = group->store->ops;
+
+    KAL_TRY(kal_object_key_check(key, err));
+    if (ops->group_remove == NULL)
+        return ops->remove(group->store, key, err);
+    return ops->group_remove(group, key, err);
+}
+
+kal_status kal_object_group_sync(kal_object_group *group, kal_error *err)
+{
+    const kal_object_ops *ops = group->store->ops;
+    return ops->group_sync == NULL ? KAL_OK : ops->group_sync(group, err);
+}
+
+void kal_object_group_close(kal_object_group *group)
+{
+    if (group == NULL)
+        return;
+    if (group->fd >= 0)
+        close(group->fd);
+    free(group->tidy_folder);
+    free(group);
 }

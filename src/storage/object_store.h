@@ -98,6 +98,27 @@ KAL_MUST_CHECK kal_status kal_object_delete(kal_object_store *store, kal_bytes k
 KAL_MUST_CHECK kal_status kal_object_space_of(kal_object_store *store, kal_object_space *space_out,
                                               kal_error *err);
 
+/*
+ * Many objects that are put or deleted one after the other and become durable together: syncing
+ * each by itself would take longer than all else. Until kal_object_group_sync() has answered KAL_OK
+ * a crash may leave each new object as a whole, in part or not at all, and bring deleted ones back.
+ * Only for keys that no object ever had. By one thread at a time.
+ */
+typedef struct kal_object_group kal_object_group; /* opaque: kal_object_group_close */
+/* The store is borrowed until the group is closed. */
+KAL_MUST_CHECK kal_status kal_object_group_open(kal_object_store *store,
+                                                kal_object_group **group_out, kal_error *err);
+/* Puts the bytes of a file, which becomes the object itself where it lies on the same file system:
+ * afterwards it is still there or not. */
+KAL_MUST_CHECK kal_status kal_object_group_move_file(kal_object_group *group, kal_bytes key,
+                                                     const char *path, kal_error *err);
+/* As kal_object_delete(). */
+KAL_MUST_CHECK kal_status kal_object_group_delete(kal_object_group *group, kal_bytes key,
+                                                  kal_error *err);
+/* KAL_IO: any of them may not be durable. */
+KAL_MUST_CHECK kal_status kal_object_group_sync(kal_object_group *group, kal_error *err);
+void kal_object_group_close(kal_object_group *group); /* NULL is allowed */
+
 /* KAL_INVALID with the reason. */
 KAL_MUST_CHECK kal_status kal_object_key_check(kal_bytes key, kal_error *err);
 

@@ -7,6 +7,11 @@
  *     FOLDER/.tmp-HASH-RANDOM -> fsync it -> [a stray temporary] -> rename over the key ->
  *     [old or new] -> fsync FOLDER -> [new]
  *
+ * A group's files are moved to their keys and synced with all that the file system has (syncfs): a
+ * quarter of a millisecond each instead of three syncs of one or two. Their folders are made
+ * without a sync, but for the first one, so that what several share is durable. A file that would
+ * be copied and removed costs ext4 a search for an inode that was not removed lately.
+ *
  * Deleting removes the file and what puts of the key left unfinished (HASH is the name's), syncs
  * the folder, and then takes away the folders that became empty, so that a key may later be the
  * folder of others. A put whose folder or temporary is taken away meanwhile begins again. Folders
@@ -340,7 +345,7 @@ static kal_status file_list(kal_object_store *store, kal_bytes prefix, kal_arena
     return list_folder(&l, (kal_bytes){0});
 }
 
-/* ---- deleting, space ---- */
+/* ---- deleting ---- */
 
 static void remove_empty_folders(const file_store *f, char *path)
 {
@@ -354,17 +359,22 @@ static void remove_empty_folders(const file_store *f, char *path)
     }
 }
 
-/* What puts that never ended have left. 0 or errno. */
-static int remove_temporaries(const char *path, const char *folder)
+/* What puts that never ended have left. *none_out: there is nothing unfinished of any object. 0 or
+ * errno. */
+static int remove_temporaries(const char *path, const char *folder, bool *none_out)
 {
     char prefix[TEMPORARY_PREFIX_BYTES];
     int error = 0;
+
+    *none_out = true;
     DIR *dir = opendir(folder); /* owned */
 
     if (dir == NULL)
         return is_missing(errno) ? 0 : errno;
     temporary_prefix(path, prefix);
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        if (strncmp(entry->d_name, KAL_OBJECT_TEMPORARY, strlen(KAL_OBJECT_TEMPORARY)) == 0)
+            *none_out = false;
         if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
             unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT)
             error = errno;
@@ -373,29 +383,160 @@ static int remove_temporaries(const char *path, const char *folder)
     return error;
 }
 
-static kal_status file_remove(kal_object_store *store, kal_bytes key, kal_error *err)
+/* Removes what is unfinished. In a group a folder is searched once for several objects: what is to
+ * be found was there before. */
+static kal_status tidy(file_store *f, kal_object_group *group, kal_bytes key, const char *path,
+                       const char *folder, kal_error *err)
 {
-    file_store *f = (file_store *)store;
+    bool none = false;
+
+    if (group != NULL && group->tidy_folder != NULL && strcmp(group->tidy_folder, folder) == 0)
+        return KAL_OK;
+    int error = remove_temporaries(path, folder, &none);
+    if (error != 0)
+        return io_error(err, "delete what is unfinished of", f, key, error);
+    if (group != NULL && none) {
+        free(group->tidy_folder);
+        group->tidy_folder = strdup(folder);
+    }
+    return KAL_OK;
+}
+
+/* group NULL: durably. */
+static kal_status remove_object(file_store *f, kal_object_group *group, kal_bytes key,
+                                kal_error *err)
+{
     char path[PATH_BYTES];
     char folder[PATH_BYTES];
     uint64_t size = 0;
 
     path_of(f, key, path);
     folder_of(path, folder);
-    int error = remove_temporaries(path, folder);
-    if (error != 0)
-        return io_error(err, "delete what is unfinished of", f, key, error);
+    KAL_TRY(tidy(f, group, key, path, folder, err));
     kal_status status = stat_object(f, key, path, &size, err);
     if (status != KAL_OK && status != KAL_NOT_FOUND)
         return status;
     if (status == KAL_OK && unlink(path) != 0 && !is_missing(errno))
         return io_error(err, "delete", f, key, errno);
-    error = status == KAL_OK ? kal_file_sync_directory(folder) : 0;
+    int error = status == KAL_OK && group == NULL ? kal_file_sync_directory(folder) : 0;
     if (error != 0 && !is_missing(error)) /* a folder that is gone went with all its names */
         return io_error(err, "delete", f, key, error);
     remove_empty_folders(f, path);
     return KAL_OK;
 }
+
+static kal_status file_remove(kal_object_store *store, kal_bytes key, kal_error *err)
+{
+    return remove_object((file_store *)store, NULL, key, err);
+}
+
+/* ---- groups ---- */
+
+static kal_status group_open(kal_object_group *group, kal_error *err)
+{
+    const file_store *f = (const file_store *)group->store;
+
+    group->fd = kal_file_open(f->directory, O_RDONLY | O_DIRECTORY, 0);
+    if (group->fd >= 0)
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO, "cannot open '%s': %s", f->directory, strerror(errno));
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* 0 or errno: a new file with the bytes of another one. */
+static int copy_new(const char *path, const char *from)
+{
+    int source_fd = kal_file_open(from, O_RDONLY, 0);
+    if (source_fd < 0)
+        return errno;
+    int fd = kal_file_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    int error = fd < 0 ? errno : copy_file(fd, source_fd);
+    if (error == EEXIST && is_folder(path))
+        error = EISDIR;
+    if (fd >= 0 && close(fd) != 0 && error == 0)
+        error = errno;
+    if (fd >= 0 && error != 0)
+        unlink(path);
+    close(source_fd);
+    return error;
+}
+
+/* 0 or errno. ENOENT: the object's folder is not there. */
+static int move_new(const char *path, const char *from)
+{
+    if (rename(from, path) == 0)
+        return 0;
+    return errno == EXDEV ? copy_new(path, from) : errno;
+}
+
+/* Those on the way to the object that are not there yet. What goes wrong the file will tell. */
+static void make_folders(const file_store *f, char *path)
+{
+    for (size_t i = f->directory_len + 1; path[i] != '\0'; i++) {
+        if (path[i] != '/')
+            continue;
+        path[i] = '\0';
+        (void)mkdir(path, 0700);
+        path[i] = '/';
+    }
+}
+
+static kal_status make_durable_folder(kal_object_group *group, kal_bytes key, kal_error *err)
+{
+    const file_store *f = (const file_store *)group->store;
+    char path[PATH_BYTES];
+    char folder[PATH_BYTES];
+
+    KAL_TRY(check_directory(f, key, err));
+    path_of(f, key, path);
+    folder_of(path, folder);
+    if (folder_is_blocked(f, path))
+        return kal_object_in_the_way(key, err);
+    KAL_TRY(kal_files_make_dir(kal_files_system(), folder, err));
+    group->has_folder = true;
+    return KAL_OK;
+}
+
+static kal_status group_move_file(kal_object_group *group, kal_bytes key, const char *from,
+                                  kal_error *err)
+{
+    const file_store *f = (const file_store *)group->store;
+    char path[PATH_BYTES];
+
+    if (!group->has_folder)
+        KAL_TRY(make_durable_folder(group, key, err));
+    path_of(f, key, path);
+    int error = move_new(path, from);
+    for (int i = 0; i < PUT_ATTEMPTS && error == ENOENT; i++) {
+        make_folders(f, path); /* somebody may be taking empty folders away */
+        error = move_new(path, from);
+    }
+    if (error == EISDIR || error == ENOTDIR)
+        return kal_object_in_the_way(key, err);
+    return error == 0 ? KAL_OK : io_error(err, "write", f, key, error);
+}
+
+static kal_status group_remove(kal_object_group *group, kal_bytes key, kal_error *err)
+{
+    return remove_object((file_store *)group->store, group, key, err);
+}
+
+static kal_status group_sync(kal_object_group *group, kal_error *err)
+{
+    const file_store *f = (const file_store *)group->store;
+    int error = kal_file_sync_system(group->fd);
+
+    if (error == 0)
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO, "cannot sync '%s': %s", f->directory, strerror(error));
+}
+
+/* ---- space ---- */
 
 static kal_status file_space(kal_object_store *store, kal_object_space *space_out, kal_error *err)
 {
@@ -429,6 +570,10 @@ static const kal_object_ops FILE_OPS = {
     .local_path = file_local_path,
     .space = file_space,
     .close = file_close,
+    .group_open = group_open,
+    .group_move_file = group_move_file,
+    .group_remove = group_remove,
+    .group_sync = group_sync,
 };
 
 kal_status kal_object_store_open_files(const char *directory, kal_object_store **store_out,

@@ -27,12 +27,25 @@ typedef struct kal_object_ops {
     void (*local_path)(const kal_object_store *store, kal_bytes key, char *path_out);
     kal_status (*space)(kal_object_store *store, kal_object_space *space_out, kal_error *err);
     void (*close)(kal_object_store *store);
+    /* All NULL: the store's puts and removals are durable one by one. */
+    kal_status (*group_open)(kal_object_group *group, kal_error *err);
+    kal_status (*group_move_file)(kal_object_group *group, kal_bytes key, const char *path,
+                                  kal_error *err);
+    kal_status (*group_remove)(kal_object_group *group, kal_bytes key, kal_error *err);
+    kal_status (*group_sync)(kal_object_group *group, kal_error *err);
 } kal_object_ops;
 
 /* The first member of every backend's own struct. */
 struct kal_object_store {
     const kal_object_ops *ops;
     const kal_object_poll *poll; /* borrowed, or NULL */
+};
+
+struct kal_object_group {
+    kal_object_store *store; /* borrowed */
+    int fd;                  /* owned; -1: none. Of the file system */
+    bool has_folder;         /* a durable one */
+    char *tidy_folder;       /* owned, free(); NULL, or one in which nothing unfinished was seen */
 };
 
 /* Adds an object under a copy of its key. KAL_LIMIT. */

@@ -55,9 +55,10 @@ enum {
     DELETED_RANGES_MAX = 128, /* remembered per family; beyond it any row may be a deleted one */
     DELETED_ROWS_MAX = 256,   /* passed by one walk in the cache, which is an event loop's */
     INFO_LOG_BYTES_MAX = 4 << 20,
-    /* The record of files and their first and last keys is begun anew after so much: small, so
-     * that purge() need not write much to make it forget old keys. */
-    MANIFEST_BYTES_MAX = 4 << 10,
+    /* The record of files and their first and last keys is begun anew after so much. Beginning
+     * anew writes all that there are, so what is much smaller than that takes quadratic time; and
+     * purge() fills it up to make it forget old keys. Of 100 bytes a file: 80,000 files. */
+    MANIFEST_BYTES_MAX = 8 << 20,
     READ_TIER_BLOCK_CACHE = 1,
     /* One family may fill its write buffer a few times while others idle. */
     DB_WRITE_BUFFER_FACTOR = 4,
@@ -799,7 +800,13 @@ static kal_status rocks_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes l
  * rewrite the data files of the wanted ones, begin a new MANIFEST, and wait until all files are
  * gone that were there before. An old file that a reader still has open goes when he closes it.
  */
-enum { PURGE_ROUNDS_MAX = 5, PURGE_POLL_MS = 20, ROLL_FLUSHES_MAX = 4096, BOTTOMMOST_FORCE = 2 };
+enum {
+    PURGE_ROUNDS_MAX = 5,
+    PURGE_POLL_MS = 20,
+    BOTTOMMOST_FORCE = 2,
+    FILLING_KEY_BYTES = MANIFEST_BYTES_MAX / 8,
+    FILLING_ROUNDS_MAX = 8, /* each writes such a key four times: twice as much as is needed */
+};
 
 typedef KAL_VEC(uint64_t) file_numbers; /* of .sst, .log and MANIFEST files: unique among all */
 
@@ -915,19 +922,46 @@ static kal_status current_manifest(const rocks_kv *rocks, uint64_t *number_out, 
     return kal_error_set(err, KAL_IO, "cannot read '%s'", path);
 }
 
+/* Grows the MANIFEST by a data file's first and last key that are long, and takes the file away
+ * again. What a crash leaves of it is a file that the next purge takes away. */
+static kal_status fill_manifest(rocks_kv *rocks, const char *key, kal_error *err)
+{
+    char *rocks_error = NULL;
+
+    rocksdb_put_cf(rocks->db, rocks->write, rocks->families[DEFAULT_FAMILY], key, FILLING_KEY_BYTES,
+                   "", 0, &rocks_error);
+    KAL_TRY(take_error("write", rocks->path, rocks_error, err));
+    KAL_TRY(flush_family(rocks, DEFAULT_FAMILY, err));
+    rocksdb_delete_cf(rocks->db, rocks->write, rocks->families[DEFAULT_FAMILY], key,
+                      FILLING_KEY_BYTES, &rocks_error);
+    KAL_TRY(take_error("write", rocks->path, rocks_error, err));
+    KAL_TRY(flush_family(rocks, DEFAULT_FAMILY, err));
+    rewrite_family(rocks, DEFAULT_FAMILY);
+    return KAL_OK;
+}
+
+/* RocksDB 7.8 begins a new MANIFEST when it is opened and when the old one is long enough; the
+ * length cannot be changed while it is open. */
 static kal_status roll_manifest(rocks_kv *rocks, kal_error *err)
 {
+    char *key = malloc(FILLING_KEY_BYTES); /* owned */
     uint64_t before = 0;
     uint64_t now = 0;
 
-    KAL_TRY(current_manifest(rocks, &before, err));
-    for (int i = 0; i < ROLL_FLUSHES_MAX; i++) {
-        KAL_TRY(flush_something(rocks, err));
-        KAL_TRY(current_manifest(rocks, &now, err));
-        if (now != before)
-            return KAL_OK;
+    if (key == NULL)
+        kal_die("out of memory: purge");
+    memset(key, 'p', FILLING_KEY_BYTES);
+    kal_status status = current_manifest(rocks, &before, err);
+    now = before;
+    for (int i = 0; status == KAL_OK && now == before && i < FILLING_ROUNDS_MAX; i++) {
+        status = fill_manifest(rocks, key, err);
+        if (status == KAL_OK)
+            status = current_manifest(rocks, &now, err);
     }
-    return kal_error_set(err, KAL_BUSY, "the record of data files cannot be begun anew");
+    free(key);
+    if (status == KAL_OK && now == before)
+        return kal_error_set(err, KAL_BUSY, "the record of data files cannot be begun anew");
+    return status;
 }
 
 static int family_by_name(const char *name)

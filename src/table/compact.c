@@ -1,10 +1,12 @@
 /*
  * compact.c: several segments become one.
  *
- *   choose    from the newest manifest; of a table by users, among one user's
+ *   choose    from the newest manifest; of a table by users, among each user's
  *   number    as in flush.c
  *   merge     the live rows of a snapshot, in key order, into new segments
  *   publish   new segments in, old ones out, rows that died since are dead in the new ones (lane)
+ *
+ * Of a table by users many users' segments go through these steps together, as in a flush.
  *
  * Invariants, besides those of flush.c:
  *   1. A live row is in one of the chosen segments only, so merging compares no versions.
@@ -23,12 +25,12 @@ enum {
     SAME_SIZE_MIN = 4, /* segments of one size class that are merged by themselves */
     SIZE_CLASS = 4,    /* a class holds sizes up to so many times its least */
     DEAD_PART = 4,     /* a segment is rewritten when one of so many rows is dead */
-    OUTPUTS_MAX = 64,
+    OUTPUTS_MAX = 64,  /* of one merge */
 };
 #define NO_ROW UINT32_MAX
 
 typedef struct compact_input {
-    kal_segment *segment; /* borrowed from the manifest */
+    kal_segment *segment; /* borrowed from the manifest that was chosen from */
     uint64_t group;       /* group_of() */
     uint64_t dead_count;
     kal_dead_rows *dead; /* at the snapshot; owned reference or NULL */
@@ -38,20 +40,27 @@ typedef struct compact_input {
     uint32_t *new_rows; /* owned: old row -> number among all copied rows, or NO_ROW */
 } compact_input;
 
+/* Segments of one group that become new ones. */
+typedef struct compact_merge {
+    uint64_t group; /* of the inputs: group_of() */
+    compact_input inputs[INPUTS_MAX];
+    size_t input_count;
+    uint64_t copied;
+    size_t first_output; /* of the compaction's */
+    size_t output_count;
+} compact_merge;
+
 typedef struct compaction {
     const kal_flush_args *args;
     kal_table *table;
     const char *storage_id; /* where the table's segments go now */
     bool forced;
     bool by_user;
-    uint64_t group;         /* of the inputs: group_of() */
-    kal_manifest *manifest; /* owned reference: the one that was chosen from */
-    compact_input inputs[INPUTS_MAX];
-    size_t input_count;
-    uint64_t copied;
-    kal_segment_info outputs[OUTPUTS_MAX]; /* bytes in arena */
-    size_t output_count;
-    kal_arena arena; /* owned */
+    kal_manifest *manifest;            /* owned reference: the one that was chosen from */
+    KAL_VEC(compact_merge *) merges;   /* each owned; published together */
+    uint64_t rows;                     /* live ones, of their inputs */
+    KAL_VEC(kal_segment_info) outputs; /* owned; bytes in segments' arena */
+    kal_new_segments segments;         /* from merging to publishing */
 } compaction;
 
 /* ---- choosing ---- */
@@ -81,11 +90,6 @@ static bool is_worth_rewriting(const compaction *c, const compact_input *input)
     return input->dead_count > 0 || !kal_bytes_equal(info->storage_id, kal_cstr(c->storage_id));
 }
 
-static uint64_t rows_max(const compaction *c)
-{
-    return c->args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : c->args->segment_rows_max;
-}
-
 /* Segments are merged with others of their group only. Of a table by users that is the user whose
  * rows alone the segment has. 0: all others; what had many users' rows before goes on having them.
  */
@@ -108,109 +112,93 @@ static int compare_inputs(const void *a, const void *b)
     return (x_rows > y_rows) - (x_rows < y_rows);
 }
 
-/* The segments of all groups or of one, with what is dead of them, in order. */
-static kal_status load_candidates(const compaction *c, bool all_groups, compact_input *all,
-                                  size_t *count_out, kal_error *err)
+/* All segments, with what is dead of them, in order; the caller frees them. */
+static kal_status load_candidates(const compaction *c, compact_input **all_out, size_t *count_out,
+                                  kal_error *err)
 {
-    size_t count = 0;
+    size_t count = c->manifest == NULL ? 0 : c->manifest->segment_count;
+    compact_input *all = calloc(count + 1, sizeof *all);
 
-    for (size_t i = 0; i < c->manifest->segment_count; i++) {
+    if (all == NULL)
+        kal_die("out of memory: compaction");
+    *all_out = all;
+    *count_out = count;
+    for (size_t i = 0; i < count; i++) {
         kal_segment *segment = c->manifest->segments[i];
-        uint64_t group = group_of(c, segment);
-        if (!all_groups && group != c->group)
-            continue;
-        all[count] = (compact_input){.segment = segment, .group = group};
+        all[i] = (compact_input){.segment = segment, .group = group_of(c, segment)};
         KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, segment->info.segment_id,
-                               &all[count].dead_count, err));
-        count++;
+                               &all[i].dead_count, err));
     }
     qsort(all, count, sizeof *all, compare_inputs);
-    *count_out = count;
     return KAL_OK;
 }
 
 /* So many from `first` on fit into one new segment. */
 static size_t fitting(const compaction *c, const compact_input *all, size_t first, size_t count)
 {
+    uint64_t rows_max = kal_flush_rows_max(c->args);
     uint64_t rows = 0;
     size_t n = 0;
-    while (first + n < count && n < INPUTS_MAX && rows + live_rows(&all[first + n]) <= rows_max(c))
+    while (first + n < count && n < INPUTS_MAX && rows + live_rows(&all[first + n]) <= rows_max)
         rows += live_rows(&all[first + n++]);
     return n;
 }
 
-/* all: of one group. */
-static void choose(compaction *c, const compact_input *all, size_t count)
+/* The smallest size class that has enough of them to be merged: how many, from *first_out on. */
+static size_t choose_class(const compaction *c, const compact_input *all, size_t count,
+                           size_t *first_out)
+{
+    for (size_t first = 0; first < count; first++) {
+        size_t same = 1;
+        while (first + same < count &&
+               size_class(live_rows(&all[first + same])) == size_class(live_rows(&all[first])))
+            same++;
+        size_t n = fitting(c, all, first, first + same);
+        *first_out = first;
+        if (n >= SAME_SIZE_MIN)
+            return n;
+    }
+    return 0;
+}
+
+/* all: of one group. A merge without inputs: there is nothing to do. */
+static void choose(const compaction *c, const compact_input *all, size_t count, compact_merge *m)
 {
     size_t first = 0;
-    size_t n = 0;
+    size_t n = c->forced ? fitting(c, all, 0, count) : choose_class(c, all, count, &first);
 
-    if (c->forced) {
-        n = fitting(c, all, 0, count);
-    } else { /* the smallest class that has enough of them */
-        for (first = 0; first < count; first++) {
-            size_t same = 1;
-            while (first + same < count &&
-                   size_class(live_rows(&all[first + same])) == size_class(live_rows(&all[first])))
-                same++;
-            n = fitting(c, all, first, first + same);
-            if (n >= SAME_SIZE_MIN)
-                break;
-            n = 0;
-        }
-    }
+    m->group = all[0].group;
     if (n < 2)
         n = 0;
     for (size_t i = 0; i < n; i++)
-        c->inputs[c->input_count++] = all[first + i];
+        m->inputs[m->input_count++] = all[first + i];
     /* What is worth it by itself comes along, or is rewritten alone. */
-    for (size_t i = 0; i < count && c->input_count < INPUTS_MAX; i++) {
+    for (size_t i = 0; i < count && m->input_count < INPUTS_MAX; i++) {
         bool chosen = i >= first && i < first + n;
         if (!chosen && is_worth_rewriting(c, &all[i]))
-            c->inputs[c->input_count++] = all[i];
+            m->inputs[m->input_count++] = all[i];
     }
 }
 
-static compact_input *candidates_open(const compaction *c)
+/* How many of the candidates from `at` on are of one group. */
+static size_t group_len(const compact_input *all, size_t count, size_t at)
 {
-    size_t count = c->manifest == NULL ? 0 : c->manifest->segment_count;
-    compact_input *all = calloc(count + 1, sizeof *all); /* the caller's */
-    if (all == NULL)
+    size_t n = 1;
+    while (at + n < count && all[at + n].group == all[at].group)
+        n++;
+    return n;
+}
+
+static void add_merge(compaction *c, const compact_merge *chosen)
+{
+    compact_merge *m = malloc(sizeof *m);
+
+    if (m == NULL)
         kal_die("out of memory: compaction");
-    return all;
-}
-
-static kal_status choose_inputs(compaction *c, kal_error *err)
-{
-    compact_input *all = candidates_open(c); /* owned */
-    size_t count = 0;
-
-    kal_status status = c->manifest == NULL ? KAL_OK : load_candidates(c, false, all, &count, err);
-    if (status == KAL_OK)
-        choose(c, all, count);
-    free(all);
-    return status;
-}
-
-typedef KAL_VEC(uint64_t) group_list;
-
-/* The groups in which there is something to do. */
-static kal_status find_groups(compaction *c, group_list *groups, kal_error *err)
-{
-    compact_input *all = candidates_open(c); /* owned */
-    size_t count = 0;
-
-    kal_status status = c->manifest == NULL ? KAL_OK : load_candidates(c, true, all, &count, err);
-    for (size_t i = 0, n = 0; status == KAL_OK && i < count; i += n) {
-        for (n = 1; i + n < count && all[i + n].group == all[i].group;)
-            n++;
-        choose(c, all + i, n);
-        if (c->input_count > 0)
-            kal_vec_push(groups, all[i].group);
-        c->input_count = 0;
-    }
-    free(all);
-    return status;
+    *m = *chosen;
+    kal_vec_push(&c->merges, m);
+    for (size_t i = 0; i < m->input_count; i++)
+        c->rows += live_rows(&m->inputs[i]);
 }
 
 /* Whether the segment has rows of the user, dead ones too. */
@@ -222,6 +210,9 @@ static kal_status holds_user(const compaction *c, const kal_segment *segment, ui
     kal_bytes key;
     kal_bytes value;
 
+    *out = false;
+    if (user_no < segment->info.user_min || user_no > segment->info.user_max)
+        return KAL_OK;
     const kal_kv_range range =
         kal_user_range_of(c->table, user_no, KAL_KV_INDEX, segment->info.segment_id, &of_user);
     KAL_TRY(kal_kv_iter_open(c->args->tables->kv, NULL, &range, &iter, err));
@@ -236,17 +227,18 @@ static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *e
 {
     size_t count = c->manifest == NULL ? 0 : c->manifest->segment_count;
 
-    for (size_t i = 0; i < count && c->input_count == 0; i++) {
+    for (size_t i = 0; i < count && c->merges.len == 0; i++) {
+        compact_merge m = {.input_count = 1};
+        compact_input *input = &m.inputs[0];
         bool found = false;
-        compact_input *input = &c->inputs[0];
-        KAL_TRY(holds_user(c, c->manifest->segments[i], user_no, &found, err));
+        input->segment = c->manifest->segments[i];
+        KAL_TRY(holds_user(c, input->segment, user_no, &found, err));
         if (!found)
             continue;
-        *input = (compact_input){.segment = c->manifest->segments[i]};
-        c->input_count = 1;
-        c->group = group_of(c, input->segment);
+        m.group = group_of(c, input->segment);
         KAL_TRY(kal_dead_count(c->args->tables->kv, NULL, input->segment->info.segment_id,
                                &input->dead_count, err));
+        add_merge(c, &m);
     }
     return KAL_OK;
 }
@@ -279,11 +271,11 @@ static kal_status open_input(compaction *c, const kal_view *view, compact_input 
 }
 
 /* The input with the least key, or NULL. */
-static kal_status least_input(compaction *c, compact_input **out, kal_error *err)
+static kal_status least_input(compact_merge *m, compact_input **out, kal_error *err)
 {
     *out = NULL;
-    for (size_t i = 0; i < c->input_count; i++) {
-        compact_input *input = &c->inputs[i];
+    for (size_t i = 0; i < m->input_count; i++) {
+        compact_input *input = &m->inputs[i];
         if (!input->has_row && input->scan != NULL) {
             kal_status status = kal_cold_scan_next(input->scan, &input->row, err);
             input->has_row = status == KAL_OK;
@@ -301,91 +293,187 @@ static kal_status least_input(compaction *c, compact_input **out, kal_error *err
     return KAL_OK;
 }
 
+typedef struct merge_source {
+    const kal_flush_args *args;
+    compact_merge *merge;
+} merge_source;
+
 static kal_status next_merged(void *context, kal_segment_row *row_out, kal_error *err)
 {
-    compaction *c = context;
+    const merge_source *source = context;
     compact_input *input = NULL;
 
-    KAL_TRY(kal_flush_check(c->args, c->copied, err));
-    KAL_TRY(least_input(c, &input, err));
+    KAL_TRY(kal_flush_check(source->args, source->merge->copied, err));
+    KAL_TRY(least_input(source->merge, &input, err));
     if (input == NULL)
         return KAL_END;
     input->has_row = false;
-    input->new_rows[input->row.row] = (uint32_t)c->copied++;
+    input->new_rows[input->row.row] = (uint32_t)source->merge->copied++;
     *row_out = (kal_segment_row){input->row.cold_key, input->row.seq, input->row.values};
     return KAL_OK;
 }
 
+/* Segment after segment, until all rows of the merge are copied. The first one was numbered with
+ * those of the other merges. */
+static kal_status write_outputs(compaction *c, size_t index, kal_error *err)
+{
+    compact_merge *m = c->merges.items[index];
+    merge_source context = {c->args, m};
+    const kal_segment_source source = {&context, next_merged};
+    kal_status status = KAL_OK;
+    size_t number = index;
+
+    m->first_output = c->outputs.len;
+    while (status == KAL_OK) {
+        kal_segment_info info;
+        if (m->output_count == OUTPUTS_MAX)
+            return kal_error_set(err, KAL_LIMIT, "a compaction makes more than %d segments",
+                                 OUTPUTS_MAX);
+        if (m->output_count > 0) {
+            number = c->segments.items.len;
+            KAL_TRY(kal_new_segments_add(&c->segments, &m->group, 1, err));
+        }
+        status = kal_new_segments_write(&c->segments, number, &source, &info, err);
+        if (status != KAL_OK)
+            break;
+        kal_vec_push(&c->outputs, info);
+        m->output_count++;
+    }
+    return status == KAL_END ? KAL_OK : status;
+}
+
+static void close_scans(compact_merge *m)
+{
+    for (size_t i = 0; i < m->input_count; i++) {
+        kal_cold_scan_close(m->inputs[i].scan);
+        m->inputs[i].scan = NULL;
+    }
+}
+
+static kal_status merge_all(compaction *c, const kal_view *view, kal_error *err)
+{
+    KAL_VEC(uint64_t) groups = {0}; /* owned */
+
+    for (size_t i = 0; i < c->merges.len; i++)
+        kal_vec_push(&groups, c->merges.items[i]->group);
+    kal_status status = kal_new_segments_add(&c->segments, groups.items, groups.len, err);
+    kal_vec_release(&groups);
+    for (size_t i = 0; i < c->merges.len && status == KAL_OK; i++) {
+        compact_merge *m = c->merges.items[i];
+        for (size_t k = 0; k < m->input_count && status == KAL_OK; k++)
+            status = open_input(c, view, &m->inputs[k], err);
+        if (status == KAL_OK)
+            status = write_outputs(c, i, err);
+        close_scans(m);
+    }
+    return status == KAL_OK ? kal_new_segments_sync(&c->segments, err) : status;
+}
+
 /* ---- publishing ---- */
 
-static void put_dead_of(compaction *c, uint64_t counts[OUTPUTS_MAX], kal_kv_batch *batch,
-                        uint32_t new_row)
+/* *counts: of dead rows, one for each output. */
+static void put_dead_row(const compaction *c, const compact_merge *m, uint64_t *counts,
+                         kal_kv_batch *batch, uint32_t new_row)
 {
     uint64_t row = new_row;
-    size_t i = 0;
-    while (row >= c->outputs[i].row_count)
-        row -= c->outputs[i++].row_count;
-    KAL_ASSERT(i < c->output_count);
-    kal_dead_put(batch, c->outputs[i].segment_id, (uint32_t)row);
+    size_t i = m->first_output;
+    while (row >= c->outputs.items[i].row_count)
+        row -= c->outputs.items[i++].row_count;
+    KAL_ASSERT(i < m->first_output + m->output_count);
+    kal_dead_put(batch, c->outputs.items[i].segment_id, (uint32_t)row);
     counts[i]++;
+}
+
+static kal_status put_dead_of(const compaction *c, const compact_merge *m, uint64_t *counts,
+                              kal_kv_batch *batch, kal_error *err)
+{
+    for (size_t i = 0; i < m->input_count; i++) {
+        const compact_input *input = &m->inputs[i];
+        kal_dead_rows *now = NULL; /* owned */
+        KAL_TRY(kal_dead_rows_get(c->args->tables->kv, NULL, input->segment, &now, err));
+        uint64_t before = input->dead == NULL ? 0 : input->dead->count;
+        for (uint64_t row = 0;
+             now != NULL && now->count != before && row < input->segment->info.row_count; row++) {
+            if (kal_dead_rows_has(now, row) && input->new_rows[row] != NO_ROW)
+                put_dead_row(c, m, counts, batch, input->new_rows[row]);
+        }
+        kal_dead_rows_release(now);
+    }
+    return KAL_OK;
 }
 
 /* On the lane: what died in the old segments since the snapshot is dead in the new ones. */
 static kal_status put_dead(void *context, kal_kv_batch *batch, kal_error *err)
 {
-    compaction *c = context;
-    kal_kv *kv = c->args->tables->kv;
-    uint64_t counts[OUTPUTS_MAX] = {0};
+    const compaction *c = context;
+    uint64_t *counts = calloc(c->outputs.len + 1, sizeof *counts); /* owned */
+    kal_status status = KAL_OK;
 
-    for (size_t i = 0; i < c->input_count; i++) {
-        compact_input *input = &c->inputs[i];
-        kal_dead_rows *now = NULL; /* owned */
-        KAL_TRY(kal_dead_rows_get(kv, NULL, input->segment, &now, err));
-        uint64_t before = input->dead == NULL ? 0 : input->dead->count;
-        for (uint64_t row = 0;
-             now != NULL && now->count != before && row < input->segment->info.row_count; row++) {
-            if (kal_dead_rows_has(now, row) && input->new_rows[row] != NO_ROW)
-                put_dead_of(c, counts, batch, input->new_rows[row]);
-        }
-        kal_dead_rows_release(now);
-    }
-    for (size_t i = 0; i < c->output_count; i++) {
+    if (counts == NULL)
+        kal_die("out of memory: compaction");
+    for (size_t i = 0; i < c->merges.len && status == KAL_OK; i++)
+        status = put_dead_of(c, c->merges.items[i], counts, batch, err);
+    for (size_t i = 0; i < c->outputs.len; i++) {
         if (counts[i] > 0)
-            kal_dead_count_put(batch, c->outputs[i].segment_id, counts[i]);
+            kal_dead_count_put(batch, c->outputs.items[i].segment_id, counts[i]);
+    }
+    free(counts);
+    return status;
+}
+
+static kal_status check_inputs(const compaction *c, const kal_manifest *manifest, kal_error *err)
+{
+    for (size_t i = 0; i < c->merges.len; i++) {
+        const compact_merge *m = c->merges.items[i];
+        for (size_t k = 0; k < m->input_count; k++) {
+            if (kal_manifest_find(manifest, m->inputs[k].segment->info.segment_id) == NULL)
+                return kal_error_set(err, KAL_STALE,
+                                     "the segments of table '%.*s' changed meanwhile",
+                                     KAL_FMT(c->table->def->table_name));
+        }
     }
     return KAL_OK;
 }
 
-static bool still_has(const kal_manifest *manifest, const kal_segment *segment)
+/* Nobody but the holder of the DDL lock changes the manifest. */
+static kal_status newest_with_inputs(const compaction *c, kal_manifest_head *head_out,
+                                     kal_error *err)
 {
-    for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++) {
-        if (manifest->segments[i]->info.segment_id == segment->info.segment_id)
-            return true;
+    kal_manifest *manifest = NULL; /* owned */
+
+    KAL_TRY(
+        kal_manifests_newest(c->args->tables->manifests, c->table->def->table_id, &manifest, err));
+    *head_out = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
+    kal_status status = check_inputs(c, manifest, err);
+    kal_manifest_release(manifest);
+    return status;
+}
+
+static kal_status drop_inputs(const compaction *c, kal_catalog_change *change, kal_error *err)
+{
+    KAL_VEC(const kal_segment_info *) infos = {0}; /* owned */
+
+    for (size_t i = 0; i < c->merges.len; i++) {
+        const compact_merge *m = c->merges.items[i];
+        for (size_t k = 0; k < m->input_count; k++)
+            kal_vec_push(&infos, &m->inputs[k].segment->info);
     }
-    return false;
+    kal_status status = kal_catalog_drop_segments(change, infos.items, infos.len, err);
+    kal_vec_release(&infos);
+    return status;
 }
 
 static kal_status collect_change(compaction *c, kal_catalog_change *change, kal_error *err)
 {
-    kal_manifest *manifest = NULL; /* owned */
-    bool all = true;
+    kal_manifest_head head;
 
     if (atomic_load(&c->table->fate) == KAL_TABLE_DROPPED)
         return kal_table_check_fate(c->table, err);
-    KAL_TRY(
-        kal_manifests_newest(c->args->tables->manifests, c->table->def->table_id, &manifest, err));
-    for (size_t i = 0; i < c->input_count; i++)
-        all = all && still_has(manifest, c->inputs[i].segment);
-    kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
-    kal_manifest_release(manifest);
-    if (!all)
-        return kal_error_set(err, KAL_STALE, "the segments of table '%.*s' changed meanwhile",
-                             KAL_FMT(c->table->def->table_name));
+    KAL_TRY(newest_with_inputs(c, &head, err));
     head.version++;
-    for (size_t i = 0; i < c->output_count; i++)
-        KAL_TRY(kal_catalog_put_segment(change, &c->outputs[i], err));
-    for (size_t i = 0; i < c->input_count; i++)
-        KAL_TRY(kal_catalog_drop_segment(change, &c->inputs[i].segment->info, err));
+    for (size_t i = 0; i < c->outputs.len; i++)
+        KAL_TRY(kal_catalog_put_segment(change, &c->outputs.items[i], err));
+    KAL_TRY(drop_inputs(c, change, err));
     return kal_catalog_put_manifest(change, c->table->def->table_id, &head, err);
 }
 
@@ -402,139 +490,127 @@ static kal_status publish(compaction *c, kal_error *err)
 
 /* ---- from choosing to publishing ---- */
 
-/* Segment after segment, until all rows are copied. What was begun is in segments[0, *begun). */
-static kal_status write_outputs(compaction *c, kal_flush_segment *segments, size_t *begun,
-                                kal_error *err)
-{
-    const kal_segment_source source = {c, next_merged};
-    kal_status status = KAL_OK;
-
-    while (status == KAL_OK) {
-        if (*begun == OUTPUTS_MAX)
-            return kal_error_set(err, KAL_LIMIT, "a compaction makes more than %d segments",
-                                 OUTPUTS_MAX);
-        kal_flush_segment *segment = &segments[*begun];
-        KAL_TRY(kal_flush_segment_begin(c->args, c->table, c->group, &c->arena, segment, err));
-        (*begun)++;
-        status = kal_segment_write(&segment->write, &source, &c->arena,
-                                   &c->outputs[c->output_count], err);
-        c->output_count += status == KAL_OK;
-    }
-    return status == KAL_END ? KAL_OK : status;
-}
-
-static kal_status merge(compaction *c, const kal_view *view, kal_error *err)
-{
-    kal_flush_segment *segments = calloc(OUTPUTS_MAX, sizeof *segments); /* owned */
-    size_t begun = 0;
-    kal_status status = KAL_OK;
-
-    if (segments == NULL)
-        kal_die("out of memory: compaction");
-    for (size_t i = 0; i < c->input_count && status == KAL_OK; i++)
-        status = open_input(c, view, &c->inputs[i], err);
-    if (status == KAL_OK)
-        status = write_outputs(c, segments, &begun, err);
-    if (status == KAL_OK)
-        status = publish(c, err);
-    for (size_t i = 0; i < begun; i++)
-        kal_flush_segment_end(c->args, &segments[i]);
-    free(segments);
-    return status;
-}
-
-static void release(compaction *c)
-{
-    for (size_t i = 0; i < c->input_count; i++) {
-        kal_cold_scan_close(c->inputs[i].scan);
-        kal_dead_rows_release(c->inputs[i].dead);
-        free(c->inputs[i].new_rows);
-    }
-    kal_manifest_release(c->manifest);
-    kal_arena_release(&c->arena);
-    free(c);
-}
-
-static compaction *open(const kal_flush_args *args, kal_table *table, bool forced)
-{
-    compaction *c = calloc(1, sizeof *c); /* the caller's: release() */
-    if (c == NULL)
-        kal_die("out of memory: compaction");
-    c->args = args;
-    c->table = table;
-    c->storage_id = table->def->options.storage_id;
-    c->forced = forced;
-    c->by_user = kal_table_is_by_user(table);
-    kal_arena_init(&c->arena, NULL);
-    return c;
-}
-
 static void add_result(const compaction *c, kal_flush_result *result)
 {
-    if (c->input_count == 0)
-        return;
-    result->row_count += c->copied;
-    result->segment_count += c->input_count;
-    for (size_t i = 0; i < c->output_count; i++)
-        result->size_bytes += c->outputs[i].size_bytes;
+    for (size_t i = 0; i < c->merges.len; i++) {
+        result->row_count += c->merges.items[i]->copied;
+        result->segment_count += c->merges.items[i]->input_count;
+    }
+    for (size_t i = 0; i < c->outputs.len; i++)
+        result->size_bytes += c->outputs.items[i].size_bytes;
 }
 
-/* user_no 0: the segments of the group that are worth it; else one that has rows of the user. Adds
- * to the result. */
-static kal_status compact(const kal_flush_args *args, kal_table *table, bool forced, uint64_t group,
-                          uint64_t user_no, kal_flush_result *result, kal_error *err)
+static void forget_merges(compaction *c)
 {
-    kal_manifests *manifests = args->tables->manifests;
-    compaction *c = open(args, table, forced); /* owned */
-    kal_view view; /* while it is open, no segment of the manifest is removed */
+    for (size_t i = 0; i < c->merges.len; i++) {
+        compact_merge *m = c->merges.items[i];
+        close_scans(m);
+        for (size_t k = 0; k < m->input_count; k++) {
+            kal_dead_rows_release(m->inputs[k].dead);
+            free(m->inputs[k].new_rows);
+        }
+        free(m);
+    }
+    c->merges.len = 0;
+    c->rows = 0;
+    c->outputs.len = 0;
+}
 
-    c->group = group;
-    kal_view_open(&view, args->tables, 0, NULL);
-    kal_status status = kal_manifests_newest(manifests, table->def->table_id, &c->manifest, err);
+/* Merges and publishes what was chosen, which is forgotten then, and adds to the result. */
+static kal_status run_merges(compaction *c, kal_flush_result *result, kal_error *err)
+{
+    kal_view view; /* while it is open, no segment is removed that the manifest has now */
+    kal_manifest_head head;
+
+    kal_new_segments_open(&c->segments, c->args, c->table);
+    kal_view_open(&view, c->args->tables, 0, NULL);
+    kal_status status = newest_with_inputs(c, &head, err);
     if (status == KAL_OK)
-        status = user_no == 0 ? choose_inputs(c, err) : choose_with_user(c, user_no, err);
-    if (status == KAL_OK && c->input_count > 0)
-        status = merge(c, &view, err);
+        status = merge_all(c, &view, err);
+    if (status == KAL_OK)
+        status = publish(c, err);
     if (status == KAL_OK)
         add_result(c, result);
-    release(c);
+    forget_merges(c);
+    kal_new_segments_close(&c->segments);
     kal_view_close(&view);
     return status;
 }
 
-static kal_status groups_of(const kal_flush_args *args, kal_table *table, bool forced,
-                            group_list *groups, kal_error *err)
+static kal_status open(const kal_flush_args *args, kal_table *table, bool forced, compaction *c,
+                       kal_error *err)
 {
-    compaction *c = open(args, table, forced); /* owned */
+    *c = (compaction){
+        .args = args,
+        .table = table,
+        .storage_id = table->def->options.storage_id,
+        .forced = forced,
+        .by_user = kal_table_is_by_user(table),
+    };
+    return kal_manifests_newest(args->tables->manifests, table->def->table_id, &c->manifest, err);
+}
 
-    kal_status status =
-        kal_manifests_newest(args->tables->manifests, table->def->table_id, &c->manifest, err);
-    if (status == KAL_OK)
-        status = find_groups(c, groups, err);
-    release(c);
+static void release(compaction *c)
+{
+    forget_merges(c);
+    kal_vec_release(&c->merges);
+    kal_vec_release(&c->outputs);
+    kal_manifest_release(c->manifest);
+}
+
+/* Whether no more should be published together. */
+static bool is_full(const compaction *c)
+{
+    return c->merges.len == KAL_FLUSH_PARTS_MAX || c->rows >= kal_flush_rows_max(c->args);
+}
+
+static kal_status compact_groups(compaction *c, kal_flush_result *result, kal_error *err)
+{
+    compact_input *all = NULL; /* owned */
+    size_t count = 0;
+
+    kal_status status = load_candidates(c, &all, &count, err);
+    for (size_t at = 0, n = 0; at < count && status == KAL_OK; at += n) {
+        compact_merge m = {0};
+        n = group_len(all, count, at);
+        choose(c, all + at, n, &m);
+        if (m.input_count > 0)
+            add_merge(c, &m);
+        if (is_full(c))
+            status = run_merges(c, result, err);
+    }
+    if (status == KAL_OK && c->merges.len > 0)
+        status = run_merges(c, result, err);
+    free(all);
     return status;
 }
 
 kal_status kal_table_compact(const kal_flush_args *args, kal_table *table, bool forced,
                              kal_flush_result *result_out, kal_error *err)
 {
-    group_list groups = {0}; /* owned */
+    compaction c; /* owned */
 
     *result_out = (kal_flush_result){0};
-    kal_status status = groups_of(args, table, forced, &groups, err);
-    for (size_t i = 0; i < groups.len && status == KAL_OK; i++)
-        status = compact(args, table, forced, groups.items[i], 0, result_out, err);
-    kal_vec_release(&groups);
+    kal_status status = open(args, table, forced, &c, err);
+    if (status == KAL_OK)
+        status = compact_groups(&c, result_out, err);
+    release(&c);
     return status;
 }
 
 kal_status kal_table_rewrite_with_user(const kal_flush_args *args, kal_table *table,
                                        uint64_t user_no, bool *found_out, kal_error *err)
 {
+    compaction c; /* owned */
     kal_flush_result result = {0};
 
-    kal_status status = compact(args, table, true, 0, user_no, &result, err);
+    kal_status status = open(args, table, true, &c, err);
+    if (status == KAL_OK)
+        status = choose_with_user(&c, user_no, err);
+    if (status == KAL_OK && c.merges.len > 0)
+        status = run_merges(&c, &result, err);
     *found_out = result.segment_count > 0;
+    release(&c);
     return status;
 }
 
@@ -542,10 +618,21 @@ kal_status kal_table_wants_compaction(kal_tables *tables, const kal_table *table
                                       bool *wanted_out, kal_error *err)
 {
     const kal_flush_args args = {.tables = tables};
-    group_list groups = {0}; /* owned */
+    compaction c;              /* owned */
+    compact_input *all = NULL; /* owned */
+    size_t count = 0;
 
-    kal_status status = groups_of(&args, (kal_table *)(uintptr_t)table, forced, &groups, err);
-    *wanted_out = status == KAL_OK && groups.len > 0;
-    kal_vec_release(&groups);
+    *wanted_out = false;
+    kal_status status = open(&args, (kal_table *)(uintptr_t)table, forced, &c, err);
+    if (status == KAL_OK)
+        status = load_candidates(&c, &all, &count, err);
+    for (size_t at = 0, n = 0; at < count && status == KAL_OK && !*wanted_out; at += n) {
+        compact_merge m = {0};
+        n = group_len(all, count, at);
+        choose(&c, all + at, n, &m);
+        *wanted_out = m.input_count > 0;
+    }
+    free(all);
+    release(&c);
     return status;
 }

@@ -157,9 +157,11 @@ static kal_status erase_once(const kal_erase_args *args, kal_table *table, kal_e
         erase_all_of(args, table, family, manifest->head.active_hot_id, result, err);
     if (status == KAL_OK && manifest->head.frozen_hot_id != 0)
         status = erase_all_of(args, table, family, manifest->head.frozen_hot_id, result, err);
-    for (size_t i = 0; i < manifest->segment_count && status == KAL_OK; i++)
-        status = erase_all_of(args, table, KAL_KV_INDEX, manifest->segments[i]->info.segment_id,
-                              result, err);
+    for (size_t i = 0; i < manifest->segment_count && status == KAL_OK; i++) {
+        const kal_segment_info *info = &manifest->segments[i]->info;
+        if (args->user_no >= info->user_min && args->user_no <= info->user_max)
+            status = erase_all_of(args, table, KAL_KV_INDEX, info->segment_id, result, err);
+    }
     kal_manifest_release(manifest);
     return status;
 }

@@ -2,11 +2,13 @@
  * flush.c: hot rows become segments.
  *
  *   freeze    new rows go to a new hot space; the old one is frozen      (batch, lane)
- *   number    a segment's number and its doom                           (batch, synced)
- *   write     file: temporary name, fsync, rename, fsync of the folder  (backend)
- *   index     loaded into the family `index`, durable                   (segment/writer.c)
- *   publish   manifest entry, dead rows, the end of the frozen rows     (batch, lane, synced)
- *   again     from `number`, until the frozen space is empty
+ *   plan      of a table by users: whose rows come next                  (reads keys)
+ *   number    the segments' numbers and their doom                      (batch, synced)
+ *   write     a file each, by itself durable or in a group              (backend)
+ *   sync      the group's files; then the index entries of all of them,
+ *             loaded into the family `index` as one file, durable       (new_segments.c)
+ *   publish   manifest entries, dead rows, the end of the frozen rows   (batch, lane, synced)
+ *   again     from `plan`, until the frozen space is empty
  *
  * Invariants:
  *   1. A row is in exactly one place for every snapshot: freeze changes names only; publish adds
@@ -25,17 +27,10 @@
  *      writing.
  */
 #include "base/assert.h"
-#include "base/rng.h"
 #include "catalog/storages.h"
 #include "table/flush_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-enum {
-    SWEEP_FAILURES_MAX = 3, /* of a storage, in one sweep */
-    STEP_PARTS_MAX = 256,   /* segments of users that are published together */
-};
 
 /* ---- changes of the catalog ---- */
 
@@ -61,14 +56,13 @@ kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *
 /* ---- freeze ---- */
 
 /* All rows of a hot space. */
-static kal_status open_space(kal_kv *kv, const kal_kv_snapshot *snapshot, uint32_t hot_id,
-                             bool passing, kal_kv_iter **iter_out, kal_error *err)
+static kal_status open_space(kal_kv *kv, uint32_t hot_id, kal_kv_iter **iter_out, kal_error *err)
 {
     uint8_t bytes[8];
-    kal_kv_range range = {.family = KAL_KV_ROWS, .passing = passing};
+    kal_kv_range range = {.family = KAL_KV_ROWS};
 
     kal_kv_number_bounds(hot_id, bytes, &range.lower, &range.upper);
-    return kal_kv_iter_open(kv, snapshot, &range, iter_out, err);
+    return kal_kv_iter_open(kv, NULL, &range, iter_out, err);
 }
 
 /* KAL_END: the hot space of new rows is empty. */
@@ -78,7 +72,7 @@ static kal_status find_active_row(kal_tables *tables, uint32_t hot_id, kal_error
     kal_bytes key;
     kal_bytes value;
 
-    KAL_TRY(open_space(tables->kv, NULL, hot_id, false, &iter, err));
+    KAL_TRY(open_space(tables->kv, hot_id, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);
     return status;
@@ -134,7 +128,7 @@ kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint
             out->moved_at_us = manifest->segments[0]->info.created_at_us;
     }
     kal_manifest_release(manifest);
-    KAL_TRY(open_space(tables->kv, NULL, hot_id, false, &iter, err));
+    KAL_TRY(open_space(tables->kv, hot_id, &iter, err));
     kal_status status = KAL_OK;
     while (status == KAL_OK && out->row_count < limit) {
         status = kal_kv_iter_next(iter, &key, &value, err);
@@ -144,128 +138,21 @@ kal_status kal_tables_hot_state(kal_tables *tables, const kal_table *table, uint
     return status == KAL_END ? KAL_OK : status;
 }
 
-/* ---- numbers ---- */
+/* ---- limits ---- */
 
-/* The object's key in the table's storage; both in the arena. */
-static kal_status object_name(kal_catalog *catalog, const kal_table *table, uint64_t user_no,
-                              uint32_t segment_id, kal_arena *arena, kal_segment_place *out,
-                              kal_error *err)
+uint64_t kal_flush_rows_max(const kal_flush_args *args)
 {
-    uint8_t random[16];
-    kal_bytes folder;
-    char *hex = kal_arena_alloc(arena, 2 * sizeof random + 1);
-
-    KAL_TRY(kal_catalog_table_folder(catalog, table->def, user_no, arena, &out->storage_id, &folder,
-                                     err));
-    kal_random_bytes(random, sizeof random); /* a copy of the database may write there, too */
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(hex + 2 * i, 3, "%02x", random[i]);
-    out->object = kal_cstr(
-        kal_arena_printf(arena, "%.*s/segment-%08x-%s.parquet", KAL_FMT(folder), segment_id, hex));
-    return KAL_OK;
+    return args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : args->segment_rows_max;
 }
 
-static void being_written(kal_tables *t, uint32_t segment_id, bool is)
+uint64_t kal_flush_bytes_max(const kal_flush_args *args)
 {
-    pthread_mutex_lock(&t->flush_lock);
-    if (is)
-        kal_vec_push(&t->segments_being_written, segment_id);
-    for (size_t i = 0; !is && i < t->segments_being_written.len; i++) {
-        if (t->segments_being_written.items[i] == segment_id)
-            t->segments_being_written.items[i] =
-                t->segments_being_written.items[--t->segments_being_written.len];
-    }
-    pthread_mutex_unlock(&t->flush_lock);
-}
-
-static bool is_being_written(kal_tables *t, uint32_t segment_id)
-{
-    bool found = false;
-    pthread_mutex_lock(&t->flush_lock);
-    for (size_t i = 0; i < t->segments_being_written.len; i++)
-        found = found || t->segments_being_written.items[i] == segment_id;
-    pthread_mutex_unlock(&t->flush_lock);
-    return found;
-}
-
-void kal_flush_under_way(kal_tables *t, kal_segment_numbers *out)
-{
-    out->len = 0;
-    pthread_mutex_lock(&t->flush_lock);
-    for (size_t i = 0; i < t->segments_being_written.len; i++)
-        kal_vec_push(out, t->segments_being_written.items[i]);
-    pthread_mutex_unlock(&t->flush_lock);
-}
-
-bool kal_flush_is_over(kal_tables *t, const kal_segment_numbers *numbers)
-{
-    for (size_t i = 0; i < numbers->len; i++) {
-        if (is_being_written(t, numbers->items[i]))
-            return false;
-    }
-    return true;
-}
-
-static kal_status number(const kal_flush_args *args, const kal_table *table, uint64_t user_no,
-                         kal_arena *arena, kal_catalog_change *change,
-                         kal_segment_write_args *write, kal_error *err)
-{
-    KAL_TRY(kal_catalog_new_segment_id(change, &write->segment_id, err));
-    KAL_TRY(object_name(args->tables->options.catalog, table, user_no, write->segment_id, arena,
-                        &write->place, err));
-    kal_doomed_segment doomed = {write->segment_id, write->place.storage_id, write->place.object};
-    being_written(args->tables, write->segment_id, true); /* before the doom is known */
-    kal_status status = kal_catalog_put_doomed(change, &doomed, err);
-    if (status == KAL_OK)
-        status = kal_catalog_commit(change, err);
-    if (status != KAL_OK)
-        being_written(args->tables, write->segment_id, false);
-    return status;
-}
-
-/* A path for the index while it is made; nobody else uses the segment's number. */
-static void set_load_path(const kal_tables *tables, kal_flush_segment *segment)
-{
-    const char *dir = tables->options.scratch_dir == NULL ? "." : tables->options.scratch_dir;
-    int len = snprintf(segment->load_path, sizeof segment->load_path, "%s/index-%08x.sst", dir,
-                       segment->write.segment_id);
-    if (len < 0 || len >= (int)sizeof segment->load_path)
-        kal_die("the data directory's path is too long");
-    segment->write.load_path = segment->load_path;
+    return args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max;
 }
 
 bool kal_table_is_by_user(const kal_table *table)
 {
     return table->def->table_type == KAL_TABLE_USER && table->def->options.partition_by_user != 0;
-}
-
-kal_status kal_flush_segment_begin(const kal_flush_args *args, const kal_table *table,
-                                   uint64_t user_no, kal_arena *arena, kal_flush_segment *segment,
-                                   kal_error *err)
-{
-    kal_tables *tables = args->tables;
-    kal_catalog_change *change =
-        kal_catalog_begin(tables->options.catalog, args->actor); /* owned */
-
-    segment->write = (kal_segment_write_args){
-        .backend = tables->options.segments,
-        .kv = tables->kv,
-        .table = table,
-        .rows_max = args->segment_rows_max == 0 ? KAL_SEGMENT_ROWS_DEFAULT : args->segment_rows_max,
-        .bytes_max =
-            args->segment_bytes_max == 0 ? KAL_SEGMENT_BYTES_DEFAULT : args->segment_bytes_max,
-        .now_us = kal_clock_wall_us(tables->clock),
-    };
-    kal_status status = number(args, table, user_no, arena, change, &segment->write, err);
-    kal_catalog_end(change);
-    if (status == KAL_OK)
-        set_load_path(tables, segment);
-    return status;
-}
-
-void kal_flush_segment_end(const kal_flush_args *args, const kal_flush_segment *segment)
-{
-    being_written(args->tables, segment->write.segment_id, false);
 }
 
 /* ---- writing: the rows of the frozen space ---- */
@@ -316,88 +203,151 @@ static kal_status next_frozen(void *context, kal_segment_row *row_out, kal_error
     return KAL_OK;
 }
 
-static kal_status open_frozen(frozen_source *s, uint32_t hot_id, kal_error *err)
-{
-    s->values = calloc(s->table->def->column_count + 1, sizeof *s->values);
-    if (s->values == NULL)
-        kal_die("out of memory: flush");
-    return open_space(s->args->tables->kv, s->view->snapshot, hot_id, true, &s->iter, err);
-}
-
 /* ---- a step: the next segment; of a table by users the next users' ---- */
 
 typedef struct flush_part {
-    kal_flush_segment segment;
     kal_segment_info info;
     KAL_VEC(uint32_t) dead; /* rows that died while the step went on; owned */
 } flush_part;
 
-typedef struct flush_step {
+/* A frozen space that is being moved out. */
+typedef struct flush_frozen {
     const kal_flush_args *args;
     kal_table *table;
     uint32_t hot_id;
-    flush_part **parts; /* owned; in key order, each the arena's */
-    size_t parts_max;
-    size_t begun;
-    size_t written;
-    bool is_last; /* behind them the frozen space has no rows */
+    kal_buf last; /* owned; the cold key of the last row that is gone. Where a step would begin by
+                     passing all that earlier ones have deleted, the next one begins behind it */
+} flush_frozen;
+
+typedef struct flush_step {
+    const flush_frozen *frozen;
+    kal_new_segments segments;
+    KAL_VEC(flush_part) parts; /* owned; in key order: what was written of segments.items */
+    bool is_last;              /* behind them the frozen space has no rows */
     kal_flush_journal journal;
     size_t translated; /* bytes of journal.keys */
-    kal_arena arena;   /* owned: names, and what segments say of themselves */
 } flush_step;
 
-/* A step is no longer than one segment may be. */
-static bool is_long(const flush_step *s)
+/* The rows of the frozen space that are left. */
+static kal_status open_rest(const flush_step *s, const kal_view *view, kal_kv_iter **iter_out,
+                            kal_error *err)
 {
+    uint8_t bounds[8];
+    uint8_t lower[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
+    kal_bytes last = kal_buf_bytes(&s->frozen->last);
+    kal_kv_range range = {.family = KAL_KV_ROWS, .passing = true};
+
+    kal_kv_number_bounds(s->frozen->hot_id, bounds, &range.lower, &range.upper);
+    if (last.len > 0) {
+        kal_store_be32(lower, s->frozen->hot_id);
+        memcpy(lower + 4, last.ptr, last.len);
+        range.lower = kal_bytes_of(lower, 4 + last.len + 1);
+    }
+    return kal_kv_iter_open(s->frozen->args->tables->kv, view->snapshot, &range, iter_out, err);
+}
+
+typedef KAL_VEC(uint64_t) user_list;
+
+/* Users whose rows come next, each as often as he has segments of them: as many as are published
+ * together, and as rows are in a step. Where values are large a segment ends earlier; then the step
+ * does. */
+static kal_status plan_users(const flush_step *s, kal_kv_iter *iter, user_list *users,
+                             kal_error *err)
+{
+    const kal_flush_args *args = s->frozen->args;
     uint64_t rows = 0;
     uint64_t bytes = 0;
+    uint64_t rows_of_part = 0;
+    kal_bytes key;
+    kal_bytes value;
 
-    for (size_t i = 0; i < s->written; i++) {
-        rows += s->parts[i]->info.row_count;
-        bytes += s->parts[i]->info.size_bytes;
+    while (rows < kal_flush_rows_max(args) && bytes < kal_flush_bytes_max(args)) {
+        KAL_TRY(kal_flush_check(args, rows, err));
+        KAL_TRY(kal_kv_iter_next(iter, &key, &value, err));
+        uint64_t user_no = user_of(key);
+        if (users->len == 0 || users->items[users->len - 1] != user_no ||
+            rows_of_part == kal_flush_rows_max(args)) {
+            if (users->len == KAL_FLUSH_PARTS_MAX)
+                return KAL_OK;
+            kal_vec_push(users, user_no);
+            rows_of_part = 0;
+        }
+        rows_of_part++;
+        rows++;
+        bytes += value.len;
     }
-    if (s->written == 0)
-        return false;
-    const kal_segment_write_args *limits = &s->parts[0]->segment.write;
-    return rows >= limits->rows_max || bytes >= limits->bytes_max;
+    return KAL_OK;
+}
+
+static kal_status number_parts(flush_step *s, const kal_view *view, kal_error *err)
+{
+    static const uint64_t all_users = 0;
+    kal_kv_iter *iter = NULL; /* owned */
+    user_list users = {0};    /* owned */
+
+    if (!kal_table_is_by_user(s->frozen->table))
+        return kal_new_segments_add(&s->segments, &all_users, 1, err);
+    KAL_TRY(open_rest(s, view, &iter, err));
+    kal_status status = plan_users(s, iter, &users, err);
+    kal_kv_iter_close(iter);
+    if ((status == KAL_OK || status == KAL_END) && users.len > 0)
+        status = kal_new_segments_add(&s->segments, users.items, users.len, err);
+    kal_vec_release(&users);
+    return status == KAL_END ? KAL_OK : status;
 }
 
 /* The source has a row. */
-static kal_status write_part(flush_step *s, frozen_source *source, kal_error *err)
+static kal_status write_part(flush_step *s, const kal_segment_source *rows, kal_error *err)
 {
-    flush_part *part = KAL_NEW(&s->arena, flush_part);
-    const kal_segment_source rows = {source, next_frozen};
+    flush_part part = {0};
 
-    source->user_no = user_of(source->key);
-    KAL_TRY(kal_flush_check(s->args, 0, err));
-    KAL_TRY(kal_flush_segment_begin(s->args, s->table, source->by_user ? source->user_no : 0,
-                                    &s->arena, &part->segment, err));
-    s->parts[s->begun++] = part;
-    kal_status status = kal_segment_write(&part->segment.write, &rows, &s->arena, &part->info, err);
+    KAL_TRY(kal_flush_check(s->frozen->args, 0, err));
+    kal_status status = kal_new_segments_write(&s->segments, s->parts.len, rows, &part.info, err);
     KAL_ASSERT(status != KAL_END);
-    s->written += status == KAL_OK;
+    if (status == KAL_OK)
+        kal_vec_push(&s->parts, part);
     return status;
+}
+
+/* Until the source, what was planned, or a step ends. */
+static kal_status write_planned(flush_step *s, frozen_source *source, kal_error *err)
+{
+    const kal_segment_source rows = {source, next_frozen};
+    kal_status status = look_ahead(source, err);
+
+    while (status == KAL_OK && s->parts.len < s->segments.items.len) {
+        source->user_no = s->segments.items.items[s->parts.len].user_no;
+        if (source->by_user && source->user_no != user_of(source->key))
+            break;
+        status = write_part(s, &rows, err);
+        if (status == KAL_OK)
+            status = look_ahead(source, err);
+    }
+    s->is_last = status == KAL_END;
+    return status == KAL_END ? KAL_OK : status;
 }
 
 static kal_status write_parts(flush_step *s, const kal_view *view, kal_error *err)
 {
-    frozen_source source = {.args = s->args,
-                            .table = s->table,
+    kal_table *table = s->frozen->table;
+    frozen_source source = {.args = s->frozen->args,
+                            .table = table,
                             .view = view,
-                            .by_user = kal_table_is_by_user(s->table)};
+                            .by_user = kal_table_is_by_user(table)};
 
-    kal_status status = open_frozen(&source, s->hot_id, err);
+    source.values = calloc(table->def->column_count + 1, sizeof *source.values);
+    if (source.values == NULL)
+        kal_die("out of memory: flush");
+    kal_status status = open_rest(s, view, &source.iter, err);
     if (status == KAL_OK)
         status = look_ahead(&source, err);
-    while (status == KAL_OK && s->written < s->parts_max && !is_long(s)) {
-        status = write_part(s, &source, err);
-        if (status == KAL_OK)
-            status = look_ahead(&source, err);
-    }
-    s->is_last = status == KAL_END;
+    if (status == KAL_OK) /* else nothing is numbered */
+        status = number_parts(s, view, err);
+    if (status == KAL_OK || status == KAL_END)
+        status = write_planned(s, &source, err);
     kal_kv_iter_close(source.iter);
     free(source.values);
-    return status == KAL_END ? KAL_OK : status;
+    return status;
 }
 
 /* ---- publishing ---- */
@@ -406,16 +356,16 @@ static kal_status write_parts(flush_step *s, const kal_view *view, kal_error *er
 static flush_part *part_of(flush_step *s, kal_bytes cold_key)
 {
     size_t low = 0;
-    size_t high = s->written;
+    size_t high = s->parts.len;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (kal_bytes_compare(s->parts[middle]->info.key_max, cold_key) < 0)
+        if (kal_bytes_compare(s->parts.items[middle].info.key_max, cold_key) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < s->written ? s->parts[low] : NULL;
+    return low < s->parts.len ? &s->parts.items[low] : NULL;
 }
 
 /* KAL_OK also when no segment has the key: the row had gone before the snapshot, or is of a later
@@ -433,7 +383,7 @@ static kal_status translate_key(flush_step *s, kal_bytes cold_key, kal_error *er
         return KAL_OK;
     kal_arena_init(&arena, NULL);
     kal_status status =
-        kal_kv_get(s->args->tables->kv, NULL, KAL_KV_INDEX,
+        kal_kv_get(s->frozen->args->tables->kv, NULL, KAL_KV_INDEX,
                    kal_index_key(part->info.segment_id, cold_key, key), &arena, &value, err);
     if (status == KAL_OK)
         status = kal_index_decode(value, &row, &seq, err);
@@ -473,8 +423,8 @@ static kal_status put_dead(void *context, kal_kv_batch *batch, kal_error *err)
     flush_step *s = context;
 
     KAL_TRY(translate(s, err));
-    for (size_t i = 0; i < s->written; i++) {
-        const flush_part *part = s->parts[i];
+    for (size_t i = 0; i < s->parts.len; i++) {
+        const flush_part *part = &s->parts.items[i];
         for (size_t j = 0; j < part->dead.len; j++)
             kal_dead_put(batch, part->info.segment_id, part->dead.items[j]);
         if (part->dead.len > 0)
@@ -490,12 +440,12 @@ static void end_frozen_rows(const flush_step *s, kal_catalog_change *change)
     uint8_t upper[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
 
     if (s->is_last) {
-        kal_catalog_delete_hot_space(change, s->hot_id);
+        kal_catalog_delete_hot_space(change, s->frozen->hot_id);
         return;
     }
-    kal_bytes key_max = s->parts[s->written - 1]->info.key_max;
-    kal_store_be32(lower, s->hot_id);
-    kal_store_be32(upper, s->hot_id);
+    kal_bytes key_max = s->parts.items[s->parts.len - 1].info.key_max;
+    kal_store_be32(lower, s->frozen->hot_id);
+    kal_store_be32(upper, s->frozen->hot_id);
     memcpy(upper + 4, key_max.ptr, key_max.len);
     kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_ROWS,
                               kal_bytes_of(lower, sizeof lower),
@@ -506,34 +456,38 @@ static void end_frozen_rows(const flush_step *s, kal_catalog_change *change)
 static kal_status publish_under_lock(const flush_step *s, kal_catalog_change *change,
                                      kal_error *err)
 {
+    const kal_table *table = s->frozen->table;
     kal_manifest *manifest = NULL; /* owned */
-    uint32_t table_id = s->table->def->table_id;
+    uint32_t table_id = table->def->table_id;
 
-    if (atomic_load(&s->table->fate) == KAL_TABLE_DROPPED)
-        return kal_table_check_fate(s->table, err);
-    KAL_TRY(kal_manifests_newest(s->args->tables->manifests, table_id, &manifest, err));
+    if (atomic_load(&table->fate) == KAL_TABLE_DROPPED)
+        return kal_table_check_fate(table, err);
+    KAL_TRY(kal_manifests_newest(s->frozen->args->tables->manifests, table_id, &manifest, err));
     kal_manifest_head head = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
     kal_manifest_release(manifest);
-    if (head.frozen_hot_id != s->hot_id) /* dropped since this object was replaced */
-        return kal_table_altered(s->table, err);
+    if (head.frozen_hot_id != s->frozen->hot_id) /* dropped since this object was replaced */
+        return kal_table_altered(table, err);
     head.version++;
     if (s->is_last)
         head.frozen_hot_id = 0;
-    for (size_t i = 0; i < s->written; i++)
-        KAL_TRY(kal_catalog_put_segment(change, &s->parts[i]->info, err));
-    if (s->written > 0)
+    for (size_t i = 0; i < s->parts.len; i++)
+        KAL_TRY(kal_catalog_put_segment(change, &s->parts.items[i].info, err));
+    if (s->parts.len > 0)
         end_frozen_rows(s, change);
     return kal_catalog_put_manifest(change, table_id, &head, err);
 }
 
 static kal_status publish(flush_step *s, kal_error *err)
 {
+    const kal_flush_args *args = s->frozen->args;
+
+    KAL_TRY(kal_new_segments_sync(&s->segments, err));
     KAL_TRY(translate(s, err)); /* most of them, while the lane goes on */
     kal_catalog_change *change =
-        kal_catalog_begin(s->args->tables->options.catalog, s->args->actor); /* owned */
+        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
     kal_status status = publish_under_lock(s, change, err);
     if (status == KAL_OK)
-        return kal_flush_commit(s->args->tables, change, s->written == 0 ? NULL : put_dead, s, err);
+        return kal_flush_commit(args->tables, change, s->parts.len == 0 ? NULL : put_dead, s, err);
     kal_catalog_end(change);
     return status;
 }
@@ -559,45 +513,51 @@ static void journal_close(kal_tables *t, kal_flush_journal *journal)
     kal_buf_release(&journal->keys);
 }
 
-static void step_open(flush_step *s, const kal_flush_args *args, kal_table *table, uint32_t hot_id)
+static void step_open(flush_step *s, const flush_frozen *frozen)
 {
-    *s = (flush_step){.args = args, .table = table, .hot_id = hot_id};
-    s->parts_max = kal_table_is_by_user(table) ? STEP_PARTS_MAX : 1;
-    s->parts = calloc(s->parts_max, sizeof *s->parts);
-    if (s->parts == NULL)
-        kal_die("out of memory: flush");
-    kal_arena_init(&s->arena, NULL);
-    journal_open(args->tables, &s->journal, hot_id); /* before the snapshot: invariant 4 */
+    *s = (flush_step){.frozen = frozen};
+    kal_new_segments_open(&s->segments, frozen->args, frozen->table);
+    /* Before the snapshot: invariant 4. */
+    journal_open(frozen->args->tables, &s->journal, frozen->hot_id);
 }
 
 static void step_close(flush_step *s)
 {
-    journal_close(s->args->tables, &s->journal);
-    for (size_t i = 0; i < s->begun; i++) {
-        kal_flush_segment_end(s->args, &s->parts[i]->segment);
-        kal_vec_release(&s->parts[i]->dead);
-    }
-    free(s->parts);
-    kal_arena_release(&s->arena);
+    journal_close(s->frozen->args->tables, &s->journal);
+    kal_new_segments_close(&s->segments);
+    for (size_t i = 0; i < s->parts.len; i++)
+        kal_vec_release(&s->parts.items[i].dead);
+    kal_vec_release(&s->parts);
 }
 
-static kal_status step(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                       bool *is_last_out, kal_flush_result *result, kal_error *err)
+static void note_published(const flush_step *s, flush_frozen *frozen, kal_flush_result *result)
+{
+    for (size_t i = 0; i < s->parts.len; i++) {
+        const flush_part *part = &s->parts.items[i];
+        result->row_count += part->info.row_count - part->dead.len;
+        result->size_bytes += part->info.size_bytes;
+        result->segment_count++;
+    }
+    if (s->parts.len == 0)
+        return;
+    kal_buf_clear(&frozen->last);
+    kal_buf_append_bytes(&frozen->last, s->parts.items[s->parts.len - 1].info.key_max);
+}
+
+static kal_status step(flush_frozen *frozen, bool *is_last_out, kal_flush_result *result,
+                       kal_error *err)
 {
     flush_step s;
     kal_view view;
 
-    step_open(&s, args, table, hot_id);
-    kal_view_open(&view, args->tables, 0, NULL);
+    step_open(&s, frozen);
+    kal_view_open(&view, frozen->args->tables, 0, NULL);
     kal_status status = write_parts(&s, &view, err);
     kal_view_close(&view);
     if (status == KAL_OK)
         status = publish(&s, err);
-    for (size_t i = 0; i < s.written && status == KAL_OK; i++) {
-        result->row_count += s.parts[i]->info.row_count - s.parts[i]->dead.len;
-        result->size_bytes += s.parts[i]->info.size_bytes;
-        result->segment_count++;
-    }
+    if (status == KAL_OK)
+        note_published(&s, frozen, result);
     *is_last_out = s.is_last;
     step_close(&s);
     return status;
@@ -615,14 +575,17 @@ static kal_status find_frozen(kal_tables *tables, const kal_table *table, uint32
     return KAL_OK;
 }
 
-static kal_status flush_frozen(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                               kal_flush_result *result, kal_error *err)
+static kal_status move_out(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
+                           kal_flush_result *result, kal_error *err)
 {
+    flush_frozen frozen = {.args = args, .table = table, .hot_id = hot_id};
     kal_status status = KAL_OK;
     bool is_last = false;
 
+    kal_buf_init(&frozen.last, NULL);
     while (status == KAL_OK && !is_last)
-        status = step(args, table, hot_id, &is_last, result, err);
+        status = step(&frozen, &is_last, result, err);
+    kal_buf_release(&frozen.last);
     return status;
 }
 
@@ -639,139 +602,10 @@ kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
     /* Of an earlier flush that did not come to its end: what was written since is not in it. */
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
     if (hot_id != 0)
-        KAL_TRY(flush_frozen(args, table, hot_id, result_out, err));
+        KAL_TRY(move_out(args, table, hot_id, result_out, err));
     kal_status status = freeze(args, table, err);
     if (status != KAL_OK)
         return status == KAL_END ? KAL_OK : status;
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
-    return flush_frozen(args, table, hot_id, result_out, err);
-}
-
-/* ---- sweeping ---- */
-
-typedef struct doomed_list {
-    kal_tables *tables;
-    kal_arena arena;
-    KAL_VEC(kal_doomed_segment) items; /* arena */
-    KAL_VEC(kal_bytes)
-    failed; /* arena; the storages of removals that failed, as often as they did */
-} doomed_list;
-
-static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
-{
-    doomed_list *list = context;
-    kal_doomed_segment copy = *doomed;
-
-    (void)err;
-    if (is_being_written(list->tables, doomed->segment_id)) /* no era ends for its sake */
-        return KAL_OK;
-    copy.storage_id = kal_arena_copy(&list->arena, doomed->storage_id);
-    copy.object = kal_arena_copy(&list->arena, doomed->object);
-    if (!kal_vec_try_push_in(&list->arena, &list->items, copy))
-        kal_die("out of memory: sweep");
-    return KAL_OK;
-}
-
-static kal_status forget_doomed(const kal_flush_args *args, uint32_t segment_id, kal_error *err)
-{
-    uint8_t bytes[8];
-    kal_bytes lower;
-    kal_bytes upper;
-    kal_catalog_change *change =
-        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
-
-    kal_kv_number_bounds(segment_id, bytes, &lower, &upper);
-    /* Of a segment that no manifest ever had, the entries are still there. */
-    kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_INDEX, lower, upper);
-    kal_status status = kal_catalog_delete_doomed(change, segment_id, err);
-    if (status == KAL_OK)
-        status = kal_catalog_commit(change, err);
-    kal_catalog_end(change);
-    if (status == KAL_OK)
-        status = kal_kv_drop_files(args->tables->kv, KAL_KV_INDEX, lower, upper, err);
-    return status;
-}
-
-/* The scan looked at the records of one moment, and at who is writing a little later: a segment
- * that was published between the two looks doomed and abandoned. Asked in this order it cannot:
- * whoever publishes stops being its writer after the record is gone, and no record comes back. */
-static kal_status is_abandoned(kal_tables *tables, uint32_t segment_id, bool *out, kal_error *err)
-{
-    *out = false;
-    if (is_being_written(tables, segment_id))
-        return KAL_OK;
-    return kal_catalog_is_doomed(tables->options.catalog, segment_id, out, err);
-}
-
-static kal_status remove_doomed(const kal_flush_args *args, const kal_doomed_segment *doomed,
-                                uint64_t *removed, kal_error *err)
-{
-    kal_segment_backend *backend = args->tables->options.segments;
-    const kal_segment_place place = {doomed->storage_id, doomed->object};
-    bool abandoned = false;
-
-    KAL_TRY(is_abandoned(args->tables, doomed->segment_id, &abandoned, err));
-    if (!abandoned)
-        return KAL_OK;
-    KAL_TRY(backend->ops->remove(backend, &place, err));
-    KAL_TRY(forget_doomed(args, doomed->segment_id, err));
-    (*removed)++;
-    return KAL_OK;
-}
-
-/* A storage that cannot be reached takes its time to say so for every object. */
-static bool is_given_up(const doomed_list *list, kal_bytes storage_id)
-{
-    size_t failures = 0;
-    for (size_t i = 0; i < list->failed.len; i++)
-        failures += kal_bytes_equal(list->failed.items[i], storage_id);
-    return failures >= SWEEP_FAILURES_MAX;
-}
-
-static void note_failed(doomed_list *list, kal_bytes storage_id)
-{
-    if (!kal_vec_try_push_in(&list->arena, &list->failed, storage_id))
-        kal_die("out of memory: sweep");
-}
-
-/* Whatever is doomed now was taken out of its manifest before the era ended, so no view of a later
- * era knows of it. One that cannot be removed does not keep the others. */
-static kal_status sweep(const kal_flush_args *args, doomed_list *list, uint64_t era,
-                        uint64_t *removed_out, kal_error *err)
-{
-    kal_status status = KAL_OK;
-
-    if (!kal_tables_era_is_over(args->tables, era))
-        return kal_error_set(err, KAL_BUSY, "old statements are still reading");
-    for (size_t i = 0; i < list->items.len; i++) {
-        kal_error one = KAL_ERROR_INIT;
-        if (is_given_up(list, list->items.items[i].storage_id))
-            continue;
-        kal_status ended = remove_doomed(args, &list->items.items[i], removed_out, &one);
-        if (ended != KAL_OK)
-            note_failed(list, list->items.items[i].storage_id);
-        if (ended != KAL_OK && status == KAL_OK) {
-            status = ended;
-            if (err != NULL)
-                *err = one;
-        }
-    }
-    return status;
-}
-
-kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out, kal_error *err)
-{
-    doomed_list list = {.tables = args->tables};
-    uint64_t era = 0;
-
-    *removed_out = 0;
-    kal_arena_init(&list.arena, NULL);
-    kal_status status =
-        kal_catalog_scan_doomed(args->tables->options.catalog, note_doomed, &list, err);
-    if (status == KAL_OK && list.items.len > 0)
-        status = kal_tables_next_era(args->tables, &era, err);
-    if (status == KAL_OK && list.items.len > 0)
-        status = sweep(args, &list, era, removed_out, err);
-    kal_arena_release(&list.arena);
-    return status;
+    return move_out(args, table, hot_id, result_out, err);
 }

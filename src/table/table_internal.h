@@ -181,6 +181,7 @@ struct kal_tables {
     pthread_mutex_t flush_lock;               /* the next two */
     kal_list journals;                        /* of kal_flush_journal */
     KAL_VEC(uint32_t) segments_being_written; /* not to be swept */
+    _Atomic uint64_t index_left_bytes;        /* about: of removed entries in files with others */
     kal_sched *sched;
     const kal_clock *clock;
     kal_tables_options options;

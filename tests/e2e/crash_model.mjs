@@ -1,5 +1,5 @@
 // crash_model.mjs: what the tests that end a server in the middle of its work compare it with afterwards: rows that
-// two writers were acknowledged, and operations that are either done or not begun, or go on by themselves.
+// the writers were acknowledged, and operations that are either done or not begun, or go on by themselves.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -30,6 +30,7 @@ export function crashModel(server, random, backupDir) {
         root = await server.client();
         await root.sql("CREATE NAMESPACE app");
         await root.sql("CREATE USER TABLE app.own (id BIGINT PRIMARY KEY, n BIGINT, pad TEXT)");
+        await root.sql("CREATE USER TABLE app.each (id BIGINT PRIMARY KEY, n BIGINT, pad TEXT) WITH (PARTITION_BY_USER = true)");
         await root.sql("CREATE SHARED TABLE app.pool (id BIGINT PRIMARY KEY, n BIGINT, pad TEXT)");
         await root.addUser("ann");
         await login();
@@ -37,7 +38,7 @@ export function crashModel(server, random, backupDir) {
 
     // ---- the model: what was acknowledged, and the one statement per writer whose outcome is unknown
 
-    const writers = [["app.own", () => ann], ["app.pool", () => root]].map(([table, client]) => ({ table, client, rows: new Map(), maybe: null }));
+    const writers = [["app.own", () => ann], ["app.pool", () => root], ["app.each", () => ann], ["app.each", () => root]].map(([table, client]) => ({ table, client, rows: new Map(), maybe: null }));
 
     async function writeOnce(w) {
         const rows = new Map(w.rows);
@@ -114,20 +115,22 @@ export function crashModel(server, random, backupDir) {
     const hasTable = async (name) => (await root.rows(`SELECT table_name FROM system.tables WHERE table_name = '${name}'`)).length > 0;
     const fill = async () => { for (const w of writers) await writeOnce(w); };
 
+    const compact = (table) => ({
+        async prepare() {
+            for (let i = 0; i < 2; i++) {
+                await fill();
+                await root.sql("FLUSH ALL IN app");
+            }
+        },
+        run: () => root.sql(`STORAGE COMPACT TABLE app.${table}`),
+    });
     const OPERATIONS = {
         flush: {
             prepare: fill,
             run: () => root.sql("FLUSH ALL IN app"),
         },
-        compact: {
-            async prepare() {
-                for (let i = 0; i < 2; i++) {
-                    await fill();
-                    await root.sql("FLUSH ALL IN app");
-                }
-            },
-            run: () => root.sql("STORAGE COMPACT TABLE app.own"),
-        },
+        compact: compact("own"),
+        compactByUser: compact("each"),
         create: {
             prepare() { this.table = `t${next++}`; },
             run() { return root.sql(`CREATE USER TABLE app.${this.table} (id BIGINT PRIMARY KEY, v TEXT DEFAULT 'x')`); },
@@ -185,9 +188,11 @@ export function crashModel(server, random, backupDir) {
                 this.user = `victim${next++}`;
                 this.mark = `M${randomBytes(12).toString("hex")}`;
                 const client = await root.addUser(this.user);
-                const put = (from) => client.sql(`INSERT INTO app.own (id, pad) VALUES ${Array.from({ length: 10 }, (_, i) => `(${from + i}, '${this.mark}')`).join(", ")}`);
+                const put = async (from) => {
+                    for (const table of ["own", "each"]) await client.sql(`INSERT INTO app.${table} (id, pad) VALUES ${Array.from({ length: 10 }, (_, i) => `(${from + i}, '${this.mark}')`).join(", ")}`);
+                };
                 await put(0);
-                await root.sql("FLUSH TABLE app.own");
+                await root.sql("FLUSH ALL IN app");
                 await put(100);
             },
             run() { return root.sql(`DROP USER '${this.user}' ERASE`); },

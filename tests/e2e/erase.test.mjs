@@ -16,6 +16,7 @@ import { Server } from "./server.mjs";
 const run = promisify(execFile);
 const KILLS = Number(process.env.KAL_TEST_COUNT ?? 6);
 const COMPRESSIONS = ["none", "snappy", "lz4", "zstd"];
+const TABLES = [...COMPRESSIONS, "each"]; // the last one has a file for each user, and an index file for several
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const seed = Number(process.env.KAL_TEST_SEED ?? 20261127);
@@ -34,6 +35,7 @@ before(async () => {
     await root.sql(`CREATE STORAGE away TYPE filesystem NAME 'Away' PATH '${join(away, "objects")}'`);
     for (const c of COMPRESSIONS)
         await root.sql(`CREATE USER TABLE app.${c} (id TEXT PRIMARY KEY, v TEXT, n BIGINT) WITH (COMPRESSION = '${c}', MAX_ROWS_PER_USER = 100000${c === "zstd" ? ", STORAGE_ID = 'away'" : ""})`);
+    await root.sql("CREATE USER TABLE app.each (id TEXT PRIMARY KEY, v TEXT, n BIGINT) WITH (PARTITION_BY_USER = true)");
     await root.sql("CREATE STREAM TABLE app.events (id TEXT PRIMARY KEY, v TEXT) WITH (TTL_SECONDS = 3600)");
     await root.sql("CREATE STREAM TABLE app.arrivals (v TEXT) WITH (TTL_SECONDS = 1, WATERMARK_DELAY_SECONDS = 3600)");
     await root.sql("CREATE SHARED TABLE app.pool (id BIGINT PRIMARY KEY, v TEXT)");
@@ -79,17 +81,23 @@ async function makeVictim(name) {
     const mark = { key: `K${randomBytes(12).toString("hex")}`, value: `V${randomBytes(12).toString("hex")}`, old: `O${randomBytes(12).toString("hex")}` };
     const client = await root.addUser(name);
     const put = (table, from, to, text) => client.sql(`INSERT INTO app.${table} (id, v) VALUES ${Array.from({ length: to - from }, (_, i) => `('${mark.key}-${from + i}', '${text}-${i}')`).join(", ")}`);
-    for (const c of COMPRESSIONS) await put(c, 0, 60, mark.old);
+    for (const c of TABLES) await put(c, 0, 60, mark.old);
     await put("events", 0, 30, mark.value);
     await client.sql(`INSERT INTO app.arrivals (v) VALUES ${Array.from({ length: 30 }, (_, i) => `('${mark.value}-${i}')`).join(", ")}`);
     await put("gone", 0, 30, mark.value);
+    const beside = () => root.sql("INSERT INTO app.each (id, n) VALUES ('of root', 0) ON CONFLICT DO UPDATE SET n = app.each.n + 1");
+    await beside();
     await root.sql("FLUSH ALL IN app");
-    for (const c of COMPRESSIONS) {
+    await put("each", 60, 80, mark.old); // and what was flushed of it before is retired
+    await beside();
+    await root.sql("FLUSH TABLE app.each");
+    await root.sql("STORAGE COMPACT TABLE app.each");
+    for (const c of TABLES) {
         await client.sql(`UPDATE app.${c} SET v = '${mark.value}' WHERE id < '${mark.key}-3'`);
         await client.sql(`DELETE FROM app.${c} WHERE id >= '${mark.key}-50'`);
     }
     await root.sql("FLUSH TABLE app.lz4");
-    for (const c of COMPRESSIONS) await put(c, 100, 120, mark.value);
+    for (const c of TABLES) await put(c, 100, 120, mark.value);
     return { name, client, mark, marks: Object.values(mark) };
 }
 
@@ -100,7 +108,7 @@ function makeNeighbour(client, name) {
         async work() {
             while (!this.over) {
                 const id = `n${Math.floor(random() * 80)}`;
-                const table = COMPRESSIONS[Math.floor(random() * 4)];
+                const table = TABLES[Math.floor(random() * TABLES.length)];
                 const key = `${table}/${id}`;
                 const n = ++this.next;
                 this.maybe = [key, n];
@@ -115,7 +123,7 @@ function makeNeighbour(client, name) {
                 if (n % 7 === 0) await this.check([table]).catch((error) => { if (error.code !== undefined || error.name === "AssertionError") throw error; });
             }
         },
-        async check(tables = COMPRESSIONS) {
+        async check(tables = TABLES) {
             for (const table of tables) {
                 const found = new Map((await this.client.rows(`SELECT id, n FROM app.${table} ORDER BY id`)).map(([id, n]) => [`${table}/${id}`, Number(n)]));
                 const expected = new Map([...this.rows].filter(([key]) => key.startsWith(`${table}/`)));
@@ -171,7 +179,7 @@ test("nothing is left, the others have what they had", async () => {
     // The token is worth nothing, and the name may be somebody else's, who has no rows.
     assert.equal((await ann.client.error("SELECT 1")).status, 401);
     const again = await root.addUser("ann", "user", "another password");
-    for (const c of COMPRESSIONS) assert.deepEqual(await again.rows(`SELECT id FROM app.${c}`), []);
+    for (const c of TABLES) assert.deepEqual(await again.rows(`SELECT id FROM app.${c}`), []);
     assert.equal((await ann.client.error("SELECT 1")).status, 401);
     await bob.check();
     await root.sql("DROP USER 'ann' ERASE");

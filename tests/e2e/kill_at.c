@@ -89,6 +89,12 @@ int fdatasync(int fd)
     return NEXT(fdatasync)(fd);
 }
 
+int syncfs(int fd)
+{
+    step();
+    return NEXT(syncfs)(fd);
+}
+
 int ftruncate(int fd, off_t len)
 {
     step_of(fd);

@@ -50,7 +50,7 @@ const NAMES = `schema_cache_hit_rate schema_cache_size type_conversion_cache_hit
     avg_query_latency_ms disk_space_used_bytes disk_space_available_bytes queries_per_second active_connections
     schema_cache_hits schema_cache_misses schema_cache_evictions
     server_uptime_human server_version node_id jobs_running jobs_queued jobs_failed active_connections_peak max_connections
-    active_subscriptions active_subscriptions_peak websocket_sessions websocket_sessions_peak memory_usage_mb memory_rss_bytes
+    active_subscriptions active_subscriptions_peak websocket_sessions websocket_sessions_peak websocket_slow_clients memory_usage_mb memory_rss_bytes
     memory_rss_mb thread_count cpu_logical_cores open_files_total open_files_regular open_files_directories open_files_other
     storage_partition_count
     open_files_sockets open_files_limit schema_cache_bytes type_conversion_cache_size type_conversion_cache_hits

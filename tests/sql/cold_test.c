@@ -427,8 +427,9 @@ static void create_table(world *w)
     for (size_t i = 0; w->columns[i].is_key; i++)
         kal_buf_printf(&w->sql, "%s%s", i == 0 ? "" : ", ", w->columns[i].name);
     static const char *const COMPRESSIONS[] = {"none", "snappy", "lz4", "zstd"};
-    kal_buf_printf(&w->sql, ")) WITH (COMPRESSION = '%s')",
-                   COMPRESSIONS[below(w, KAL_ARRAY_LEN(COMPRESSIONS))]);
+    kal_buf_printf(&w->sql, ")) WITH (COMPRESSION = '%s'%s)",
+                   COMPRESSIONS[below(w, KAL_ARRAY_LEN(COMPRESSIONS))],
+                   w->is_user_table && chance(w, 2) ? ", PARTITION_BY_USER = true" : "");
     if (!both(w, "root", KAL_PATH_AUTO, false))
         fail_msg("cannot create: %.*s", KAL_FMT(kal_buf_bytes(&w->sql)));
 }

@@ -149,7 +149,8 @@ static void refusals(void **state)
     test_db_expect_error(f->db, NULL, "KILL JOB", "INVALID_SQL", "job_id");
     test_db_expect_error(f->db, NULL, "KILL JOB 5", "INVALID_SQL", "job_id");
     test_db_expect_error(f->db, NULL, "KILL JOB 'a' 'b'", "INVALID_SQL", "");
-    test_db_expect_error(f->db, NULL, "KILL LIVE QUERY 'x'", "UNSUPPORTED", "KILL LIVE QUERY");
+    test_db_expect_error(f->db, NULL, "KILL LIVE QUERY 'x'", "LIVE_QUERY_NOT_FOUND",
+                         "does not exist");
     test_db_expect_error(f->db, NULL, "SHOW JOBS now", "INVALID_SQL", "");
     test_db_expect_error(f->db, "ann", "SHOW JOBS", "PERMISSION_DENIED", "Admin");
     test_db_expect_error(f->db, "ann", "SELECT * FROM system.jobs", "PERMISSION_DENIED", "");

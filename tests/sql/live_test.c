@@ -42,6 +42,7 @@ typedef struct subscriber {
     KAL_VEC(held) queue; /* sent, not read yet */
     bool is_slow;
     bool is_grouped;
+    bool is_top;
     bool has_groups; /* not only one */
     bool is_strict;  /* never resumed and never behind: each message must fit what is known */
     kal_live_slow on_slow;
@@ -174,8 +175,9 @@ static void take_change(subscriber *s, const kal_json *m, const held *message)
     int64_t seq = 0;
 
     assert_true(kal_parse_i64(kal_json_find(m, "seq")->text, &seq));
-    /* Of several groups that one commit changed only the last has its seq. */
-    if (s->is_strict && ((uint64_t)seq < s->seq || ((uint64_t)seq == s->seq && !s->is_grouped)))
+    /* Of several rows of a result that one commit changed only the last has its seq. */
+    if (s->is_strict &&
+        ((uint64_t)seq < s->seq || ((uint64_t)seq == s->seq && !s->is_grouped && !s->is_top)))
         complain(s, "a change out of order", message);
     if ((uint64_t)seq > s->seq)
         s->seq = (uint64_t)seq;
@@ -439,6 +441,16 @@ static void make_grouped(run *r, subscriber *s, const char *where)
     memcpy(s->again, s->sql, sizeof s->again);
 }
 
+static const char *const ORDERS[] = {"a, id", "a DESC, id", "b NULLS FIRST, id DESC",
+                                     "id",    "_seq DESC",  "a + 1 DESC, b, id"};
+
+static void make_top(run *r, subscriber *s, const char *where)
+{
+    snprintf(s->sql, sizeof s->sql, "SELECT id, a, b FROM app.%s%s ORDER BY %s LIMIT %d", r->table,
+             where, ORDERS[below(r, KAL_ARRAY_LEN(ORDERS))], (int)below(r, 8));
+    memcpy(s->again, s->sql, sizeof s->again);
+}
+
 static void make_query(run *r, subscriber *s)
 {
     char where[256];
@@ -448,8 +460,13 @@ static void make_query(run *r, subscriber *s)
     snprintf(where, sizeof where, WHERES[below(r, KAL_ARRAY_LEN(WHERES))], (int)below(r, 10));
 #pragma GCC diagnostic pop
     s->is_grouped = below(r, 3) == 0;
+    s->is_top = !s->is_grouped && below(r, 3) == 0;
     if (s->is_grouped) {
         make_grouped(r, s, where);
+        return;
+    }
+    if (s->is_top) {
+        make_top(r, s, where);
         return;
     }
     snprintf(s->sql, sizeof s->sql, "SELECT %s FROM app.%s%s", items, r->table, where);

@@ -3,6 +3,7 @@
  * failures; threads; probes.
  */
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/rng.h"
 #include "base/thread.h"
 #include "storage/object_store.h"
@@ -414,12 +415,121 @@ static void test_probe(void **state)
     world_close(&w);
 }
 
+/* ---- groups ---- */
+
+static void write_source(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void assert_object(kal_object_store *store, const char *key, const char *text)
+{
+    kal_buf got;
+    kal_buf_init(&got, NULL);
+    assert_int_equal(kal_object_get(store, kal_cstr(key), 0, 1000, &got, NULL), KAL_OK);
+    assert_true(kal_bytes_equal(kal_buf_bytes(&got), kal_cstr(text)));
+    kal_buf_release(&got);
+}
+
+/* What is moved and deleted in a group is as if each were put and deleted by itself, whether the
+ * file lies on the store's file system or on another one. */
+static void test_groups(void **state)
+{
+    static const char *const SOURCES[] = {"%s.source", "/dev/shm/kal-objects-%d.source"};
+    world w;
+    kal_error err = KAL_ERROR_INIT;
+
+    (void)state;
+    world_open(&w);
+    kal_object_store *stores[] = {w.files, w.mem};
+    for (size_t i = 0; i < 4; i++) {
+        kal_object_store *store = stores[i % 2];
+        kal_object_group *group = NULL;
+        char source[80];
+        char text[20];
+        if (i < 2)
+            snprintf(source, sizeof source, SOURCES[0], w.directory);
+        else
+            snprintf(source, sizeof source, "/dev/shm/kal-objects-%d.source", (int)getpid());
+        assert_int_equal(kal_object_group_open(store, &group, &err), KAL_OK);
+        for (int k = 0; k < 20; k++) {
+            char key[40];
+            snprintf(key, sizeof key, "t%d/user%d/s=%d/object", (int)i, k / 2, k);
+            snprintf(text, sizeof text, "text %d", k);
+            write_source(source, text);
+            assert_int_equal(kal_object_group_move_file(group, kal_cstr(key), source, &err),
+                             KAL_OK);
+            (void)unlink(source);
+            assert_object(store, key, text);
+        }
+        write_source(source, "x");
+        assert_int_equal(kal_object_group_move_file(group, KAL_STR("../outside"), source, &err),
+                         KAL_INVALID);
+        snprintf(text, sizeof text, "t%d/user0", (int)i);
+        assert_int_equal(kal_object_group_move_file(group, kal_cstr(text), source, &err),
+                         KAL_INVALID); /* a folder of others */
+        (void)unlink(source);
+        assert_int_equal(kal_object_group_sync(group, &err), KAL_OK);
+        for (int k = 0; k < 20; k++) {
+            char key[40];
+            uint64_t size = 0;
+            snprintf(key, sizeof key, "t%d/user%d/s=%d/object", (int)i, k / 2, k);
+            assert_int_equal(kal_object_group_delete(group, kal_cstr(key), &err), KAL_OK);
+            assert_int_equal(kal_object_group_delete(group, kal_cstr(key), &err), KAL_OK);
+            assert_int_equal(kal_object_size(store, kal_cstr(key), &size, &err), KAL_NOT_FOUND);
+        }
+        assert_int_equal(kal_object_group_sync(group, &err), KAL_OK);
+        kal_object_group_close(group);
+    }
+    assert_int_equal(rmdir(w.directory), 0); /* no folder is left */
+    kal_object_group *none = NULL;
+    assert_int_equal(kal_object_group_open(w.files, &none, &err), KAL_IO);
+    assert_int_equal(mkdir(w.directory, 0700), 0);
+    world_close(&w);
+}
+
+/* An unfinished temporary is removed also where its folder was searched for another object. */
+static void test_groups_remove_what_is_unfinished(void **state)
+{
+    world w;
+    kal_error err = KAL_ERROR_INIT;
+    kal_object_group *group = NULL;
+    char path[160];
+
+    (void)state;
+    world_open(&w);
+    assert_int_equal(kal_object_put(w.files, KAL_STR("f/keep"), KAL_STR("x"), &err), KAL_OK);
+    static const char *const NAMES[] = {"a", "b"};
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t hash = kal_hash(kal_cstr(NAMES[i]));
+        snprintf(path, sizeof path, "%s/f/.tmp-%016llx-1", w.directory, (unsigned long long)hash);
+        write_source(path, "unfinished");
+    }
+    assert_int_equal(kal_object_group_open(w.files, &group, &err), KAL_OK);
+    assert_int_equal(kal_object_group_delete(group, KAL_STR("f/other"), &err), KAL_OK);
+    assert_int_equal(kal_object_group_delete(group, KAL_STR("f/a"), &err), KAL_OK);
+    assert_int_equal(kal_object_group_delete(group, KAL_STR("f/b"), &err), KAL_OK);
+    assert_int_equal(kal_object_group_delete(group, KAL_STR("f/keep"), &err), KAL_OK);
+    kal_object_group_close(group);
+    assert_int_equal(rmdir(w.directory), 0);
+    assert_int_equal(mkdir(w.directory, 0700), 0);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_model), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_failing),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_crash_in_put),  cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_failing),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_crash_in_put),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups_remove_what_is_unfinished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

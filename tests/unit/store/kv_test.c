@@ -848,6 +848,50 @@ static void purge_leaves_no_byte(void **state)
     close_store(&f);
 }
 
+static unsigned manifest_number(const testing_dir *dir)
+{
+    char path[512];
+    unsigned number = 0;
+    testing_dir_path(dir, "CURRENT", path, sizeof path);
+    FILE *file = fopen(path, "r"); /* owned */
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "MANIFEST-%u", &number), 1);
+    fclose(file);
+    return number;
+}
+
+/* The record of data files is not begun anew for each of them, which would take quadratic time, but
+ * for each purge. */
+static void the_record_of_files_is_begun_anew_seldom(void **state)
+{
+    enum { FILES = 100 };
+    char path[512];
+    fixture f;
+    kal_error err = KAL_ERROR_INIT;
+    unsigned often = UINT32_MAX;
+
+    (void)state;
+    open_store(&f, BACKEND_ROCKS);
+    unsigned before = manifest_number(&f.dir);
+    testing_dir_path(&f.dir, "load.sst", path, sizeof path);
+    for (uint32_t i = 1; i <= FILES; i++) {
+        uint8_t key[100] = {0};
+        kal_kv_load *load = NULL;
+        kal_store_be32(key, i);
+        testing_ok(kal_kv_load_open(f.kv, KAL_KV_INDEX, path, &load, &err), &err);
+        testing_ok(kal_kv_load_add(load, kal_bytes_of(key, sizeof key), KAL_STR("v"), &err), &err);
+        testing_ok(kal_kv_load_finish(load, &err), &err);
+        kal_kv_load_close(load);
+    }
+    assert_int_equal(manifest_number(&f.dir), before);
+    for (int i = 0; i < 3; i++) {
+        testing_ok(kal_kv_purge(f.kv, 1u << KAL_KV_CATALOG, ask_some_times, &often, &err), &err);
+        assert_true(manifest_number(&f.dir) > before);
+        before = manifest_number(&f.dir);
+    }
+    close_store(&f);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--open") == 0)
@@ -861,6 +905,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(delete_range_takes_its_range),
         cmocka_unit_test(compaction_changes_nothing),
         cmocka_unit_test(purge_leaves_no_byte),
+        cmocka_unit_test(the_record_of_files_is_begun_anew_seldom),
         cmocka_unit_test(sizes_are_approximate),
         cmocka_unit_test(longest_keys_fit),
         cmocka_unit_test(prefix_ends),
