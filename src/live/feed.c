@@ -51,7 +51,7 @@ void live_picture_release(live_picture *picture)
     if (picture == NULL || atomic_fetch_sub(&picture->refs, 1) != 1)
         return;
     for (size_t i = 0; picture->kind->release != NULL && i < picture->items.len; i++)
-        picture->kind->release(picture->items.items[i].value);
+        picture->kind->release(picture->items.items[i].value, picture->arena.budget);
     kal_arena_release(&picture->arena);
     free(picture);
 }
@@ -101,6 +101,22 @@ static kal_status add_change(live_feed_task *task, const void *before, const voi
     return KAL_OK;
 }
 
+/* Somebody who is told of changes wants it. */
+static bool is_wanted(const live_feed_task *task, const void *before, const void *after)
+{
+    const live_feed_kind *kind = task->feed->kind;
+
+    if (kind->wants == NULL)
+        return true;
+    for (size_t i = 0; i < task->wanted.len; i++) {
+        const live_feed_wanted *w = task->wanted.items[i];
+        if (w->is_told && ((before != NULL && kind->wants(&w->target, before)) ||
+                           (after != NULL && kind->wants(&w->target, after))))
+            return true;
+    }
+    return false;
+}
+
 static kal_status compare_item(live_feed_task *task, const void *before, const void *after,
                                kal_error *err)
 {
@@ -108,7 +124,10 @@ static kal_status compare_item(live_feed_task *task, const void *before, const v
 
     if (before != NULL && after != NULL)
         KAL_TRY(task->feed->kind->is_same(task, before, after, &is_same, err));
-    return is_same ? KAL_OK : add_change(task, before, after, err);
+    if (is_same)
+        return KAL_OK;
+    task->differs = true;
+    return is_wanted(task, before, after) ? add_change(task, before, after, err) : KAL_OK;
 }
 
 /* Both are in the order of their keys. What is gone is told first: its name may be taken. */
@@ -152,7 +171,7 @@ static kal_status compare(live_feed_task *task, kal_error *err)
         task->to->seq = task->from->seq + count;
     for (size_t i = 0; i < count; i++) /* each is a change that was told to others, or several */
         KAL_ASSERT(diff->changes.items[i].seq <= task->to->seq);
-    if (count > 0)
+    if (task->differs) /* perhaps in what nobody is told of */
         return KAL_OK;
     live_diff_release(diff);
     task->diff = NULL;
@@ -200,6 +219,7 @@ static live_feed_task *make_task(live_feed *feed, live_picture *from, live_pictu
     task->base.worker = feed->worker;
     task->base.error = KAL_ERROR_INIT;
     kal_arena_init(&task->base.scratch, options_of(feed)->budget);
+    kal_arena_init(&task->base.kept, options_of(feed)->budget);
     task->feed = feed;
     feed->refs++;
     task->from = from == NULL ? NULL : live_picture_retain(from);
@@ -215,8 +235,87 @@ void live_feed_task_free(kal_live_task *base)
     live_picture_release(task->from);
     live_picture_release(task->to);
     kal_arena_release(&base->scratch);
+    kal_arena_release(&base->kept);
     live_feed_release(task->feed);
     free(task);
+}
+
+/* ---- what is wanted ---- */
+
+static void write_target(const live_feed_target *target, kal_buf *out)
+{
+    bool is_table = target->kind == KAL_SQL_LIVE_SCHEMA_TABLE;
+
+    kal_buf_clear(out);
+    kal_buf_append_be32(out, (uint32_t)target->kind);
+    kal_buf_append_be32(out, target->table_id);
+    if (!is_table) /* it may have another name by now */
+        kal_buf_append_bytes(out, target->ns);
+}
+
+/* false: no memory. Once for all that want the same. */
+static bool add_wanted(live_feed_task *task, kal_map *known, kal_buf *key, const live_feed_sub *sub)
+{
+    kal_arena *arena = &task->base.kept;
+
+    write_target(&sub->target, key);
+    live_feed_wanted *wanted = kal_map_find(known, kal_buf_bytes(key));
+    if (wanted == NULL) {
+        wanted = kal_arena_try_alloc(arena, sizeof *wanted);
+        if (wanted == NULL)
+            return false;
+        *wanted = (live_feed_wanted){.target = sub->target};
+        wanted->target.name = (kal_bytes){0};
+        if (!kal_arena_try_copy(arena, sub->target.ns, &wanted->target.ns) ||
+            !kal_vec_try_push_in(arena, &task->wanted, wanted))
+            return false;
+        kal_map_put(known, kal_buf_bytes(key), wanted);
+    }
+    wanted->is_told = wanted->is_told || sub->told != NULL;
+    return true;
+}
+
+/* Of the one subscription or of all. */
+static kal_status collect_wanted(live_feed_task *task, const live_feed_sub *only, kal_error *err)
+{
+    kal_map known; /* owned */
+    kal_buf key;   /* owned */
+    bool fits = true;
+
+    if (task->feed->kind->wants == NULL)
+        return KAL_OK;
+    kal_map_init(&known);
+    kal_buf_init(&key, NULL);
+    KAL_LIST_FOR_EACH (link, &task->feed->subs) {
+        const live_feed_sub *sub = KAL_CONTAINER_OF(link, live_feed_sub, feed_link);
+        if (only == NULL || only == sub)
+            fits = fits && add_wanted(task, &known, &key, sub);
+    }
+    kal_buf_release(&key);
+    kal_map_release(&known);
+    return fits ? KAL_OK : live_feed_memory(err);
+}
+
+bool live_feed_covers(const live_feed *feed, const live_feed_sub *sub)
+{
+    kal_buf key;   /* owned */
+    kal_buf other; /* owned */
+    bool covers = false;
+
+    kal_buf_init(&key, NULL);
+    kal_buf_init(&other, NULL);
+    write_target(&sub->target, &key);
+    KAL_LIST_FOR_EACH (link, &feed->subs) {
+        const live_feed_sub *s = KAL_CONTAINER_OF(link, live_feed_sub, feed_link);
+        if (s->told == NULL || covers)
+            continue;
+        write_target(&s->target, &other);
+        covers = s->target.kind == KAL_SQL_LIVE_SCHEMA_ALL ||
+                 kal_bytes_equal(kal_buf_bytes(&key), kal_buf_bytes(&other));
+    }
+    kal_buf_release(&key);
+    kal_buf_release(&other);
+    return covers;
 }
 
 /* On behalf of one of its subscribers. */
@@ -236,8 +335,9 @@ static void start_reading(live_feed *feed)
     live_feed_task *task = make_task(feed, feed->picture, make_picture(feed));
     task->is_reading = true;
     task->number = feed->readings + 1;
-    if (o->ops->submit(o->context, user_of(feed), &task->base, &err) != KAL_OK) {
-        live_feed_task_free(&task->base); /* the pool is full: the next tick tries again */
+    if (collect_wanted(task, NULL, &err) != KAL_OK ||
+        o->ops->submit(o->context, user_of(feed), &task->base, &err) != KAL_OK) {
+        live_feed_task_free(&task->base); /* pool or memory are full: the next tick tries again */
         feed->is_due = true;
         return;
     }
@@ -254,8 +354,9 @@ kal_status live_feed_compare(live_feed_sub *sub, kal_error *err)
     live_feed_task *task = make_task(feed, sub->told, live_picture_retain(feed->picture));
 
     task->sub = sub;
-    kal_status status =
-        o->ops->submit(o->context, sub->client->principal.user_no, &task->base, err);
+    kal_status status = collect_wanted(task, sub, err);
+    if (status == KAL_OK)
+        status = o->ops->submit(o->context, sub->client->principal.user_no, &task->base, err);
     if (status == KAL_OK)
         sub->task = task;
     else

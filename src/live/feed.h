@@ -50,26 +50,34 @@ typedef struct live_diff {
     KAL_VEC(live_feed_change) changes; /* heap, charged to the budget */
 } live_diff;
 
+/* What of a feed a subscription wants. */
+typedef struct live_feed_target {
+    kal_sql_live_kind kind;
+    kal_bytes ns;      /* SCHEMA_NAMESPACE and SCHEMA_TABLE */
+    kal_bytes name;    /* SCHEMA_TABLE */
+    uint32_t table_id; /* SCHEMA_TABLE: of the table, also when it is renamed */
+} live_feed_target;
+
+/* What some subscription wants. */
+typedef struct live_feed_wanted {
+    live_feed_target target; /* without a name */
+    bool is_told;            /* it has first rows, so it is told of changes */
+} live_feed_wanted;
+
 /* Work on the pool: read (sub NULL) or only compare what a subscription was told with what is. */
 typedef struct live_feed_task {
     kal_live_task base;
     live_feed *feed; /* one reference */
     live_feed_sub *sub;
     bool is_reading;
-    live_picture *from; /* one reference; NULL: nothing was read yet */
-    live_picture *to;   /* one reference; reading: what came out */
-    live_diff *diff;    /* owned: what came out; NULL: no difference */
-    uint64_t number;    /* of the reading */
+    KAL_VEC(live_feed_wanted *) wanted; /* base.kept; of kinds that have wants() */
+    live_picture *from;                 /* one reference; NULL: nothing was read yet */
+    live_picture *to;                   /* one reference; reading: what came out */
+    bool differs;                       /* an item, wanted or not */
+    live_diff *diff;                    /* owned: what came out; NULL: the pictures are the same */
+    uint64_t number;                    /* of the reading */
     uint64_t took_ns;
 } live_feed_task;
-
-/* What of a feed a subscription wants. */
-typedef struct live_feed_target {
-    kal_sql_live_kind kind;
-    kal_bytes ns;      /* owned; SCHEMA_NAMESPACE and SCHEMA_TABLE */
-    kal_bytes name;    /* owned; SCHEMA_TABLE */
-    uint32_t table_id; /* SCHEMA_TABLE: of the table, also when it is renamed */
-} live_feed_target;
 
 /* Functions with a task run on the pool, and the feed's query and kind are constant there. */
 typedef struct live_feed_kind {
@@ -82,7 +90,7 @@ typedef struct live_feed_kind {
                           kal_error *err);
     kal_status (*encode)(live_feed_task *task, const void *before, const void *after, uint64_t seq,
                          kal_message_body **body_out, kal_error *err);
-    void (*release)(const void *value); /* or NULL */
+    void (*release)(const void *value, kal_budget *budget); /* or NULL */
     /* The member "schema" of the acknowledgement. */
     void (*write_schema)(const live_feed *feed, kal_json_writer *w);
     kal_status (*write_row)(const live_feed *feed, const void *value, kal_arena *scratch,
@@ -121,7 +129,7 @@ struct live_feed_sub {
     live_feed_target target;
     kal_message_head *head;
     char *id;      /* owned */
-    kal_bytes sql; /* heap, owned */
+    kal_bytes sql; /* heap, owned; as are the texts of target */
     uint64_t number;
     bool counts; /* false: that it was told something would be something to tell it */
     kal_live_slow on_slow;
@@ -178,6 +186,8 @@ void live_feed_release(live_feed *feed);
 live_picture *live_picture_retain(live_picture *picture);
 void live_picture_release(live_picture *picture); /* NULL is allowed */
 void live_diff_release(live_diff *diff);          /* NULL is allowed */
+/* What the subscription wants is in the feed's picture, since others want it, too. */
+bool live_feed_covers(const live_feed *feed, const live_feed_sub *sub);
 /* It is read soon. */
 void live_feed_need(live_feed *feed);
 /* What the subscription was told is compared with the feed's picture. KAL_BUSY. */

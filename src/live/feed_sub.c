@@ -614,7 +614,8 @@ static kal_status begin(kal_live_client *client, live_feed *feed, const live_fee
     }
     sub->waits_for = feed->readings + 1;
     if (!feed->kind->is_polled && feed->picture != NULL &&
-        feed->picture->generation == kal_catalog_generation(live->options.catalog))
+        feed->picture->generation == kal_catalog_generation(live->options.catalog) &&
+        live_feed_covers(feed, sub))
         begin_batches(sub);
     else
         live_feed_need(feed);

@@ -62,6 +62,14 @@ static bool wants(const live_feed_target *target, const void *value)
 
 /* ---- reading ---- */
 
+/* It holds the table's memory, also when the cache lets go of it. */
+static void release(const void *value, kal_budget *budget)
+{
+    kal_table *table = (kal_table *)value;
+    kal_budget_release(budget, table->bytes);
+    kal_table_release(table);
+}
+
 typedef struct found {
     kal_arena arena;
     KAL_VEC(uint32_t) ids; /* arena */
@@ -75,10 +83,32 @@ static kal_status note_table(void *context, kal_bytes ns, kal_bytes name, uint32
     return kal_vec_try_push_in(&f->arena, &f->ids, table_id) ? KAL_OK : live_feed_memory(err);
 }
 
+static kal_status find_wanted(const live_feed_task *task, found *f, kal_error *err)
+{
+    kal_catalog *catalog = task->feed->worker->live->options.catalog;
+
+    for (size_t i = 0; i < task->wanted.len; i++) {
+        const live_feed_target *target = &task->wanted.items[i]->target;
+        if (target->kind == KAL_SQL_LIVE_SCHEMA_TABLE)
+            KAL_TRY(note_table(f, target->ns, target->name, target->table_id, err));
+        else /* ns is empty: all */
+            KAL_TRY(kal_catalog_scan_tables(catalog, target->ns, note_table, f, err));
+    }
+    return KAL_OK;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const uint32_t *x = a;
+    const uint32_t *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
 /* One that was dropped since its name was read is left out. */
 static kal_status add_table(live_feed_task *task, kal_catalog_worker *catalog, uint32_t table_id,
                             kal_error *err)
 {
+    kal_budget *budget = task->to->arena.budget;
     kal_table *table = NULL;
     uint8_t key[KEY_BYTES];
 
@@ -87,31 +117,29 @@ static kal_status add_table(live_feed_task *task, kal_catalog_worker *catalog, u
         return KAL_OK;
     KAL_TRY(status);
     kal_store_be32(key, table_id);
+    if (!kal_budget_charge(budget, table->bytes))
+        return live_feed_memory(err);
     table = kal_table_retain(table);
     status = live_feed_add(task, kal_bytes_of(key, KEY_BYTES), table, err);
     if (status != KAL_OK)
-        kal_table_release(table);
+        release(table, budget);
     return status;
 }
 
 static kal_status read_tables(live_feed_task *task, kal_catalog_worker *catalog, kal_error *err)
 {
-    const kal_live_options *o = &task->feed->worker->live->options;
     found f = {0};
 
-    kal_arena_init(&f.arena, o->budget);
-    kal_status status = kal_catalog_scan_tables(o->catalog, (kal_bytes){0}, note_table, &f, err);
+    kal_arena_init(&f.arena, task->to->arena.budget);
+    kal_status status = find_wanted(task, &f, err);
+    if (f.ids.len > 1)
+        qsort(f.ids.items, f.ids.len, sizeof *f.ids.items, by_id);
     for (size_t i = 0; i < f.ids.len && status == KAL_OK; i++) {
         if (i == 0 || f.ids.items[i] != f.ids.items[i - 1])
             status = add_table(task, catalog, f.ids.items[i], err);
     }
     kal_arena_release(&f.arena);
     return status;
-}
-
-static void release(const void *value)
-{
-    kal_table_release((kal_table *)value);
 }
 
 /* ---- comparing ---- */
