@@ -23,6 +23,7 @@ typedef struct body_form {
 struct kal_message_body {
     uint32_t references;
     uint32_t member_count;
+    kal_message_note note;
     kal_budget *budget;
     body_form forms[2]; /* by kal_wire; JSON is there from the start, with the closing brace */
 };
@@ -76,6 +77,11 @@ void kal_message_body_release(kal_message_body *body)
     }
     kal_budget_release(body->budget, sizeof *body);
     free(body);
+}
+
+kal_message_note *kal_message_body_note(kal_message_body *body)
+{
+    return &body->note;
 }
 
 kal_bytes kal_message_body_members(const kal_message_body *body)

@@ -48,6 +48,15 @@ void kal_message_body_release(kal_message_body *body); /* NULL is allowed */
 /* The members as JSON text; borrowed from the body. */
 kal_bytes kal_message_body_members(const kal_message_body *body);
 
+/* A number that whoever makes a body keeps with it; it is not sent. */
+typedef struct kal_message_note {
+    uint64_t low;
+    uint64_t high;
+    uint8_t kind; /* 0: nothing was noted */
+} kal_message_note;
+/* The body's, to be read and written. */
+kal_message_note *kal_message_body_note(kal_message_body *body);
+
 /* ---- what is a receiver's own ---- */
 
 #define KAL_MESSAGE_HEAD_BYTES_MAX 32768

@@ -204,3 +204,41 @@ kal_status live_encode_change(const live_query *query, const kal_value *before,
         return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
     return KAL_OK;
 }
+
+static kal_status hash_values(const live_query *query, const kal_value *values, kal_arena *scratch,
+                              kal_budget *budget, live_hash *out, kal_error *err)
+{
+    kal_buf text; /* owned */
+
+    kal_buf_init(&text, budget);
+    kal_status status = live_encode_row(query, values, scratch, &text, err);
+    if (status == KAL_OK && kal_buf_failed(&text))
+        status = kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+    if (status == KAL_OK) /* without the braces */
+        status =
+            live_hash_row(&query->plan, kal_bytes_of(text.ptr + 1, text.len - 2), budget, out, err);
+    kal_buf_release(&text);
+    return status;
+}
+
+kal_status live_note_delta(const live_query *query, const kal_value *before, const kal_value *after,
+                           kal_arena *scratch, kal_budget *budget, kal_message_body *body,
+                           kal_error *err)
+{
+    kal_message_note *note = kal_message_body_note(body);
+    live_hash delta = {0};
+    live_hash row;
+
+    if (note->kind != LIVE_NOTE_NONE)
+        return KAL_OK;
+    if (after != NULL) {
+        KAL_TRY(hash_values(query, after, scratch, budget, &row, err));
+        live_hash_add(&delta, row);
+    }
+    if (before != NULL) {
+        KAL_TRY(hash_values(query, before, scratch, budget, &row, err));
+        live_hash_remove(&delta, row);
+    }
+    *note = (kal_message_note){delta.low, delta.high, LIVE_NOTE_DELTA};
+    return KAL_OK;
+}

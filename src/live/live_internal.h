@@ -14,6 +14,7 @@
 
 #include "live/condition_index.h"
 #include "live/groups.h"
+#include "live/hash.h"
 #include "live/live.h"
 #include "live/top.h"
 
@@ -101,6 +102,8 @@ typedef struct live_result {
     live_top *top;
     live_shown *shown;          /* owned; what subscriptions were told */
     uint64_t seq;               /* up to which changes are in it */
+    bool has_hash;              /* the next one is kept */
+    live_hash hash;             /* of what is shown */
     kal_list dirty_link;        /* worker->dirty: something changed that was not told */
     KAL_VEC(live_queued) queue; /* LOADING; heap */
     size_t queue_bytes;         /* charged to the budget */
@@ -132,7 +135,8 @@ static inline bool live_plan_has_result(const kal_live_plan *plan)
  * likewise. */
 struct live_query {
     kal_indexed indexed;
-    bool has_rest; /* rows that meet the index's condition have to be tested */
+    uint32_t hash_subs; /* subscriptions that want the hash of the state */
+    bool has_rest;      /* rows that meet the index's condition have to be tested */
     kal_list subs;
     live_shape *shape;
     _Atomic uint64_t tested; /* written by the worker, read by any thread */
@@ -207,6 +211,8 @@ struct live_sub {
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
+    bool wants_hash;
+    live_hash hash;                /* of what it was told */
     bool takes_groups;             /* what is being told of a result */
     KAL_VEC(live_waiting) waiting; /* heap */
     size_t waiting_bytes;          /* charged to the budget */
@@ -250,7 +256,10 @@ struct kal_live_task {
     uint64_t last_rows; /* 0: all */
     uint64_t from;      /* REPLAY: changes after it */
     bool coalesce;      /* only the last state of each row */
-    bool may_use_rows;  /* when the log does not reach back: stored rows after `from` */
+    bool wants_hash;
+    bool hashes_all;   /* REPLAY: the hash of what the client has is not known */
+    live_hash hash;    /* of all rows as of seq */
+    bool may_use_rows; /* when the log does not reach back: stored rows after `from` */
     _Atomic bool is_cancelled;
     /* what came out */
     kal_status status;
@@ -391,6 +400,14 @@ KAL_MUST_CHECK kal_status live_encode_change(const live_query *query, const kal_
                                              const kal_value *after, uint64_t seq,
                                              kal_arena *scratch, kal_budget *budget,
                                              kal_message_body **body_out, kal_error *err);
+
+/* What the note of a body says. */
+enum { LIVE_NOTE_NONE, LIVE_NOTE_DELTA, LIVE_NOTE_HASH };
+/* Notes with the body by how much the change changes the hash of the state. */
+KAL_MUST_CHECK kal_status live_note_delta(const live_query *query, const kal_value *before,
+                                          const kal_value *after, kal_arena *scratch,
+                                          kal_budget *budget, kal_message_body *body,
+                                          kal_error *err);
 
 /* ---- match.c ---- */
 

@@ -41,6 +41,7 @@ kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
     kal_live_task *task = live_task_make_for(sub->client->worker, sub->query, kind);
     task->sub = sub;
     task->last_rows = sub->last_rows;
+    task->wants_hash = sub->wants_hash;
     return task;
 }
 
@@ -129,6 +130,18 @@ kal_status live_task_add_row(kal_live_task *task, live_row row, kal_error *err)
     return KAL_OK;
 }
 
+static kal_status hash_last_row(kal_live_task *task, kal_error *err)
+{
+    const live_row *row = &task->rows.items[task->rows.len - 1];
+    live_hash hash;
+
+    KAL_TRY(live_hash_row(&task->query->plan,
+                          kal_bytes_of(task->text.ptr + row->offset + 1, row->len - 2),
+                          options_of(task)->budget, &hash, err));
+    live_hash_add(&task->hash, hash);
+    return KAL_OK;
+}
+
 static kal_status add_row(kal_live_task *task, const kal_value *values, uint64_t seq,
                           kal_error *err)
 {
@@ -136,6 +149,8 @@ static kal_status add_row(kal_live_task *task, const kal_value *values, uint64_t
 
     KAL_TRY(live_encode_row(task->query, values, &task->scratch, &task->text, err));
     KAL_TRY(live_task_add_row(task, row, err));
+    if (task->wants_hash)
+        KAL_TRY(hash_last_row(task, err));
     if (task->last_rows > 0 && task->rows.len >= task->last_rows * 2 + ROWS_SLACK)
         return keep_newest(task, err);
     return KAL_OK;
@@ -162,6 +177,14 @@ static kal_status add_change(kal_live_task *task, const kal_value *before, const
 
     KAL_TRY(live_encode_change(task->query, before, after, seq, &task->scratch,
                                options_of(task)->budget, &body, err));
+    if (task->wants_hash) {
+        kal_status status = live_note_delta(task->query, before, after, &task->scratch,
+                                            options_of(task)->budget, body, err);
+        if (status != KAL_OK) {
+            kal_message_body_release(body);
+            return status;
+        }
+    }
     return live_task_add_body(task, body, seq, err);
 }
 
@@ -479,6 +502,39 @@ static kal_status replay_from(kal_live_task *task, kal_view *view, const kal_log
     return resync("the change log does not reach back to this seq", err);
 }
 
+/* ---- the hash of the state ---- */
+
+static kal_status visit_hashed(void *context, const kal_row *row, kal_error *err)
+{
+    kal_live_task *task = context;
+    kal_value *values = NULL;
+    bool is_in = false;
+
+    if (atomic_load(&task->is_cancelled))
+        return kal_error_set(err, KAL_CANCELLED, "the client has left");
+    trim_scratch(task);
+    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
+    KAL_TRY(test_values(task, values, &is_in, err));
+    if (!is_in)
+        return KAL_OK;
+    task->rows.len = 0;
+    kal_buf_clear(&task->text);
+    return add_row(task, values, row->seq, err);
+}
+
+/* Of all rows as they are now: what the client has, and the changes that it is going to be told. */
+static kal_status hash_all(kal_live_task *task, kal_view *view, kal_error *err)
+{
+    const kal_live_options *o = options_of(task);
+    const live_query *q = task->query;
+
+    KAL_TRY(o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_hashed, task,
+                         err));
+    task->rows.len = 0;
+    kal_buf_clear(&task->text);
+    return KAL_OK;
+}
+
 /* ---- running ---- */
 
 static kal_status run(kal_live_task *task, kal_view *view, kal_error *err)
@@ -489,6 +545,8 @@ static kal_status run(kal_live_task *task, kal_view *view, kal_error *err)
     task->seq = bounds.applied;
     if (task->kind == LIVE_TASK_STATE)
         return read_result(task, view, err);
+    if (task->kind == LIVE_TASK_REPLAY && task->hashes_all)
+        KAL_TRY(hash_all(task, view, err));
     return task->kind == LIVE_TASK_REPLAY ? replay_from(task, view, &bounds, err)
                                           : read_rows(task, view, err);
 }

@@ -55,6 +55,7 @@ static kal_status test(matching *m, const live_query *q, const kal_row *row, kal
 static kal_status body_of(matching *m, live_query *q, bool was_in, bool is_in,
                           kal_message_body **out, kal_error *err)
 {
+    kal_budget *budget = m->worker->live->options.budget;
     live_shape *shape = q->shape;
     size_t kind = !was_in ? LIVE_INSERT : is_in ? LIVE_UPDATE : LIVE_DELETE;
 
@@ -65,15 +66,19 @@ static kal_status body_of(matching *m, live_query *q, bool was_in, bool is_in,
         }
         shape->stamp = m->worker->stamp;
     }
-    if (shape->bodies[kind] == NULL) {
+    if (shape->bodies[kind] == NULL || q->hash_subs > 0) {
         KAL_TRY(decode(m, m->before, &m->before_values, err));
         KAL_TRY(decode(m, m->after, &m->after_values, err));
-        KAL_TRY(live_encode_change(
-            q, was_in ? m->before_values : NULL, is_in ? m->after_values : NULL, m->change->seq,
-            &m->worker->scratch, m->worker->live->options.budget, &shape->bodies[kind], err));
     }
+    const kal_value *before = was_in ? m->before_values : NULL;
+    const kal_value *after = is_in ? m->after_values : NULL;
+    if (shape->bodies[kind] == NULL)
+        KAL_TRY(live_encode_change(q, before, after, m->change->seq, &m->worker->scratch, budget,
+                                   &shape->bodies[kind], err));
     *out = shape->bodies[kind];
-    return KAL_OK;
+    return q->hash_subs == 0
+               ? KAL_OK
+               : live_note_delta(q, before, after, &m->worker->scratch, budget, *out, err);
 }
 
 static void fail_subs(live_query *q, uint64_t seq, const kal_error *err)

@@ -71,6 +71,55 @@ static kal_message_body *make_body(kal_budget *budget, const live_query *q,
     return kal_message_body_make(&members, is_there && was_there ? 4 : 3);
 }
 
+/* ---- the hash of what is shown ---- */
+
+static kal_status change_hash(kal_live_worker *w, live_query *q, const live_shown_change *change,
+                              kal_error *err)
+{
+    live_hash row;
+
+    if (change->after.len > 0) {
+        KAL_TRY(live_hash_row(&q->plan, change->after, budget_of(w), &row, err));
+        live_hash_add(&q->result.hash, row);
+    }
+    if (change->before.len > 0) {
+        KAL_TRY(live_hash_row(&q->plan, change->before, budget_of(w), &row, err));
+        live_hash_remove(&q->result.hash, row);
+    }
+    return KAL_OK;
+}
+
+typedef struct hashing {
+    kal_live_worker *worker;
+    live_query *query;
+} hashing;
+
+static kal_status hash_shown(void *context, const live_shown_change *row, kal_error *err)
+{
+    const hashing *h = context;
+    return change_hash(h->worker, h->query, row, err);
+}
+
+/* From the first subscription on that wants it. */
+static kal_status need_hash(kal_live_worker *w, live_query *q, kal_error *err)
+{
+    live_result *r = &q->result;
+    hashing h = {w, q};
+
+    if (r->has_hash || q->hash_subs == 0)
+        return KAL_OK;
+    r->hash = (live_hash){0};
+    r->has_hash = true;
+    return live_shown_each(r->shown, hash_shown, &h, err);
+}
+
+static void note_hash(const live_result *r, kal_message_body *body)
+{
+    if (r->has_hash)
+        *kal_message_body_note(body) =
+            (kal_message_note){r->hash.low, r->hash.high, LIVE_NOTE_HASH};
+}
+
 /* ---- telling ---- */
 
 typedef struct telling {
@@ -86,6 +135,8 @@ static kal_status collect(void *context, const live_shown_change *change, kal_er
     telling *t = context;
     live_shown_change copy = {.seq = change->seq};
 
+    if (t->query->result.has_hash)
+        KAL_TRY(change_hash(t->worker, t->query, change, err));
     copy.before = kal_arena_copy(&t->worker->scratch, change->before);
     copy.after = kal_arena_copy(&t->worker->scratch, change->after);
     if (!kal_vec_try_push_in(&t->worker->scratch, &t->changes, copy))
@@ -103,6 +154,8 @@ static kal_status tell_subs(telling *t, kal_error *err)
         kal_message_body *body = make_body(budget_of(t->worker), t->query, c, seq);
         if (body == NULL)
             return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
+        if (i + 1 == t->changes.len)
+            note_hash(&t->query->result, body);
         KAL_LIST_FOR_EACH (link, &t->query->subs) {
             live_sub *sub = KAL_CONTAINER_OF(link, live_sub, query_link);
             live_sub_group_change(sub, t->first, t->last, i == 0, body);
@@ -139,6 +192,7 @@ static void reset(kal_live_worker *w, live_result *r)
     reset_state(w, r);
     live_shown_close(r->shown);
     r->shown = NULL;
+    r->has_hash = false;
 }
 
 void live_result_release(kal_live_worker *w, live_query *q)
@@ -155,6 +209,8 @@ void live_result_move(live_query *from, live_query *to)
     to->result.groups = from->result.groups;
     to->result.top = from->result.top;
     to->result.shown = from->result.shown;
+    to->result.has_hash = from->result.has_hash;
+    to->result.hash = from->result.hash;
     to->result.seq = from->result.seq;
     from->result.groups = NULL;
     from->result.top = NULL;
@@ -435,8 +491,11 @@ kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *er
 
     out->seq = q->result.seq;
     out->has_rows = true;
-    *status = q->plan.is_grouped ? live_shown_each(q->result.shown, add_row, out, err)
-                                 : live_top_each(q->result.top, add_row, out, err);
+    *status = need_hash(sub->client->worker, q, err);
+    out->hash = q->result.hash;
+    if (*status == KAL_OK)
+        *status = q->plan.is_grouped ? live_shown_each(q->result.shown, add_row, out, err)
+                                     : live_top_each(q->result.top, add_row, out, err);
     return out;
 }
 
@@ -522,9 +581,11 @@ static kal_status make_bodies(kal_live_task *out, kal_error *err)
 {
     for (size_t i = 0; i < out->shown_changes.len; i++) {
         uint64_t seq = i + 1 == out->shown_changes.len ? out->seq : out->from;
-        KAL_TRY(live_task_add_body(
-            out, make_body(out->text.budget, out->query, &out->shown_changes.items[i], seq),
-            out->from, err));
+        kal_message_body *body =
+            make_body(out->text.budget, out->query, &out->shown_changes.items[i], seq); /* task's */
+        if (body != NULL && i + 1 == out->shown_changes.len)
+            note_hash(&out->query->result, body);
+        KAL_TRY(live_task_add_body(out, body, out->from, err));
     }
     return KAL_OK;
 }
@@ -547,6 +608,10 @@ kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, 
 
     out->from = sub->seq;
     out->seq = q->result.seq > sub->seq ? q->result.seq : sub->seq;
+    *status = need_hash(sub->client->worker, q, err);
+    out->hash = q->result.hash;
+    if (*status != KAL_OK)
+        return out;
     if (touched == NULL)
         *status = live_shown_since(shown, out->from, add_change, out, err);
     else if (q->plan.is_grouped)

@@ -218,11 +218,66 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
 
 /* ---- telling ---- */
 
+static void write_head(const live_sub *sub, const char *hash, kal_buf *members)
+{
+    kal_json_writer json;
+
+    kal_json_writer_init(&json, members);
+    kal_json_begin_object(&json);
+    kal_buf_clear(members);
+    kal_json_key(&json, "type");
+    kal_json_cstr(&json, "change");
+    kal_json_key(&json, "subscription_id");
+    kal_json_cstr(&json, sub->id);
+    if (hash == NULL)
+        return;
+    kal_json_key(&json, "state_hash");
+    kal_json_cstr(&json, hash);
+}
+
+static kal_status make_head(const live_sub *sub, const char *hash, kal_message_head **out,
+                            kal_error *err)
+{
+    kal_buf members; /* owned */
+
+    kal_buf_init(&members, NULL);
+    write_head(sub, hash, &members);
+    kal_status status =
+        kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, out, err);
+    kal_buf_release(&members);
+    return status;
+}
+
+/* With the hash of what it has been told once it has been told this, when that is known. */
+static void send_hashed(live_sub *sub, kal_message_body *body)
+{
+    const kal_message_note *note = kal_message_body_note(body);
+    live_hash number = {note->low, note->high};
+    char hex[LIVE_HASH_HEX_LEN + 1];
+    kal_message_head *head = NULL; /* owned */
+    kal_error err = KAL_ERROR_INIT;
+
+    if (note->kind == LIVE_NOTE_DELTA)
+        live_hash_add(&sub->hash, number);
+    else if (note->kind == LIVE_NOTE_HASH)
+        sub->hash = number;
+    live_hash_hex(sub->hash, hex);
+    if (make_head(sub, note->kind == LIVE_NOTE_NONE ? NULL : hex, &head, &err) != KAL_OK) {
+        fail_memory(sub);
+        return;
+    }
+    send_body(sub, head, body);
+    kal_message_head_free(head);
+}
+
 static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
 {
     uint64_t changes = atomic_load_explicit(&sub->changes, memory_order_relaxed);
 
-    send_body(sub, sub->head, body);
+    if (sub->wants_hash)
+        send_hashed(sub, body);
+    else
+        send_body(sub, sub->head, body);
     sub->seq = seq;
     /* One thread writes: no need for a locked addition. */
     atomic_store_explicit(&sub->changes, changes + 1, memory_order_relaxed);
@@ -239,7 +294,9 @@ static void submit_task(live_sub *sub, live_task_kind kind)
     if (kind == LIVE_TASK_REPLAY) {
         sub->task->from = sub->seq;
         sub->task->coalesce = sub->has_acked && sub->on_slow == KAL_LIVE_COALESCE;
-        sub->task->may_use_rows = !sub->has_acked;
+        sub->task->may_use_rows = !sub->has_acked && !sub->wants_hash;
+        sub->task->hashes_all =
+            sub->wants_hash && !sub->has_acked && !live_plan_has_result(&sub->query->plan);
     }
     kal_status status = o->ops->submit(o->context, sub->client->principal.user_no, sub->task, &err);
     if (status == KAL_OK)
@@ -351,6 +408,14 @@ static size_t batch_end(const live_sub *sub)
     return end;
 }
 
+static void write_hash(message *m, const live_sub *sub)
+{
+    char hex[LIVE_HASH_HEX_LEN + 1];
+    live_hash_hex(sub->hash, hex);
+    message_key(m, "state_hash");
+    kal_json_cstr(&m->json, hex);
+}
+
 static void send_batch(live_sub *sub)
 {
     const kal_live_task *ready = sub->ready;
@@ -369,6 +434,8 @@ static void send_batch(live_sub *sub)
         kal_json_raw(&m.json, kal_bytes_of(ready->text.ptr + row->offset, row->len));
     }
     kal_json_end_array(&m.json);
+    if (sub->wants_hash && !has_more)
+        write_hash(&m, sub);
     write_batch_control(&m, sub, has_more,
                         !has_more             ? "ready"
                         : sub->batch_num == 0 ? "loading"
@@ -438,6 +505,18 @@ static void run_again(live_sub *sub, const kal_live_task *task)
     start_task(sub, kind);
 }
 
+/* Of what the client has before it is told the changes of the task. */
+static live_hash hash_before(const kal_live_task *task)
+{
+    live_hash hash = task->hash;
+    for (size_t i = 0; i < task->bodies.len; i++) {
+        const kal_message_note *note = kal_message_body_note(task->bodies.items[i].body);
+        if (note->kind == LIVE_NOTE_DELTA)
+            live_hash_remove(&hash, (live_hash){note->low, note->high});
+    }
+    return hash;
+}
+
 /* What was read is there. */
 static void take_ready(live_sub *sub, kal_live_task *task)
 {
@@ -448,6 +527,8 @@ static void take_ready(live_sub *sub, kal_live_task *task)
         deliver(sub);
         return;
     }
+    if (sub->wants_hash)
+        sub->hash = hash_before(task);
     send_ack(sub, task->rows.len);
     sub->state = LIVE_BATCHES;
     if (sub->failure == NULL)
@@ -551,21 +632,24 @@ static void tell_schema(live_sub *sub, const live_query *before)
     kal_message_body_release(body);
 }
 
-/* A result goes on, unless its rows are of another shape now. */
-static void move_result(live_sub *sub, const live_query *before)
+static void fail_shape(live_sub *sub)
 {
     kal_error err = KAL_ERROR_INIT;
 
-    if (live_query_results_alike(before, sub->query)) {
-        if (sub->query->result.state == LIVE_RESULT_NONE)
-            live_result_need(sub->client->worker, sub->query);
-        return;
-    }
     kal_error_set(&err, KAL_CONFLICT,
-                  "columns of the live query have other types now: subscribe "
+                  "the rows of the live query have another shape now: subscribe "
                   "again without 'from'");
     kal_error_code(&err, "RESYNC_REQUIRED");
     live_sub_fail(sub, UINT64_MAX, &err);
+}
+
+/* A result goes on, unless its rows are of another shape now. */
+static void move_result(live_sub *sub, const live_query *before)
+{
+    if (!live_query_results_alike(before, sub->query))
+        fail_shape(sub);
+    else if (sub->query->result.state == LIVE_RESULT_NONE)
+        live_result_need(sub->client->worker, sub->query);
 }
 
 void live_sub_move(live_sub *sub, live_query *query)
@@ -577,6 +661,8 @@ void live_sub_move(live_sub *sub, live_query *query)
 
     pthread_mutex_lock(&w->registry_lock);
     kal_list_remove(&sub->query_link);
+    old->hash_subs -= sub->wants_hash;
+    query->hash_subs += sub->wants_hash;
     sub->query = live_query_retain(query);
     kal_list_push_back(&query->subs, &sub->query_link);
     pthread_mutex_unlock(&w->registry_lock);
@@ -585,6 +671,8 @@ void live_sub_move(live_sub *sub, live_query *query)
         live_sub_fail(sub, UINT64_MAX, &err);
     else if (live_plan_has_result(&query->plan))
         move_result(sub, old);
+    else if (!has_same_schema(old, query) && sub->wants_hash)
+        fail_shape(sub);
     else if (!has_same_schema(old, query))
         tell_schema(sub, old);
     live_query_release(w, old);
@@ -602,6 +690,7 @@ static void free_sub(live_sub *sub)
     pthread_mutex_lock(&w->registry_lock);
     kal_list_remove(&sub->link);
     kal_list_remove(&sub->query_link);
+    sub->query->hash_subs -= sub->wants_hash;
     client->sub_count--;
     w->sub_count--;
     pthread_mutex_unlock(&w->registry_lock);
@@ -696,24 +785,6 @@ static kal_status too_many(const char *whose, unsigned most, kal_error *err)
     return KAL_LIMIT;
 }
 
-static void make_head(live_sub *sub, kal_bytes id, kal_status *status, kal_error *err)
-{
-    kal_buf members; /* owned */
-    kal_json_writer json;
-
-    kal_buf_init(&members, NULL);
-    kal_json_writer_init(&json, &members);
-    kal_json_begin_object(&json);
-    kal_buf_clear(&members);
-    kal_json_key(&json, "type");
-    kal_json_cstr(&json, "change");
-    kal_json_key(&json, "subscription_id");
-    kal_json_string(&json, id);
-    *status =
-        kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, &sub->head, err);
-    kal_buf_release(&members);
-}
-
 /* What the request says goes before what the text says. */
 static void set_options(live_sub *sub, const kal_live_request *r, const kal_sql_live_options *sql)
 {
@@ -763,6 +834,22 @@ static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes 
     return sub;
 }
 
+static kal_status want_hash(live_sub *sub, kal_error *err)
+{
+    if (sub->last_rows > 0) {
+        kal_error_set(err, KAL_INVALID, "a hash is of all rows: it does not go with 'last_rows'");
+        kal_error_code(err, "INVALID_OPTION");
+        return KAL_INVALID;
+    }
+    if (sub->query->table->def->table_type == KAL_TABLE_STREAM)
+        return kal_error_set(err, KAL_UNSUPPORTED,
+                             "a live query of a STREAM table has no hash: its rows leave by age, "
+                             "without a change");
+    sub->wants_hash = true;
+    sub->query->hash_subs++;
+    return KAL_OK;
+}
+
 static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
                         const kal_live_request *r, kal_error *err)
 {
@@ -779,10 +866,9 @@ static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
     }
     live_sub *sub = make_sub(client, query, r->id);
     set_options(sub, r, &sql_options);
-    make_head(sub, r->id, &status, err);
+    status = make_head(sub, NULL, &sub->head, err);
     if (status == KAL_OK && (r->wants_hash || sql_options.hash))
-        status = kal_error_set(err, KAL_UNSUPPORTED,
-                               "the hash of a live query is not available in this version");
+        status = want_hash(sub, err);
     if (status != KAL_OK) {
         free_sub(sub);
         return status;

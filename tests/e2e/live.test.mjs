@@ -1,6 +1,7 @@
 // Live queries through the real server: the protocol, the permission rules, restarts.
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { Server } from "./server.mjs";
 import { LiveClient } from "./live_client.mjs";
 
@@ -303,4 +304,60 @@ test("SUBSCRIBE TO says what to send", async () => {
     assert.equal((await ann.error("SUBSCRIBE TO app.nothing")).code, "TABLE_NOT_FOUND");
     assert.equal((await ann.error("SUBSCRIBE TO app.secrets")).code, "PERMISSION_DENIED");
     await client.close();
+});
+
+test("groups, first rows, and the hash of the state", async () => {
+    const cell = (v) => {
+        const u32 = (n) => { const b = Buffer.alloc(4); b.writeUInt32LE(n); return b; };
+        if (v === null) return Buffer.from([0]);
+        if (typeof v === "boolean") return Buffer.from([v ? 2 : 1]);
+        if (typeof v === "number") { const b = Buffer.alloc(9); b[0] = 3; b.writeDoubleLE(v, 1); return b; }
+        const text = Buffer.from(v);
+        return Buffer.concat([Buffer.from([4]), u32(text.length), text]);
+    };
+    const hashOf = (rows, names) => {
+        let sum = 0n;
+        for (const row of rows) {
+            const digest = createHash("sha256").update(Buffer.concat(names.map((n) => cell(row[n])))).digest();
+            for (let i = 0; i < 16; i++) sum += BigInt(digest[i]) << BigInt(8 * i);
+        }
+        return (sum % (1n << 128n)).toString(16).padStart(32, "0");
+    };
+    const client = await LiveClient.open(server, ann.token);
+    for (let i = 0; i < 6; i++) await ann.sql(`INSERT INTO app.notes VALUES (${i}, 'r${i % 2}', ${i}, 'b')`);
+    const groups = await client.subscribe("g", "SELECT room, count(*) AS c, sum(n) AS s, avg(n) AS a, min(n) AS lo, max(n) AS hi FROM app.notes GROUP BY room", { hash: true });
+    const plain = ({ _seq, ...row }) => row;
+    assert.deepEqual(groups.rows.map(plain).sort((x, y) => x.room.localeCompare(y.room)),
+        [{ room: "r0", c: "3", s: "6", a: 2, lo: 0, hi: 4 }, { room: "r1", c: "3", s: "9", a: 3, lo: 1, hi: 5 }]);
+    const names = groups.ack.schema.map((c) => c.name);
+    assert.equal(groups.batches[0].state_hash, hashOf(groups.rows, names));
+    const top = await client.subscribe("t", "SELECT id, n FROM app.notes ORDER BY n DESC, id LIMIT 2", { hash: true });
+    assert.deepEqual(top.rows.map((r) => r.id), ["5", "4"]);
+
+    await ann.sql("DELETE FROM app.notes WHERE id = 5");
+    const told = [await client.next(), await client.next(), await client.next()];
+    const [group] = told.filter((m) => m.subscription_id === "g");
+    assert.deepEqual(plain(group.rows[0]), { room: "r1", c: "2", s: "4", a: 2, lo: 1, hi: 3 });
+    assert.equal(group.state_hash, hashOf([groups.rows.find((r) => r.room === "r0"), group.rows[0]], names));
+    const ranks = told.filter((m) => m.subscription_id === "t");
+    assert.deepEqual(ranks.map((m) => [m.change_type, (m.rows ?? m.old_values)[0].id]).sort(), [["delete", "5"], ["insert", "3"]]);
+    assert.equal(ranks[0].state_hash, undefined);
+    assert.equal(ranks[1].state_hash, hashOf([{ id: "4", n: 4 }, { id: "3", n: 3 }], ["id", "n"]));
+
+    await client.close();
+    await ann.sql("DELETE FROM app.notes WHERE room = 'r0'");
+    await server.restart("SIGKILL");
+    const again = await LiveClient.open(server, ann.token);
+    const resumed = await again.subscribe("g", "SELECT room, count(*) AS c, sum(n) AS s, avg(n) AS a, min(n) AS lo, max(n) AS hi FROM app.notes GROUP BY room", { from: group.seq, hash: true });
+    assert.deepEqual(resumed.rows, []);
+    const gone = await again.next();
+    assert.equal(gone.change_type, "delete");
+    assert.equal(gone.old_values[0].room, "r0");
+    assert.equal(gone.state_hash, hashOf([group.rows[0]], names));
+    await again.subscribe("t", "SELECT id, n FROM app.notes ORDER BY n DESC, id LIMIT 2", { from: ranks[1].seq });
+    const left = [await again.next(), await again.next()];
+    assert.deepEqual(left.map((m) => [m.change_type, (m.rows ?? m.old_values)[0].id]).sort(), [["delete", "4"], ["insert", "1"]]);
+    assert.equal((await again.subscribe("x", "SELECT count(*) AS c FROM app.notes", { hash: true, last_rows: 1 })).error.code, "INVALID_OPTION");
+    await again.close();
+    await ann.sql("DELETE FROM app.notes");
 });

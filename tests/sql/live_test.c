@@ -11,6 +11,7 @@
 #include "unit/base/seed.h"
 
 #include "base/assert.h"
+#include "base/digest.h"
 #include "base/thread.h"
 #include "live/live_internal.h"
 #include "sql/database.h"
@@ -52,7 +53,10 @@ typedef struct subscriber {
     uint64_t seq;
     kal_map rows;     /* id as text -> row (owned) */
     kal_arena *arena; /* owned: of the rows */
-    uint64_t version; /* of the schema that the rows have */
+    bool wants_hash;
+    char hash[64];              /* that was told last; "" none */
+    KAL_VEC(kal_bytes) columns; /* arena: of the schema */
+    uint64_t version;           /* of the schema that the rows have */
     size_t messages;
     uint64_t batch_size;
 } subscriber;
@@ -259,6 +263,13 @@ static void take_schema(subscriber *s, const kal_json *m)
 static void take_ack(subscriber *s, const kal_json *m)
 {
     uint64_t version = version_of(m);
+    const kal_json *schema = kal_json_find(m, "schema");
+
+    s->columns.len = 0;
+    for (size_t i = 0; i < schema->len; i++) {
+        kal_bytes name = kal_json_find(&schema->items[i], "name")->text;
+        assert_true(kal_vec_try_push_in(s->arena, &s->columns, kal_arena_copy(s->arena, name)));
+    }
     if (s->version != 0 && s->version != version) {
         s->is_ended = true;
         snprintf(s->code, sizeof s->code, "SCHEMA");
@@ -276,6 +287,9 @@ static void take_message(subscriber *s, const held *message)
     if (kal_json_parse(kal_bytes_of(message->text, message->len), &arena, &m, &err) != KAL_OK)
         complain(s, "not JSON", message);
     kal_bytes type = kal_json_find(m, "type")->text;
+    const kal_json *hash = kal_json_find(m, "state_hash");
+    if (hash != NULL)
+        snprintf(s->hash, sizeof s->hash, "%.*s", KAL_FMT(hash->text));
     assert_true(kal_bytes_equal(kal_json_find(m, "subscription_id")->text, KAL_STR("s")));
     s->messages++;
     if (getenv("KAL_LIVE_TRACE") != NULL)
@@ -295,6 +309,55 @@ static void take_message(subscriber *s, const held *message)
         take_ack(s, m);
     }
     kal_arena_release(&arena);
+}
+
+/* ---- the hash of what is known, as docs/websocket.md says it ---- */
+
+static void hash_cell(subscriber *s, const known_row *row, kal_bytes name, kal_buf *out)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_json *cell = NULL;
+    kal_bytes text = KAL_STR("null");
+    double number = 0;
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < row->names.len; i++)
+        text = kal_bytes_equal(row->names.items[i], name) ? row->cells.items[i] : text;
+    assert_int_equal(kal_json_parse(text, s->arena, &cell, &err), KAL_OK);
+    if (cell->kind == KAL_JSON_NULL) {
+        kal_buf_append_byte(out, 0);
+    } else if (cell->kind == KAL_JSON_STRING) {
+        kal_buf_append_byte(out, 4);
+        kal_buf_append_text(out, cell->text);
+    } else {
+        assert_int_equal(cell->kind, KAL_JSON_NUMBER);
+        assert_true(kal_parse_double(cell->text, &number));
+        memcpy(&bits, &number, sizeof bits);
+        kal_buf_append_byte(out, 3);
+        kal_buf_append_le64(out, bits);
+    }
+}
+
+static void hash_of_known(subscriber *s, char out[33])
+{
+    unsigned __int128 sum = 0;
+    size_t at = 0;
+    const known_row *row;
+
+    while ((row = kal_map_next(&s->rows, &at, NULL)) != NULL) {
+        char hex[KAL_DIGEST_HEX_LEN + 1];
+        kal_buf cells; /* owned */
+        kal_buf_init(&cells, NULL);
+        for (size_t i = 0; i < s->columns.len; i++)
+            hash_cell(s, row, s->columns.items[i], &cells);
+        kal_digest_hex_of(kal_buf_bytes(&cells), hex);
+        kal_buf_release(&cells);
+        for (int byte = 0; byte < 16; byte++) {
+            char pair[3] = {hex[2 * byte], hex[2 * byte + 1], 0};
+            sum += (unsigned __int128)strtoul(pair, NULL, 16) << (8 * byte);
+        }
+    }
+    snprintf(out, 33, "%016llx%016llx", (unsigned long long)(sum >> 64), (unsigned long long)sum);
 }
 
 /* ---- the run ---- */
@@ -348,6 +411,7 @@ static void forget_rows(subscriber *s)
 {
     kal_map_release(&s->rows);
     kal_map_init(&s->rows);
+    memset(&s->columns, 0, sizeof s->columns); /* of the arena */
     kal_arena_reset(s->arena);
 }
 
@@ -374,12 +438,14 @@ static void connect_sub(run *r, subscriber *s, bool with_from)
     s->client = kal_live_client_open(r->worker, &p, user.token_generation, &OPS, s);
     s->is_ended = false;
     s->code[0] = '\0';
+    s->hash[0] = '\0';
     kal_live_request request = {.id = KAL_STR("s"),
                                 .sql = kal_cstr(s->sql),
                                 .batch_size = s->batch_size,
                                 .has_from = with_from,
                                 .from = s->seq,
-                                .on_slow = s->on_slow};
+                                .on_slow = s->on_slow,
+                                .wants_hash = s->wants_hash};
     if (!with_from) {
         forget_rows(s);
         s->is_loaded = false;
@@ -478,6 +544,7 @@ static void begin_sub(run *r, subscriber *s)
 {
     s->user = USERS[below(r, 2)];
     s->is_slow = below(r, 4) == 0;
+    s->wants_hash = below(r, 3) == 0;
     s->on_slow = below(r, 3) == 0 ? KAL_LIVE_COALESCE : KAL_LIVE_PAUSE;
     s->batch_size = below(r, 3) == 0 ? 1 + below(r, 5) : 0;
     make_query(r, s);
@@ -489,6 +556,7 @@ static void end_sub(subscriber *s)
     disconnect(s);
     kal_map_release(&s->rows);
     kal_map_init(&s->rows);
+    memset(&s->columns, 0, sizeof s->columns); /* of the arena */
     kal_arena_reset(s->arena);
 }
 
@@ -664,6 +732,13 @@ static void compare(run *r, subscriber *s)
         fail_msg("%s\n  %s", s->again, reply.message);
     for (size_t i = 0; i < reply.rows->len; i++)
         compare_row(r, s, &reply, &reply.rows->items[i]);
+    if (s->wants_hash && s->hash[0] != '\0') {
+        char own[33];
+        hash_of_known(s, own);
+        if (strcmp(own, s->hash) != 0)
+            fail_msg("seed %llu: %s: %s: the hash is %s, not %s", (unsigned long long)r->seed,
+                     s->user, s->sql, own, s->hash);
+    }
     if (reply.rows->len != s->rows.len)
         fail_msg("seed %llu: %s: %s: %zu rows, not %zu", (unsigned long long)r->seed, s->user,
                  s->sql, s->rows.len, reply.rows->len);
@@ -679,7 +754,8 @@ static void check_all(run *r)
             compare(r, s);
             continue;
         }
-        if (strcmp(s->code, "SCHEMA") != 0)
+        if (strcmp(s->code, "SCHEMA") != 0 &&
+            !(s->wants_hash && strcmp(s->code, "RESYNC_REQUIRED") == 0))
             fail_msg("%s ended with %s", s->sql, s->code);
         disconnect(s);
         connect_sub(r, s, false);
