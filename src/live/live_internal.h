@@ -225,6 +225,7 @@ struct kal_live_worker {
     kal_map queries;  /* share key -> live_query that is not detached */
     kal_map shapes;   /* key -> live_shape */
     kal_list clients;
+    size_t client_count;
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
     uint64_t stamp;                 /* of the change that is being matched */

@@ -754,6 +754,7 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
     kal_list_init(&client->subs);
     pthread_mutex_lock(&w->registry_lock);
     kal_list_push_back(&w->clients, &client->link);
+    w->client_count++;
     pthread_mutex_unlock(&w->registry_lock);
     return client;
 }
@@ -776,6 +777,7 @@ void kal_live_client_close(kal_live_client *client)
         free_sub(KAL_CONTAINER_OF(client->subs.next, live_sub, link));
     pthread_mutex_lock(&client->worker->registry_lock);
     kal_list_remove(&client->link);
+    client->worker->client_count--;
     pthread_mutex_unlock(&client->worker->registry_lock);
     free(client);
 }
