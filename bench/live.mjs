@@ -124,7 +124,9 @@ async function fanOut(kalam, oneLoop, count, changes, burst, what) {
 
 // ---- from commit to frame ----
 
-async function commitToFrame() {
+// The machine is shared: with real-time priority the server does not wait for whoever else computes.
+async function commitToFrame(realTime) {
+    const how = realTime ? ", real-time priority" : "";
     const dir = mkdtempSync(join(tmpdir(), "stamps-"));
     const file = join(dir, "stamps");
     const preload = { LD_PRELOAD: program("bench_live_stamp.so"), BENCH_STAMPS: file };
@@ -132,6 +134,7 @@ async function commitToFrame() {
     const kalam = await new KalamDB().start();
     for (const name of Object.keys(preload)) delete process.env[name];
     await makeChat(kalam);
+    if (realTime) execFileSync("chrt", ["-a", "-r", "-p", "1", String(kalam.child.pid)]);
     const one = await kalamContender(kalam, 1);
     const COUNT = 3000;
     const before = cpu(kalam.child.pid);
@@ -147,11 +150,11 @@ async function commitToFrame() {
     rmSync(dir, { recursive: true });
     if (us.length < COUNT) throw new Error(`only ${us.length} frames were stamped`);
     const at = (p) => us[Math.floor(us.length * p)];
-    figures["KalamDB, from a durable commit to its frame written, one subscriber"] = { ops: us.length, cpu_us,
+    figures[`KalamDB, from a durable commit to its frame written${how}`] = { ops: us.length, cpu_us,
         latency_ms: us.reduce((a, b) => a + b) / us.length / 1000, p99_ms: at(0.99) / 1000 };
     for (const [name, p] of [["p50", 0.5], ["p90", 0.9], ["p99", 0.99], ["p99.9", 0.999]])
-        inside[`from a durable commit to its frame written, ${name}, µs`] = at(p);
-    log("commit to frame", at(0.5), at(0.99), at(0.999));
+        inside[`from a durable commit to its frame written${how}, ${name}, µs`] = at(p);
+    log("commit to frame", how, at(0.5), at(0.99), at(0.999));
 }
 
 // ---- first rows ----
@@ -223,7 +226,7 @@ async function makeChat(kalam) {
     await kalam.sql("CREATE SHARED TABLE bench.chat (id BIGINT PRIMARY KEY, name TEXT, body TEXT)");
 }
 
-const all = { latency: commitToFrame, first: async () => { await firstRows(false); await firstRows(true); }, idle: () => idle("login", "logged in"),
+const all = { latency: async () => { await commitToFrame(false); await commitToFrame(true); }, first: async () => { await firstRows(false); await firstRows(true); }, idle: () => idle("login", "logged in"),
     subscribed: () => idle("kalamdb", "with one subscription each"), fan: manySockets, match: matching };
 
 async function manySockets() {
