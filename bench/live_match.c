@@ -4,7 +4,8 @@
  * write lane, their changes come to a worker of live queries, whose messages are only counted. CPU
  * is that of the worker's thread; that of the lane for handing changes over is given beside it.
  *
- *   bench_live_match DATA_DIR [SUBSCRIPTIONS]      100000; prints JSON
+ *   bench_live_match DATA_DIR [SUBSCRIPTIONS [CASES]]      100000, those of such a name; prints
+ * JSON
  *
  *   equality  k = v                 as many as are hit have the same text
  *   in        k IN (v, another)     each its own text
@@ -301,25 +302,29 @@ static void open_database(const char *dir)
     run("CREATE NAMESPACE bench");
 }
 
+static const struct {
+    filter filter;
+    const char *name;
+    unsigned hits;
+} CASES[] = {
+    {FILTER_EQUALITY, "k = v", 1},          {FILTER_EQUALITY, "k = v, one text", 100},
+    {FILTER_IN, "k IN (v, w)", 1},          {FILTER_IN, "k IN (v, w)", 100},
+    {FILTER_RANGE, "n BETWEEN v AND w", 1}, {FILTER_RANGE, "n BETWEEN v AND w", 100},
+};
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        fail("usage", "bench_live_match DATA_DIR [SUBSCRIPTIONS]");
+        fail("usage", "bench_live_match DATA_DIR [SUBSCRIPTIONS [CASES]]");
     bench.subs = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 100000;
     open_database(argv[1]);
     printf("{\n");
-    measure(FILTER_EQUALITY, "k = v", 1);
-    printf(",\n");
-    measure(FILTER_EQUALITY, "k = v, one text", 100);
-    printf(",\n");
-    measure(FILTER_IN, "k IN (v, w)", 1);
-    printf(",\n");
-    measure(FILTER_IN, "k IN (v, w)", 100);
-    printf(",\n");
-    measure(FILTER_RANGE, "n BETWEEN v AND w", 1);
-    printf(",\n");
-    measure(FILTER_RANGE, "n BETWEEN v AND w", 100);
-    printf("\n}\n");
+    for (size_t i = 0; i < KAL_ARRAY_LEN(CASES); i++) {
+        if (argc > 3 && strstr(CASES[i].name, argv[3]) == NULL)
+            continue;
+        measure(CASES[i].filter, CASES[i].name, CASES[i].hits);
+        printf(i + 1 < KAL_ARRAY_LEN(CASES) ? ",\n" : "\n}\n");
+    }
     kal_exec_close(bench.exec);
     return 0;
 }

@@ -3,8 +3,8 @@
  * Loaded into the unchanged server (LD_PRELOAD), it notes the time when fdatasync() returned and
  * when sendmsg() has written a message about a change:
  *
- *     lane: write, fdatasync() --> block, inbox, wake --> loop: match, encode, queue, sendmsg()
- *                              ^---------------------- measured ----------------------------^
+ *     lane: write, fdatasync() --> block, inbox, wake --> loop: match, encode, queue, send()
+ *                              ^---------------------- measured -------------------------^
  *
  * One change at a time, so which commit a frame is of is known. Microseconds are written, one a
  * line, to the file that BENCH_STAMPS names, when the server ends.
@@ -32,7 +32,8 @@ static uint64_t now_ns(void)
 }
 
 typedef int (*sync_function)(int fd);
-typedef ssize_t (*send_function)(int fd, const struct msghdr *message, int flags);
+typedef ssize_t (*sendmsg_function)(int fd, const struct msghdr *message, int flags);
+typedef ssize_t (*send_function)(int fd, const void *bytes, size_t len, int flags);
 
 /* POSIX has functions as pointers to data, C has not. */
 static void find_next(const char *name, void *out)
@@ -57,30 +58,49 @@ int fdatasync(int fd)
     return result;
 }
 
-static int is_change(const struct msghdr *message)
+static int is_change(const void *bytes, size_t len)
 {
     static const char BEGIN[] = "{\"type\":\"change\"";
-    return message->msg_iovlen > 0 &&
-           memmem(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, BEGIN,
-                  sizeof BEGIN - 1) != NULL;
+    return memmem(bytes, len, BEGIN, sizeof BEGIN - 1) != NULL;
+}
+
+static void stamp(void)
+{
+    uint32_t at = atomic_fetch_add(&stamp_count, 1);
+    if (at < STAMPS_MAX)
+        stamps[at] = (uint32_t)(now_ns() - atomic_load(&synced_ns));
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    static _Atomic(send_function) next;
-    send_function function = atomic_load(&next);
+    static _Atomic(sendmsg_function) next;
+    sendmsg_function function = atomic_load(&next);
 
     if (function == NULL) {
         find_next("sendmsg", &function);
         atomic_store(&next, function);
     }
-    int is_told = is_change(message);
+    int is_told = message->msg_iovlen > 0 &&
+                  is_change(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len);
     ssize_t result = function(fd, message, flags);
-    if (is_told) {
-        uint32_t at = atomic_fetch_add(&stamp_count, 1);
-        if (at < STAMPS_MAX)
-            stamps[at] = (uint32_t)(now_ns() - atomic_load(&synced_ns));
+    if (is_told)
+        stamp();
+    return result;
+}
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    static _Atomic(send_function) next;
+    send_function function = atomic_load(&next);
+
+    if (function == NULL) {
+        find_next("send", &function);
+        atomic_store(&next, function);
     }
+    int is_told = is_change(bytes, len);
+    ssize_t result = function(fd, bytes, len, flags);
+    if (is_told)
+        stamp();
     return result;
 }
 

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { here, root } from "./lib.mjs";
 
-const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", cold: "Rows in segments", by_user: "A file for each user", vector: "Nearest vectors" };
-const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET)/;
+const TITLES = { schema: "Schemas", alter: "ALTER TABLE", point_select: "One row by its key", durable_insert: "Durable INSERT", import: "Import", group_by: "GROUP BY over hot rows", cold: "Rows in segments", by_user: "A file for each user", vector: "Nearest vectors", live: "Live queries" };
+const PEERS = /^(PostgreSQL|DuckDB|HTTP|GET|write\(\)|npm|NATS)/;
 
 const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocaleString("en") : String(Number(v.toPrecision(3))));
 

@@ -47,4 +47,19 @@ static inline kal_list *kal_list_pop_front(kal_list *head)
     return link;
 }
 
+/* A long list is looked through a piece at a time, by rotating it so many times: a quarter of its
+ * links, all of a short one, so that four pieces have seen each. */
+static inline size_t kal_list_piece(size_t len)
+{
+    size_t piece = len / 4 + 256;
+    return len < piece ? len : piece;
+}
+/* The first link becomes the last one, and is returned. The list is not empty. */
+static inline kal_list *kal_list_rotate(kal_list *head)
+{
+    kal_list *link = kal_list_pop_front(head);
+    kal_list_push_back(head, link);
+    return link;
+}
+
 #endif

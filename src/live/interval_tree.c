@@ -11,6 +11,7 @@ struct kal_interval_node {
     uint64_t priority;   /* a parent's is not less than its children's */
     uint64_t lower_head; /* the first 8 bytes, big-endian: most comparisons end there */
     uint64_t upper_head;
+    uint64_t last_head; /* upper_head of `last`, UINT64_MAX when that is open */
     uint32_t lower_len;
     uint32_t upper_len;
     bool is_open;    /* no upper end */
@@ -69,6 +70,7 @@ static void update(kal_interval_node *n)
         n->last = n->left->last;
     if (n->right != NULL && compare_upper(n->right->last, n->last) > 0)
         n->last = n->right->last;
+    n->last_head = n->last->is_open ? UINT64_MAX : n->last->upper_head;
 }
 
 static kal_interval_node *rotate_right(kal_interval_node *n)
@@ -225,9 +227,17 @@ static bool ends_after(const kal_interval_node *n, const stab *s)
     return n->is_open || compare_bytes(s->head, s->point, n->upper_head, upper_of(n)) < 0;
 }
 
+/* Does any interval of the sub-tree? Mostly told without a look at another node. */
+static bool any_ends_after(const kal_interval_node *n, const stab *s)
+{
+    return s->head != n->last_head ? s->head < n->last_head : ends_after(n->last, s);
+}
+
 static void stab_nodes(const kal_interval_node *n, const stab *s)
 {
-    while (n != NULL && ends_after(n->last, s)) {
+    while (n != NULL && any_ends_after(n, s)) {
+        __builtin_prefetch(n->right); /* they lie anywhere in memory */
+        __builtin_prefetch(n->value);
         stab_nodes(n->left, s);
         if (compare_bytes(n->lower_head, lower_of(n), s->head, s->point) > 0)
             return; /* all to the right begin later still */

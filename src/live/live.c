@@ -407,22 +407,29 @@ bool kal_live_worker_step(kal_live_worker *w)
     return true;
 }
 
-void kal_live_worker_tick(kal_live_worker *w)
+static void check_token(kal_live_worker *w, kal_live_client *client)
 {
     kal_error err = KAL_ERROR_INIT;
+    uint32_t generation = 0;
+    kal_role role = KAL_ROLE_USER;
+    bool is_known = kal_catalog_user_state(w->live->options.catalog, client->principal.user_no,
+                                           &generation, &role);
 
+    if ((is_known && generation == client->token_generation) || client->is_expelled)
+        return;
     kal_error_set(&err, KAL_UNAUTHORIZED, "the token is not valid any more: log in again");
     kal_error_code(&err, "TOKEN_REVOKED");
-    KAL_LIST_FOR_EACH (link, &w->clients) {
-        kal_live_client *client = KAL_CONTAINER_OF(link, kal_live_client, link);
-        uint32_t generation = 0;
-        kal_role role = KAL_ROLE_USER;
-        bool is_known = kal_catalog_user_state(w->live->options.catalog, client->principal.user_no,
-                                               &generation, &role);
-        if ((is_known && generation == client->token_generation) || client->is_expelled)
-            continue;
-        client->is_expelled = true;
-        client->ops->expel(client->connection, &err);
+    client->is_expelled = true;
+    client->ops->expel(client->connection, &err);
+}
+
+void kal_live_worker_tick(kal_live_worker *w)
+{
+    for (size_t left = kal_list_piece(w->client_count); left > 0; left--) {
+        pthread_mutex_lock(&w->registry_lock);
+        kal_list *link = kal_list_rotate(&w->clients);
+        pthread_mutex_unlock(&w->registry_lock);
+        check_token(w, KAL_CONTAINER_OF(link, kal_live_client, link));
     }
     live_feeds_tick(w);
 }

@@ -298,6 +298,7 @@ struct kal_live_worker {
     kal_map queries;  /* share key -> live_query that is not detached */
     kal_map shapes;   /* key -> live_shape */
     kal_list clients;
+    size_t client_count;
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
     kal_list dirty;                 /* grouped queries whose changes are to be told */

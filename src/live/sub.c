@@ -948,6 +948,7 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
     kal_list_init(&client->feed_subs);
     pthread_mutex_lock(&w->registry_lock);
     kal_list_push_back(&w->clients, &client->link);
+    w->client_count++;
     pthread_mutex_unlock(&w->registry_lock);
     return client;
 }
@@ -971,6 +972,7 @@ void kal_live_client_close(kal_live_client *client)
     live_feed_close_client(client);
     pthread_mutex_lock(&client->worker->registry_lock);
     kal_list_remove(&client->link);
+    client->worker->client_count--;
     pthread_mutex_unlock(&client->worker->registry_lock);
     free(client);
 }

@@ -33,7 +33,8 @@ typedef struct kal_ws_loop_options {
 
 typedef struct kal_ws_loop {
     kal_ws_loop_options o;
-    kal_list open;  /* all of them, closing ones too */
+    kal_list open; /* all of them, closing ones too */
+    size_t open_count;
     kal_list dirty; /* have something to write, and the socket may take it */
     uv_check_t check;
     uv_idle_t idle;  /* active while there is more to do: the loop must not wait */

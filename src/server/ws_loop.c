@@ -47,6 +47,7 @@ kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *option
 {
     loop->o = *options;
     kal_list_init(&loop->open);
+    loop->open_count = 0;
     kal_list_init(&loop->dirty);
     if (uv_check_init(options->uv, &loop->check) != 0 ||
         uv_idle_init(options->uv, &loop->idle) != 0 || uv_check_start(&loop->check, on_check) != 0)
@@ -67,8 +68,9 @@ void kal_ws_loop_close_handles(kal_ws_loop *loop)
 void kal_ws_loop_tick(kal_ws_loop *loop)
 {
     uint64_t now = uv_now(loop->o.uv);
-    KAL_LIST_FOR_EACH (link, &loop->open)
-        kal_ws_expire(KAL_CONTAINER_OF(link, kal_ws, link), now);
+    /* Closing takes none out of the list before libuv's next turn. */
+    for (size_t left = kal_list_piece(loop->open_count); left > 0; left--)
+        kal_ws_expire(KAL_CONTAINER_OF(kal_list_rotate(&loop->open), kal_ws, link), now);
 }
 
 void kal_ws_loop_drain(kal_ws_loop *loop, bool force)

@@ -6,6 +6,7 @@
 
 enum {
     COPIED_BYTES_MAX = 256, /* a shorter middle is copied: cheaper than one more piece to write */
+    COPIED_ALONE_BYTES_MAX = 1024, /* when nothing else waits: one piece is cheapest to write */
     CONTROL_FRAME_MAX = 2 + KAL_WS_CONTROL_BYTES_MAX,
     PIECES_PER_ENTRY = 3,
 };
@@ -81,7 +82,8 @@ bool kal_ws_queue_message(kal_ws_queue *queue, uint8_t first, const kal_message 
     uint8_t frame[KAL_WS_HEAD_BYTES_MAX];
     size_t frame_len = kal_ws_head_write(first, message->len, frame);
     size_t prefix_len = frame_len + kal_message_prefix_len(message);
-    size_t copied = message->middle.len <= COPIED_BYTES_MAX ? message->middle.len : 0;
+    size_t copied_max = queue->first == NULL ? COPIED_ALONE_BYTES_MAX : COPIED_BYTES_MAX;
+    size_t copied = message->middle.len <= copied_max ? message->middle.len : 0;
     kal_ws_entry *entry = new_entry(queue, prefix_len + copied + message->tail_len, true);
 
     if (entry == NULL)

@@ -36,6 +36,7 @@ struct kal_ws_sessions {
     kal_auth *auth;
     kal_ws_sessions_options options;
     kal_list loops[LOOPS_MAX]; /* each of its loop's thread */
+    size_t counts[LOOPS_MAX];  /* of the sessions in them */
 };
 
 /* ---- messages to the client ---- */
@@ -416,9 +417,9 @@ static void on_writable(void *context, kal_ws *ws)
 static void on_close(void *context, kal_ws *ws)
 {
     ws_session *s = context;
-    (void)ws;
     kal_live_client_close(s->client);
     kal_list_remove(&s->link);
+    s->all->counts[kal_ws_loop_index(ws)]--;
     free(s);
 }
 
@@ -515,6 +516,7 @@ void kal_ws_sessions_handle(kal_ws_sessions *all, kal_exchange *exchange)
     }
     s->auth_deadline_ms = kal_ws_now_ms(s->ws) + all->options.auth_timeout_ms;
     kal_list_push_back(&all->loops[kal_ws_loop_index(s->ws)], &s->link);
+    all->counts[kal_ws_loop_index(s->ws)]++;
     kal_ws_set_format(s->ws, s->wire, s->gzip);
     if (has_token && enter(s, &session, &err) == KAL_OK)
         send_auth_success(s, &session.principal);
@@ -542,8 +544,9 @@ static void check_deadlines(ws_session *s, int64_t now_us)
 void kal_ws_sessions_tick(kal_ws_sessions *all, unsigned loop)
 {
     int64_t now_us = kal_clock_wall_us(kal_exec_options_in_effect(all->exec)->clock);
-    KAL_LIST_FOR_EACH (link, &all->loops[loop])
-        check_deadlines(KAL_CONTAINER_OF(link, ws_session, link), now_us);
+    for (size_t left = kal_list_piece(all->counts[loop]); left > 0; left--)
+        check_deadlines(KAL_CONTAINER_OF(kal_list_rotate(&all->loops[loop]), ws_session, link),
+                        now_us);
 }
 
 /* ---- opening and closing ---- */
