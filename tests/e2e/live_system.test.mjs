@@ -200,3 +200,20 @@ test(`random users, seed ${SEED}`, async () => {
     assert.ok(rows.seq > 10);
     await client.close();
 });
+
+test("the server stops and starts with subscribers", async () => {
+    const clients = [];
+    for (let i = 0; i < 3; i++) {
+        const client = await LiveClient.open(server, root.token);
+        await client.subscribe("q", "SELECT * FROM system.stats");
+        await client.subscribe("s", "SUBSCRIBE SCHEMA *");
+        client.send({ type: "subscribe", subscription: { id: "late", sql: "SELECT * FROM system.columns" } });
+        clients.push(client);
+    }
+    await server.restart(); // which fails when it does not end well
+    for (const client of clients) await client.ended;
+    root = await server.client();
+    const client = await LiveClient.open(server, root.token);
+    assert.equal((await client.subscribe("s", "SUBSCRIBE SCHEMA app.notes")).rows.length, 1);
+    await client.close();
+});
