@@ -521,24 +521,22 @@ test("a few bytes that hold many megabytes do not stop the others", async () => 
     const large = frame(0xc2, packed(Buffer.alloc(1024 * 1024)));
     const peer = await raw("/sink", DEFLATE);
     const other = await open("/echo");
-    let slowest = 0;
+    let answers = 0;
     let going = true;
     const asking = (async () => {
         while (going) {
-            const from = performance.now();
             other.send("x");
             await other.next();
-            slowest = Math.max(slowest, performance.now() - from);
+            answers++;
         }
     })();
-    const from = performance.now();
     peer.socket.write(all(...Array.from({ length: 300 }, () => large), CLOSE));
     await peer.all();
-    const took = performance.now() - from;
+    const meanwhile = answers;
     going = false;
     await asking;
     assert.ok(large.length < 2000);
-    assert.ok(slowest < took / 3, `waited ${slowest} of ${took} ms`);
+    assert.ok(meanwhile >= 2, `${meanwhile} answers while 300 MB were unpacked`); // one may have been under way
     await closed(other);
 });
 
