@@ -351,15 +351,18 @@ static void catch_up_if_possible(live_sub *sub)
 static void go_live(live_sub *sub)
 {
     size_t i = 0;
-    uint64_t had = sub->seq; /* several changes of groups may have one seq */
+    uint64_t had = sub->seq;    /* several changes of a result may have one seq */
+    uint64_t before = sub->seq; /* of those that are being told */
 
     sub->state = LIVE_LIVE;
     while (i < sub->waiting.len && !sub->client->is_full) {
         const live_waiting *waiting = &sub->waiting.items[i++];
-        if (waiting->is_schema)
+        if (waiting->is_schema) {
             send_body(sub, NULL, waiting->body);
-        else if (waiting->seq > had)
+        } else if (waiting->seq > had) {
+            before = waiting->seq == sub->seq ? before : sub->seq;
             tell(sub, waiting->seq, waiting->body);
+        }
         kal_message_body_release(waiting->body);
     }
     bool is_whole = i == sub->waiting.len && !sub->has_lost_waiting;
@@ -367,10 +370,13 @@ static void go_live(live_sub *sub)
         memmove(sub->waiting.items, sub->waiting.items + i,
                 (sub->waiting.len - i) * sizeof(live_waiting));
     sub->waiting.len -= i;
+    /* Of changes that belong together none was told as long as not all were. */
+    bool is_cut = sub->waiting.len > 0 && !sub->waiting.items[0].is_schema &&
+                  sub->waiting.items[0].seq == sub->seq;
     if (is_whole)
         drop_waiting(sub);
     else
-        fall_behind(sub, sub->seq);
+        fall_behind(sub, is_cut ? before : sub->seq);
     catch_up_if_possible(sub);
 }
 
