@@ -438,7 +438,7 @@ void live_subs_end_failed(kal_live_worker *worker);
 void live_sub_lost(live_sub *sub);
 void live_sub_task_done(kal_live_worker *worker, kal_live_task *task);
 /* Its query was bound again: from now on it is of `query`. */
-void live_sub_move(live_sub *sub, live_query *query);
+void live_sub_move(live_sub *sub, live_query *query, bool with_result);
 
 /* One of several changes of groups that belong together, with seqs from first to last. */
 void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is_first,
@@ -457,8 +457,8 @@ void live_results_flush(kal_live_worker *worker);
 void live_result_lost(kal_live_worker *worker, live_query *query);
 void live_result_loaded(kal_live_worker *worker, kal_live_task *task);
 void live_result_release(kal_live_worker *worker, live_query *query);
-/* The query was bound again and is the same to its groups. */
-void live_result_move(live_query *from, live_query *to);
+/* The query was bound again and its result goes on. False: the other one has its own already. */
+bool live_result_move(live_query *from, live_query *to);
 /* For a subscription, as tasks would: all groups; what changed after sub->seq, which the result
  * knows itself or, with the help of `touched`, when it is older than the result. */
 bool live_result_knows(const live_sub *sub);

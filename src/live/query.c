@@ -612,10 +612,9 @@ static void rebind(kal_live_worker *w, live_query *old)
     live_query_detach(w, old);
     kal_status status = bind_again(w, old, &next, &err);
     if (status == KAL_OK) {
-        if (live_query_results_alike(old, next))
-            live_result_move(old, next);
+        bool with_result = live_query_results_alike(old, next) && live_result_move(old, next);
         while ((link = old->subs.next) != &old->subs)
-            live_sub_move(KAL_CONTAINER_OF(link, live_sub, query_link), next);
+            live_sub_move(KAL_CONTAINER_OF(link, live_sub, query_link), next, with_result);
         live_query_release(w, next);
     } else {
         end_subs(old, &err);

@@ -200,10 +200,10 @@ void live_result_release(kal_live_worker *w, live_query *q)
     reset(w, &q->result);
 }
 
-void live_result_move(live_query *from, live_query *to)
+bool live_result_move(live_query *from, live_query *to)
 {
     if (from->result.state != LIVE_RESULT_READY || to->result.state != LIVE_RESULT_NONE)
-        return;
+        return false;
     KAL_ASSERT(kal_list_empty(&from->result.dirty_link));
     to->result.state = LIVE_RESULT_READY;
     to->result.groups = from->result.groups;
@@ -216,6 +216,7 @@ void live_result_move(live_query *from, live_query *to)
     from->result.top = NULL;
     from->result.shown = NULL;
     from->result.state = LIVE_RESULT_NONE;
+    return true;
 }
 
 static void fail(kal_live_worker *w, live_query *q, const kal_error *err)

@@ -649,16 +649,43 @@ static void fail_shape(live_sub *sub)
     live_sub_fail(sub, UINT64_MAX, &err);
 }
 
-/* A result goes on, unless its rows are of another shape now. */
-static void move_result(live_sub *sub, const live_query *before)
+/* The result of the query that it is of now is another one, as of a later seq: what was between has
+ * to be read from the log. */
+static void change_result(live_sub *sub)
 {
-    if (!live_query_results_alike(before, sub->query))
-        fail_shape(sub);
-    else if (sub->query->result.state == LIVE_RESULT_NONE)
+    uint64_t matched = sub->client->worker->seqs[sub->query->shard];
+
+    switch (atomic_load(&sub->state)) {
+    case LIVE_LIVE:
+        sub->seq = matched > sub->seq ? matched : sub->seq;
+        start_task(sub, LIVE_TASK_REPLAY);
+        break;
+    case LIVE_BATCHES:
+    case LIVE_DELIVERING:
+        lose_waiting(sub);
+        break;
+    case LIVE_LOADING:
+    case LIVE_REPLAYING:
+        if (sub->query->result.state == LIVE_RESULT_READY)
+            live_sub_result_ready(sub);
+        break;
+    case LIVE_BEHIND:
+        break;
+    }
+    if (sub->query->result.state == LIVE_RESULT_NONE)
         live_result_need(sub->client->worker, sub->query);
 }
 
-void live_sub_move(live_sub *sub, live_query *query)
+/* A result goes on, unless its rows are of another shape now. */
+static void move_result(live_sub *sub, const live_query *before, bool with_result)
+{
+    if (!live_query_results_alike(before, sub->query))
+        fail_shape(sub);
+    else if (!with_result)
+        change_result(sub);
+}
+
+void live_sub_move(live_sub *sub, live_query *query, bool with_result)
 {
     kal_live_worker *w = sub->client->worker;
     const kal_live_options *o = options_of(sub);
@@ -676,7 +703,7 @@ void live_sub_move(live_sub *sub, live_query *query)
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
     else if (live_plan_has_result(&query->plan))
-        move_result(sub, old);
+        move_result(sub, old, with_result);
     else if (!has_same_schema(old, query) && sub->wants_hash)
         fail_shape(sub);
     else if (!has_same_schema(old, query))
