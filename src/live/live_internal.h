@@ -102,6 +102,7 @@ typedef struct live_result {
     live_top *top;
     live_shown *shown;          /* owned; what subscriptions were told */
     uint64_t seq;               /* up to which changes are in it */
+    uint64_t told_seq;          /* up to which they were told; behind it while it is loaded again */
     bool has_hash;              /* the next one is kept */
     live_hash hash;             /* of what is shown */
     kal_list dirty_link;        /* worker->dirty: something changed that was not told */

@@ -125,7 +125,7 @@ static void note_hash(const live_result *r, kal_message_body *body)
 typedef struct telling {
     kal_live_worker *worker;
     live_query *query;
-    uint64_t first; /* the least seq among the changes */
+    uint64_t first; /* behind what was told before */
     uint64_t last;
     KAL_VEC(live_shown_change) changes; /* texts in the worker's scratch */
 } telling;
@@ -141,7 +141,6 @@ static kal_status collect(void *context, const live_shown_change *change, kal_er
     copy.after = kal_arena_copy(&t->worker->scratch, change->after);
     if (!kal_vec_try_push_in(&t->worker->scratch, &t->changes, copy))
         return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
-    t->first = change->seq < t->first ? change->seq : t->first;
     t->last = change->seq > t->last ? change->seq : t->last;
     return KAL_OK;
 }
@@ -212,6 +211,7 @@ bool live_result_move(live_query *from, live_query *to)
     to->result.has_hash = from->result.has_hash;
     to->result.hash = from->result.hash;
     to->result.seq = from->result.seq;
+    to->result.told_seq = from->result.told_seq;
     from->result.groups = NULL;
     from->result.top = NULL;
     from->result.shown = NULL;
@@ -228,13 +228,15 @@ static void fail(kal_live_worker *w, live_query *q, const kal_error *err)
 
 static kal_status show(kal_live_worker *w, live_query *q, kal_error *err)
 {
-    telling t = {.worker = w, .query = q, .first = UINT64_MAX};
     live_result *r = &q->result;
+    telling t = {.worker = w, .query = q, .first = r->told_seq + 1};
 
     if (q->plan.is_grouped) {
         KAL_TRY(live_groups_show(r->groups, &q->plan, r->shown, collect, &t, err));
+        r->told_seq = r->seq;
     } else if (live_top_is_known(r->top)) {
         KAL_TRY(live_top_show(r->top, r->shown, r->seq, collect, &t, err));
+        r->told_seq = r->seq;
     } else {
         reset_state(w, r);
         live_result_need(w, q);
@@ -427,6 +429,7 @@ static kal_status install(kal_live_worker *w, live_query *q, kal_live_task *task
         r->shown = task->shown;
         task->shown = NULL;
         live_shown_begin(r->shown, task->seq);
+        r->told_seq = task->seq;
     }
     r->seq = task->seq;
     r->state = LIVE_RESULT_READY;
