@@ -115,6 +115,7 @@ typedef struct live_result {
 typedef struct live_touched {
     kal_bytes key;     /* in shown; task->kept */
     kal_bytes members; /* a group's row without aggregates, or the row; JSON members */
+    bool was_between;  /* only after the seq: who has part of a commit may have it */
 } live_touched;
 
 /* A change as far as it concerns one query: rows that do not match are NULL. */

@@ -310,7 +310,7 @@ static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_b
 static kal_status touch(kal_live_task *task, const kal_value *values, kal_error *err)
 {
     const live_query *q = task->query;
-    live_touched touched;
+    live_touched touched = {0};
     bool is_in = false;
 
     KAL_TRY(test_values(task, values, &is_in, err));
@@ -373,6 +373,30 @@ static kal_status note_net(replay *r, const kal_change *c, kal_error *err)
     return KAL_OK;
 }
 
+/* A row that the first rows may have had for a while. */
+static kal_status note_between(kal_live_task *task, const kal_change *c, kal_error *err)
+{
+    kal_value *values = NULL;
+    live_touched row = {.was_between = true};
+    bool is_in = false;
+
+    trim_scratch(task);
+    KAL_TRY(open_values(task, c->after, &values, err));
+    if (values != NULL)
+        KAL_TRY(test_values(task, values, &is_in, err));
+    if (!is_in || kal_map_find(&task->touched_by_key, c->key) != NULL)
+        return KAL_OK;
+    kal_buf_clear(&task->text);
+    KAL_TRY(live_encode_row(task->query, values, &task->scratch, &task->text, err));
+    if (kal_buf_failed(&task->text) || !kal_arena_try_copy(&task->kept, c->key, &row.key) ||
+        !kal_arena_try_copy(&task->kept, kal_bytes_of(task->text.ptr + 1, task->text.len - 2),
+                            &row.members) ||
+        !kal_vec_try_push_in(&task->kept, &task->touched, row))
+        return memory_used_up(err);
+    kal_map_put(&task->touched_by_key, row.key, task);
+    return KAL_OK;
+}
+
 static kal_status visit_change(void *context, const kal_change *c, kal_error *err)
 {
     replay *r = context;
@@ -384,6 +408,8 @@ static kal_status visit_change(void *context, const kal_change *c, kal_error *er
         return KAL_OK;
     if (task->query->plan.is_grouped)
         return touch_groups(task, c, err);
+    if (task->query->plan.has_limit)
+        KAL_TRY(note_between(task, c, err));
     return task->coalesce || task->query->plan.has_limit
                ? note_net(r, c, err)
                : replay_rows(task, c->before, c->after, c->seq, err);
@@ -419,7 +445,7 @@ static kal_status visit_unchanged(void *context, const kal_row *row, kal_error *
 static kal_status keep_past(void *context, const live_shown_change *row, kal_error *err)
 {
     kal_live_task *task = context;
-    live_touched past;
+    live_touched past = {0};
 
     return kal_arena_try_copy(&task->kept, row->key, &past.key) &&
                    kal_arena_try_copy(&task->kept, row->after, &past.members) &&

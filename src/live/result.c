@@ -560,7 +560,8 @@ static kal_status add_difference_to(difference *d, const live_shown *shown,
     for (size_t i = 0; i < past->touched.len; i++) {
         live_touched *row = &past->touched.items[i];
         live_shown_change change;
-        kal_map_put(&d->past, row->key, row);
+        if (!row->was_between)
+            kal_map_put(&d->past, row->key, row);
         if (live_shown_find(shown, row->key, &change))
             continue;
         change = (live_shown_change){.before = row->members};
