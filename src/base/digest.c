@@ -29,6 +29,11 @@ void kal_digest_hex(kal_digest *digest, char out[KAL_DIGEST_HEX_LEN + 1])
     sodium_bin2hex(out, KAL_DIGEST_HEX_LEN + 1, hash, sizeof hash);
 }
 
+void kal_digest_of(kal_bytes bytes, uint8_t out[KAL_DIGEST_BYTES])
+{
+    crypto_hash_sha256(out, bytes.ptr, bytes.len);
+}
+
 void kal_digest_hex_of(kal_bytes bytes, char out[KAL_DIGEST_HEX_LEN + 1])
 {
     kal_digest digest;

@@ -19,7 +19,8 @@ void kal_digest_init(kal_digest *digest);
 void kal_digest_add(kal_digest *digest, kal_bytes bytes);
 /* Lower-case hex and a NUL. */
 void kal_digest_hex(kal_digest *digest, char out[KAL_DIGEST_HEX_LEN + 1]);
-/* The same of bytes that are all there. */
+/* Of bytes that are all there, as they are and in hex. */
+void kal_digest_of(kal_bytes bytes, uint8_t out[KAL_DIGEST_BYTES]);
 void kal_digest_hex_of(kal_bytes bytes, char out[KAL_DIGEST_HEX_LEN + 1]);
 
 /* HMAC-SHA-256 of the message under a key of any length. out may be the key's own memory. */

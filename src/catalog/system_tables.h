@@ -74,38 +74,24 @@
     X(STORAGES, REGION, "region", TEXT, N)                                                         \
     X(STORAGES, ENDPOINT, "endpoint", TEXT, N)
 
-#define KAL_LIVE_QUERIES_COLUMNS(X)                                                                \
-    X(LIVE_QUERIES, LIVE_ID, "live_id", TEXT, K)                                                   \
-    X(LIVE_QUERIES, CONNECTION_ID, "connection_id", TEXT, R)                                       \
-    X(LIVE_QUERIES, NAMESPACE_ID, "namespace_id", TEXT, R)                                         \
-    X(LIVE_QUERIES, TABLE_NAME, "table_name", TEXT, R)                                             \
-    X(LIVE_QUERIES, QUERY_ID, "query_id", TEXT, R)                                                 \
-    X(LIVE_QUERIES, USER_ID, "user_id", TEXT, R)                                                   \
-    X(LIVE_QUERIES, QUERY, "query", TEXT, R)                                                       \
-    X(LIVE_QUERIES, OPTIONS, "options", JSON, N)                                                   \
-    X(LIVE_QUERIES, CREATED_AT, "created_at", TIMESTAMP, R)                                        \
-    X(LIVE_QUERIES, LAST_UPDATE, "last_update", TIMESTAMP, R)                                      \
-    X(LIVE_QUERIES, CHANGES, "changes", BIGINT, R)                                                 \
-    X(LIVE_QUERIES, NODE, "node", TEXT, R)                                                         \
-    X(LIVE_QUERIES, STATE, "state", TEXT, R)                                                       \
-    X(LIVE_QUERIES, LAG, "lag", BIGINT, R)
-
-/* The later name of the same rows. */
-#define KAL_LIVE_COLUMNS(X)                                                                        \
-    X(LIVE, LIVE_ID, "live_id", TEXT, K)                                                           \
-    X(LIVE, CONNECTION_ID, "connection_id", TEXT, R)                                               \
-    X(LIVE, NAMESPACE_ID, "namespace_id", TEXT, R)                                                 \
-    X(LIVE, TABLE_NAME, "table_name", TEXT, R)                                                     \
-    X(LIVE, QUERY_ID, "query_id", TEXT, R)                                                         \
-    X(LIVE, USER_ID, "user_id", TEXT, R)                                                           \
-    X(LIVE, QUERY, "query", TEXT, R)                                                               \
-    X(LIVE, OPTIONS, "options", JSON, N)                                                           \
-    X(LIVE, CREATED_AT, "created_at", TIMESTAMP, R)                                                \
-    X(LIVE, LAST_UPDATE, "last_update", TIMESTAMP, R)                                              \
-    X(LIVE, CHANGES, "changes", BIGINT, R)                                                         \
-    X(LIVE, NODE, "node", TEXT, R)                                                                 \
-    X(LIVE, STATE, "state", TEXT, R)                                                               \
-    X(LIVE, LAG, "lag", BIGINT, R)
+/* Of both names of the live queries. */
+#define KAL_LIVE_ROW_COLUMNS(X, TABLE)                                                             \
+    X(TABLE, LIVE_ID, "live_id", TEXT, K)                                                          \
+    X(TABLE, CONNECTION_ID, "connection_id", TEXT, R)                                              \
+    X(TABLE, NAMESPACE_ID, "namespace_id", TEXT, R)                                                \
+    X(TABLE, TABLE_NAME, "table_name", TEXT, R)                                                    \
+    X(TABLE, QUERY_ID, "query_id", TEXT, R)                                                        \
+    X(TABLE, USER_ID, "user_id", TEXT, R)                                                          \
+    X(TABLE, QUERY, "query", TEXT, R)                                                              \
+    X(TABLE, OPTIONS, "options", JSON, N)                                                          \
+    X(TABLE, CREATED_AT, "created_at", TIMESTAMP, R)                                               \
+    X(TABLE, LAST_UPDATE, "last_update", TIMESTAMP, R)                                             \
+    X(TABLE, CHANGES, "changes", BIGINT, R)                                                        \
+    X(TABLE, NODE, "node", TEXT, R)                                                                \
+    X(TABLE, STATE, "state", TEXT, R)                                                              \
+    X(TABLE, LAG, "lag", BIGINT, R)
+#define KAL_LIVE_QUERIES_COLUMNS(X) KAL_LIVE_ROW_COLUMNS(X, LIVE_QUERIES)
+#define KAL_LIVE_COLUMNS(X)         KAL_LIVE_ROW_COLUMNS(X, LIVE) /* the later name */
 
 #define KAL_TABLES_COLUMNS(X)                                                                      \
     X(TABLES, TABLE_ID, "table_id", BIGINT, K)                                                     \

@@ -4,7 +4,6 @@
 #include "base/json_writer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 void live_hash_add(live_hash *sum, live_hash row)
 {
@@ -86,20 +85,10 @@ static kal_status append_cells(const kal_live_plan *plan, kal_bytes object, kal_
                : KAL_OK;
 }
 
-static uint64_t hex_number(const char *hex)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    return kal_load_le64(bytes);
-}
-
 kal_status live_hash_row(const kal_live_plan *plan, kal_bytes members, kal_budget *budget,
                          live_hash *out, kal_error *err)
 {
-    char hex[KAL_DIGEST_HEX_LEN + 1];
+    uint8_t digest[KAL_DIGEST_BYTES];
     kal_arena arena; /* owned, as the next two */
     kal_buf object;
     kal_buf cells;
@@ -114,8 +103,8 @@ kal_status live_hash_row(const kal_live_plan *plan, kal_bytes members, kal_budge
                             ? kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up")
                             : append_cells(plan, kal_buf_bytes(&object), &arena, &cells, err);
     if (status == KAL_OK) {
-        kal_digest_hex_of(kal_buf_bytes(&cells), hex);
-        *out = (live_hash){hex_number(hex), hex_number(hex + 16)};
+        kal_digest_of(kal_buf_bytes(&cells), digest);
+        *out = (live_hash){kal_load_le64(digest), kal_load_le64(digest + 8)};
     }
     kal_buf_release(&cells);
     kal_buf_release(&object);

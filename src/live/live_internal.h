@@ -415,9 +415,15 @@ KAL_MUST_CHECK kal_status live_note_delta(const live_query *query, const kal_val
 /* ---- match.c ---- */
 
 void live_match(kal_live_worker *worker, const kal_change *change);
-/* The values of a stored row of the query's table, in the arena. */
-KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row, kal_arena *arena,
+/* The values of a row that stand in bits, in the arena. */
+KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row,
+                                          const uint64_t *bits, kal_arena *arena,
                                           kal_value **values_out, kal_error *err);
+/* What the query looks at of a row as it was written; bytes empty: there is none, *values_out NULL.
+ */
+KAL_MUST_CHECK kal_status live_stored_values(const live_query *query, kal_bytes bytes,
+                                             kal_arena *arena, kal_value **values_out,
+                                             kal_error *err);
 
 /* ---- sub.c ---- */
 

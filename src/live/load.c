@@ -204,6 +204,25 @@ static void trim_scratch(kal_live_task *task)
         kal_arena_reset(&task->scratch);
 }
 
+static kal_status check_cancelled(const kal_live_task *task, kal_error *err)
+{
+    return atomic_load(&task->is_cancelled)
+               ? kal_error_set(err, KAL_CANCELLED, "the client has left")
+               : KAL_OK;
+}
+
+/* A row that a scan gives: its values, and whether the query has it. */
+static kal_status look_at(kal_live_task *task, const kal_row *row, kal_value **values_out,
+                          bool *is_in_out, kal_error *err)
+{
+    const live_query *q = task->query;
+
+    KAL_TRY(check_cancelled(task, err));
+    trim_scratch(task);
+    KAL_TRY(live_row_values(q->table, row, q->wanted, &task->scratch, values_out, err));
+    return test_values(task, *values_out, is_in_out, err);
+}
+
 static kal_status take_row(kal_live_task *task, const kal_value *values, uint64_t seq,
                            kal_error *err)
 {
@@ -219,13 +238,9 @@ static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
     kal_value *values = NULL;
     bool is_in = false;
 
-    if (atomic_load(&task->is_cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the client has left");
     if (row->seq <= task->from) /* the client has it */
-        return KAL_OK;
-    trim_scratch(task);
-    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
-    KAL_TRY(test_values(task, values, &is_in, err));
+        return check_cancelled(task, err);
+    KAL_TRY(look_at(task, row, &values, &is_in, err));
     if (task->kind == LIVE_TASK_STATE)
         return is_in ? take_row(task, values, row->seq, err) : KAL_OK;
     if (is_in)
@@ -273,19 +288,6 @@ static kal_status read_result(kal_live_task *task, kal_view *view, kal_error *er
 
 /* ---- the log ---- */
 
-/* A row of the log as values; bytes empty: *values_out NULL. */
-static kal_status open_values(kal_live_task *task, kal_bytes bytes, kal_value **values_out,
-                              kal_error *err)
-{
-    kal_row row;
-
-    *values_out = NULL;
-    if (bytes.len == 0)
-        return KAL_OK;
-    KAL_TRY(kal_table_row_open(task->query->table, NULL, bytes, false, &row, err));
-    return live_row_values(task->query->table, &row, &task->scratch, values_out, err);
-}
-
 static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_bytes after_bytes,
                               uint64_t seq, kal_error *err)
 {
@@ -295,8 +297,8 @@ static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_b
     bool is_in = false;
 
     trim_scratch(task);
-    KAL_TRY(open_values(task, before_bytes, &before, err));
-    KAL_TRY(open_values(task, after_bytes, &after, err));
+    KAL_TRY(live_stored_values(task->query, before_bytes, &task->scratch, &before, err));
+    KAL_TRY(live_stored_values(task->query, after_bytes, &task->scratch, &after, err));
     if (before != NULL)
         KAL_TRY(test_values(task, before, &was_in, err));
     if (after != NULL)
@@ -334,10 +336,10 @@ static kal_status touch_groups(kal_live_task *task, const kal_change *c, kal_err
     kal_value *values = NULL;
 
     trim_scratch(task);
-    KAL_TRY(open_values(task, c->before, &values, err));
+    KAL_TRY(live_stored_values(task->query, c->before, &task->scratch, &values, err));
     if (values != NULL)
         KAL_TRY(touch(task, values, err));
-    KAL_TRY(open_values(task, c->after, &values, err));
+    KAL_TRY(live_stored_values(task->query, c->after, &task->scratch, &values, err));
     return values == NULL ? KAL_OK : touch(task, values, err);
 }
 
@@ -381,7 +383,7 @@ static kal_status note_between(kal_live_task *task, const kal_change *c, kal_err
     bool is_in = false;
 
     trim_scratch(task);
-    KAL_TRY(open_values(task, c->after, &values, err));
+    KAL_TRY(live_stored_values(task->query, c->after, &task->scratch, &values, err));
     if (values != NULL)
         KAL_TRY(test_values(task, values, &is_in, err));
     if (!is_in || kal_map_find(&task->touched_by_key, c->key) != NULL)
@@ -402,8 +404,7 @@ static kal_status visit_change(void *context, const kal_change *c, kal_error *er
     replay *r = context;
     kal_live_task *task = r->task;
 
-    if (atomic_load(&task->is_cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the client has left");
+    KAL_TRY(check_cancelled(task, err));
     if (c->table_id != task->query->table->def->table_id || c->user_no != task->query->user_no)
         return KAL_OK;
     if (task->query->plan.is_grouped)
@@ -430,14 +431,10 @@ static kal_status visit_unchanged(void *context, const kal_row *row, kal_error *
     kal_value *values = NULL;
     bool is_in = false;
 
-    if (atomic_load(&task->is_cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the client has left");
-    trim_scratch(task);
-    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
+    KAL_TRY(look_at(task, row, &values, &is_in, err));
     live_top_name(&task->query->plan, values, &r->name);
     if (kal_map_find(&r->by_key, kal_buf_bytes(&r->name)) != NULL)
         return KAL_OK;
-    KAL_TRY(test_values(task, values, &is_in, err));
     return is_in ? live_top_take(task->top, task->query, values, false, &task->scratch, err)
                  : KAL_OK;
 }
@@ -469,7 +466,8 @@ static kal_status read_past(replay *r, kal_view *view, kal_error *err)
         kal_value *values = NULL;
         bool was_in = false;
         trim_scratch(task);
-        KAL_TRY(open_values(task, r->net.items[i]->before, &values, err));
+        KAL_TRY(
+            live_stored_values(task->query, r->net.items[i]->before, &task->scratch, &values, err));
         if (values != NULL)
             KAL_TRY(test_values(task, values, &was_in, err));
         if (was_in)
@@ -536,11 +534,7 @@ static kal_status visit_hashed(void *context, const kal_row *row, kal_error *err
     kal_value *values = NULL;
     bool is_in = false;
 
-    if (atomic_load(&task->is_cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the client has left");
-    trim_scratch(task);
-    KAL_TRY(live_row_values(task->query->table, row, &task->scratch, &values, err));
-    KAL_TRY(test_values(task, values, &is_in, err));
+    KAL_TRY(look_at(task, row, &values, &is_in, err));
     if (!is_in)
         return KAL_OK;
     task->rows.len = 0;

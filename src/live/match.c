@@ -21,24 +21,37 @@ typedef struct matching {
     kal_value *after_values;
 } matching;
 
-kal_status live_row_values(kal_table *table, const kal_row *row, kal_arena *arena,
-                           kal_value **values_out, kal_error *err)
+kal_status live_row_values(kal_table *table, const kal_row *row, const uint64_t *bits,
+                           kal_arena *arena, kal_value **values_out, kal_error *err)
 {
     size_t count = kal_row_value_count(table);
     kal_value *values = kal_arena_try_array(arena, count, sizeof *values);
 
     if (values == NULL)
         return kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
-    kal_row_values(table, row, kal_column_bits(table, arena, true), values);
+    kal_row_values(table, row, bits, values);
     *values_out = values;
     return KAL_OK;
+}
+
+kal_status live_stored_values(const live_query *q, kal_bytes bytes, kal_arena *arena,
+                              kal_value **values_out, kal_error *err)
+{
+    kal_row row;
+
+    *values_out = NULL;
+    if (bytes.len == 0)
+        return KAL_OK;
+    KAL_TRY(kal_table_row_open(q->table, NULL, bytes, false, &row, err));
+    return live_row_values(q->table, &row, q->wanted, arena, values_out, err);
 }
 
 static kal_status decode(matching *m, const kal_row *row, kal_value **values, kal_error *err)
 {
     if (row == NULL || *values != NULL)
         return KAL_OK;
-    return live_row_values(m->table, row, &m->worker->scratch, values, err);
+    return live_row_values(m->table, row, kal_column_bits(m->table, &m->worker->scratch, true),
+                           &m->worker->scratch, values, err);
 }
 
 static kal_status test(matching *m, const live_query *q, const kal_row *row, kal_value **values,

@@ -469,22 +469,27 @@ static live_query *make_query(kal_budget *budget, const kal_principal *principal
     return q;
 }
 
+/* The text, and the table that it names, which its principal may read. */
+static kal_status parse_readable(const kal_live *live, kal_catalog_worker *catalog, live_query *q,
+                                 kal_bytes sql, kal_error *err)
+{
+    kal_table *table = NULL;
+
+    KAL_TRY(parse(q, sql, err));
+    KAL_TRY(find_table(catalog, &q->parsed.select.table, &table, err));
+    q->table = kal_table_retain(table);
+    return live->options.ops->may_read(&q->principal, q->table, err);
+}
+
 kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
                           const kal_principal *principal, kal_bytes sql, live_query **query_out,
                           kal_sql_live_options *options_out, kal_error *err)
 {
     live_query *q =
         make_query(w->live->options.budget, principal); /* owned until it is given out */
-    kal_table *table = NULL;
 
-    kal_status status = parse(q, sql, err);
-    if (status == KAL_OK)
-        status = find_table(catalog, &q->parsed.select.table, &table, err);
-    if (status == KAL_OK) {
-        q->table = kal_table_retain(table);
-        *options_out = q->parsed.options;
-        status = w->live->options.ops->may_read(principal, table, err);
-    }
+    kal_status status = parse_readable(w->live, catalog, q, sql, err);
+    *options_out = q->parsed.options;
     if (status == KAL_OK)
         status = share_or_bind(w, &q, err);
     if (status == KAL_OK)
@@ -514,15 +519,8 @@ kal_status live_query_bind_alone(kal_live *live, kal_catalog_worker *catalog,
                                  live_query **query_out, kal_error *err)
 {
     live_query *q = make_query(live->options.budget, principal); /* owned until it is given out */
-    kal_table *table = NULL;
 
-    kal_status status = parse(q, sql, err);
-    if (status == KAL_OK)
-        status = find_table(catalog, &q->parsed.select.table, &table, err);
-    if (status == KAL_OK) {
-        q->table = kal_table_retain(table);
-        status = live->options.ops->may_read(principal, table, err);
-    }
+    kal_status status = parse_readable(live, catalog, q, sql, err);
     if (status == KAL_OK)
         status = bind(q, err);
     if (status == KAL_OK)

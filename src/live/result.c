@@ -383,18 +383,6 @@ void live_result_need(kal_live_worker *w, live_query *q)
     fail(w, q, &err);
 }
 
-static kal_status open_values(live_query *q, kal_bytes bytes, kal_arena *scratch,
-                              kal_value **values_out, kal_error *err)
-{
-    kal_row row;
-
-    *values_out = NULL;
-    if (bytes.len == 0)
-        return KAL_OK;
-    KAL_TRY(kal_table_row_open(q->table, NULL, bytes, false, &row, err));
-    return live_row_values(q->table, &row, scratch, values_out, err);
-}
-
 static kal_status apply_queue(kal_live_worker *w, live_query *q, kal_error *err)
 {
     live_result *r = &q->result;
@@ -405,9 +393,10 @@ static kal_status apply_queue(kal_live_worker *w, live_query *q, kal_error *err)
         kal_value *after = NULL;
         if (c->seq <= r->seq)
             continue;
-        KAL_TRY(open_values(q, kal_bytes_of(c->bytes, c->before_len), &w->scratch, &before, err));
-        KAL_TRY(open_values(q, kal_bytes_of(c->bytes + c->before_len, c->after_len), &w->scratch,
-                            &after, err));
+        KAL_TRY(live_stored_values(q, kal_bytes_of(c->bytes, c->before_len), &w->scratch, &before,
+                                   err));
+        KAL_TRY(live_stored_values(q, kal_bytes_of(c->bytes + c->before_len, c->after_len),
+                                   &w->scratch, &after, err));
         KAL_TRY(apply(w, q, before, after, c->seq, err));
     }
     return KAL_OK;
