@@ -48,6 +48,12 @@ void kal_json_begin_object(kal_json_writer *w)
     begin(w, '{');
 }
 
+void kal_json_begin_members(kal_json_writer *w)
+{
+    KAL_ASSERT(w->depth == 0);
+    w->has_item[w->depth++] = false;
+}
+
 void kal_json_end_object(kal_json_writer *w)
 {
     end(w, '}');

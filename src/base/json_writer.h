@@ -23,6 +23,8 @@ typedef struct kal_json_writer {
 void kal_json_writer_init(kal_json_writer *w, kal_buf *out);
 void kal_json_begin_object(kal_json_writer *w);
 void kal_json_end_object(kal_json_writer *w);
+/* Right after init: what follows are members of an object whose braces somebody else writes. */
+void kal_json_begin_members(kal_json_writer *w);
 void kal_json_begin_array(kal_json_writer *w);
 void kal_json_end_array(kal_json_writer *w);
 void kal_json_key(kal_json_writer *w, const char *key);

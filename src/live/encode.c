@@ -190,8 +190,7 @@ kal_status live_encode_change(const live_query *query, const kal_value *before,
     kal_buf_init(&members, budget);
     (void)kal_buf_reserve(&members, BODY_BYTES); /* or it has failed, which is looked at below */
     kal_json_writer_init(&json, &members);
-    kal_json_begin_object(&json);
-    kal_buf_clear(&members); /* members only, without the braces */
+    kal_json_begin_members(&json);
     kal_status status = write_change(&w, before, after, seq, err);
     if (status == KAL_OK && kal_buf_failed(&members))
         status = kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");

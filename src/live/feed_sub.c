@@ -19,10 +19,7 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_SIZE_DEFAULT = 1000,
-    BATCH_SIZE_MAX = 100000,
-    BATCH_BYTES_MAX = 1024 * 1024, /* of rows in one message, but for one that is longer */
-    SCHEMA_OF_SCHEMAS = 1,         /* its version */
+    SCHEMA_OF_SCHEMAS = 1, /* its version */
 };
 
 static const kal_live_options *options_of(const live_feed_sub *sub)
@@ -32,45 +29,18 @@ static const kal_live_options *options_of(const live_feed_sub *sub)
 
 /* ---- messages ---- */
 
-typedef struct message {
-    kal_buf members;
-    kal_json_writer json;
-    uint32_t count;
-} message;
-
-/* Members only, without the brace. */
-static void begin_members(message *m, const live_feed_sub *sub, const char *type)
+static void message_begin(kal_message_writer *m, const live_feed_sub *sub, const char *type)
 {
-    kal_buf_init(&m->members, options_of(sub)->budget);
-    kal_json_writer_init(&m->json, &m->members);
-    kal_json_begin_object(&m->json);
-    kal_buf_clear(&m->members);
-    kal_json_key(&m->json, "type");
-    kal_json_cstr(&m->json, type);
-    kal_json_key(&m->json, "subscription_id");
-    kal_json_cstr(&m->json, sub->id);
-    m->count = 2;
-}
-
-static void member(message *m, const char *key)
-{
-    kal_json_key(&m->json, key);
-    m->count++;
-}
-
-static void send_body(live_feed_sub *sub, const kal_message_head *head, kal_message_body *body)
-{
-    kal_live_client *client = sub->client;
-    if (!client->ops->send(client->connection, head, body))
-        client->is_full = true;
+    kal_message_begin(m, type, options_of(sub)->budget);
+    kal_message_text(m, "subscription_id", kal_cstr(sub->id));
 }
 
 /* False: there was no memory for it. */
-static bool send_message(message *m, live_feed_sub *sub)
+static bool send_message(kal_message_writer *m, live_feed_sub *sub)
 {
-    kal_message_body *body = kal_message_body_make(&m->members, m->count); /* owned */
+    kal_message_body *body = kal_message_end(m); /* owned */
     if (body != NULL)
-        send_body(sub, NULL, body);
+        live_client_send(sub->client, NULL, body);
     kal_message_body_release(body);
     return body != NULL;
 }
@@ -80,25 +50,6 @@ static void fail_memory(live_feed_sub *sub)
     kal_error err = KAL_ERROR_INIT;
     (void)live_feed_memory(&err);
     live_feed_sub_fail(sub, &err);
-}
-
-static void write_batch_control(message *m, const live_feed_sub *sub, bool has_more,
-                                const char *status, bool has_seq)
-{
-    member(m, "batch_control");
-    kal_json_begin_object(&m->json);
-    kal_json_key(&m->json, "batch_num");
-    kal_json_u64(&m->json, sub->batch_num);
-    kal_json_key(&m->json, "has_more");
-    kal_json_bool(&m->json, has_more);
-    kal_json_key(&m->json, "status");
-    kal_json_cstr(&m->json, status);
-    kal_json_key(&m->json, "last_seq_id");
-    if (has_seq)
-        kal_json_u64(&m->json, sub->told->seq);
-    else
-        kal_json_null(&m->json);
-    kal_json_end_object(&m->json);
 }
 
 /* ---- first rows ---- */
@@ -121,18 +72,18 @@ static size_t next_wanted(const live_feed_sub *sub, size_t at)
 static void send_ack(live_feed_sub *sub)
 {
     const live_query *query = sub->feed->query;
-    message m; /* owned */
+    kal_message_writer m; /* owned */
     uint64_t total = 0;
 
     for (size_t i = next_wanted(sub, 0); i < sub->told->items.len; i = next_wanted(sub, i + 1))
         total++;
-    begin_members(&m, sub, "subscription_ack");
-    member(&m, "total_rows");
+    message_begin(&m, sub, "subscription_ack");
+    kal_message_key(&m, "total_rows");
     kal_json_u64(&m.json, total);
-    write_batch_control(&m, sub, total > 0, "loading", false);
+    live_write_batch_control(&m, sub->batch_num, total > 0, NULL);
     sub->feed->kind->write_schema(sub->feed, &m.json);
     m.count++;
-    member(&m, "schema_version");
+    kal_message_key(&m, "schema_version");
     kal_json_u64(&m.json, query == NULL ? SCHEMA_OF_SCHEMAS : query->table->def->schema_version);
     if (!send_message(&m, sub))
         fail_memory(sub);
@@ -148,7 +99,7 @@ static kal_status write_rows(live_feed_sub *sub, kal_buf *rows, kal_error *err)
 
     kal_arena_init(&scratch, options_of(sub)->budget);
     while (status == KAL_OK && sub->next_row < told->items.len && count < sub->batch_size &&
-           rows->len < BATCH_BYTES_MAX) {
+           rows->len < LIVE_BATCH_BYTES_MAX) {
         if (count++ > 0)
             kal_buf_append_bytes(rows, KAL_STR(","));
         status = sub->feed->kind->write_row(sub->feed, told->items.items[sub->next_row].value,
@@ -162,8 +113,8 @@ static kal_status write_rows(live_feed_sub *sub, kal_buf *rows, kal_error *err)
 static void send_batch(live_feed_sub *sub)
 {
     kal_error err = KAL_ERROR_INIT;
-    kal_buf rows; /* owned */
-    message m;    /* owned */
+    kal_buf rows;         /* owned */
+    kal_message_writer m; /* owned */
 
     kal_buf_init(&rows, options_of(sub)->budget);
     kal_buf_append_bytes(&rows, KAL_STR("["));
@@ -171,18 +122,14 @@ static void send_batch(live_feed_sub *sub)
     kal_status status = write_rows(sub, &rows, &err);
     kal_buf_append_bytes(&rows, KAL_STR("]"));
     bool has_more = sub->next_row < sub->told->items.len;
-    begin_members(&m, sub, "initial_data_batch");
-    member(&m, "rows");
+    message_begin(&m, sub, "initial_data_batch");
+    kal_message_key(&m, "rows");
     kal_json_raw(&m.json, kal_buf_bytes(&rows));
-    write_batch_control(&m, sub, has_more,
-                        !has_more             ? "ready"
-                        : sub->batch_num == 0 ? "loading"
-                                              : "loading_batch",
-                        true);
+    live_write_batch_control(&m, sub->batch_num, has_more, &sub->told->seq);
     kal_buf_release(&rows);
     sub->batch_num++;
     if (status != KAL_OK) {
-        kal_buf_release(&m.members);
+        kal_message_drop(&m);
         live_feed_sub_fail(sub, &err);
     } else if (!send_message(&m, sub)) {
         fail_memory(sub);
@@ -205,7 +152,7 @@ static void begin_batches(live_feed_sub *sub)
 
 static void tell(live_feed_sub *sub, const live_feed_change *change)
 {
-    send_body(sub, sub->head, change->body);
+    live_client_send(sub->client, sub->head, change->body);
     if (!sub->counts)
         return;
     atomic_fetch_add_explicit(&sub->changes, 1, memory_order_relaxed);
@@ -354,17 +301,10 @@ static void free_sub(live_feed_sub *sub)
 
 static void end_sub(live_feed_sub *sub, const kal_error *err)
 {
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
-    begin_members(&m, sub, "error");
-    member(&m, "code");
-    kal_json_cstr(&m.json, err->code);
-    member(&m, "message");
-    kal_json_cstr(&m.json, err->message);
-    if (err->hint[0] != '\0') {
-        member(&m, "hint");
-        kal_json_cstr(&m.json, err->hint);
-    }
+    message_begin(&m, sub, "error");
+    kal_message_error(&m, err);
     if (!send_message(&m, sub)) /* without a word it would seem to go on */
         sub->client->ops->expel(sub->client->connection, err);
     free_sub(sub);
@@ -519,9 +459,9 @@ static void set_options(live_feed_sub *sub, const kal_live_request *r,
 {
     uint64_t batch_size =
         r->batch_size == 0 && sql->has_batch_size ? sql->batch_size : r->batch_size;
-    sub->batch_size = batch_size == 0               ? BATCH_SIZE_DEFAULT
-                      : batch_size > BATCH_SIZE_MAX ? BATCH_SIZE_MAX
-                                                    : batch_size;
+    sub->batch_size = batch_size == 0                    ? LIVE_BATCH_SIZE_DEFAULT
+                      : batch_size > LIVE_BATCH_SIZE_MAX ? LIVE_BATCH_SIZE_MAX
+                                                         : batch_size;
     sub->on_slow = r->on_slow;
     if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_COALESCE)
         sub->on_slow = KAL_LIVE_COALESCE;
@@ -542,12 +482,12 @@ static kal_bytes copy_text(kal_bytes text)
 
 static kal_status make_head(live_feed_sub *sub, kal_error *err)
 {
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
-    begin_members(&m, sub, sub->feed->kind->message);
+    message_begin(&m, sub, sub->feed->kind->message);
     kal_status status =
         kal_message_head_make(kal_buf_bytes(&m.members), options_of(sub)->budget, &sub->head, err);
-    kal_buf_release(&m.members);
+    kal_message_drop(&m);
     return status;
 }
 

@@ -362,8 +362,7 @@ static kal_status write_row(live_groups *g, const kal_live_plan *plan, group *on
     kal_arena_init(&scratch, g->budget);
     kal_buf_clear(&g->row);
     kal_json_writer_init(&w, &g->row);
-    kal_json_begin_object(&w);
-    kal_buf_clear(&g->row);
+    kal_json_begin_members(&w);
     for (size_t i = 0; i < plan->item_count && status == KAL_OK; i++) {
         const kal_live_item *item = &plan->items[i];
         kal_value v;
@@ -388,8 +387,7 @@ kal_status live_groups_members(const kal_live_plan *plan, const kal_expr_session
 
     kal_buf_clear(out);
     kal_json_writer_init(&w, out);
-    kal_json_begin_object(&w);
-    kal_buf_clear(out);
+    kal_json_begin_members(&w);
     for (size_t i = 0; i < plan->item_count; i++) {
         kal_value v;
         if (plan->items[i].fn != KAL_LIVE_NONE)

@@ -12,6 +12,7 @@
 #ifndef KAL_LIVE_LIVE_INTERNAL_H
 #define KAL_LIVE_LIVE_INTERNAL_H
 
+#include "base/message_writer.h"
 #include "live/condition_index.h"
 #include "live/groups.h"
 #include "live/hash.h"
@@ -424,6 +425,19 @@ KAL_MUST_CHECK kal_status live_row_values(kal_table *table, const kal_row *row,
 KAL_MUST_CHECK kal_status live_stored_values(const live_query *query, kal_bytes bytes,
                                              kal_arena *arena, kal_value **values_out,
                                              kal_error *err);
+
+/* ---- messages.c ---- */
+
+/* What a batch of the most bytes has, and how many rows unless the client says. */
+#define LIVE_BATCH_SIZE_DEFAULT 1000u
+#define LIVE_BATCH_SIZE_MAX     100000u
+#define LIVE_BATCH_BYTES_MAX    (1024u * 1024u) /* but for a row that is longer */
+
+void live_client_send(kal_live_client *client, const kal_message_head *head,
+                      kal_message_body *body);
+/* The member "batch_control"; seq NULL: of an acknowledgement, before the first batch. */
+void live_write_batch_control(kal_message_writer *m, uint32_t batch_num, bool has_more,
+                              const uint64_t *seq);
 
 /* ---- sub.c ---- */
 

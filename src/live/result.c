@@ -30,45 +30,42 @@ static kal_budget *budget_of(const kal_live_worker *w)
 /* ---- messages ---- */
 
 /* A group has no _seq among its members; a row has. */
-static void write_rows(kal_json_writer *w, const char *key, kal_bytes members, uint64_t seq,
+static void write_rows(kal_message_writer *m, const char *key, kal_bytes members, uint64_t seq,
                        bool adds_seq)
 {
     kal_value value = kal_value_bigint((int64_t)seq);
 
-    kal_json_key(w, key);
-    kal_buf_append_cstr(w->out, "[{");
-    kal_buf_append_bytes(w->out, members);
+    kal_message_key(m, key);
+    kal_buf_append_cstr(&m->members, "[{");
+    kal_buf_append_bytes(&m->members, members);
     if (adds_seq) {
-        kal_buf_append_cstr(w->out, ",\"_seq\":");
-        w->after_key = true;
-        kal_value_write_json(&value, w);
+        kal_buf_append_cstr(&m->members, ",\"_seq\":");
+        kal_value_write_json(&value, &m->json); /* the value of the key, as far as json knows */
     }
-    kal_buf_append_cstr(w->out, "}]");
-    w->after_key = false;
+    kal_buf_append_cstr(&m->members, "}]");
+    m->json.after_key = false;
 }
 
 /* The shared part of a message; NULL: no memory. */
 static kal_message_body *make_body(kal_budget *budget, const live_query *q,
                                    const live_shown_change *change, uint64_t seq)
 {
-    kal_buf members; /* the body's */
-    kal_json_writer w;
+    kal_message_writer m; /* the body's */
     bool is_there = change->after.len > 0;
     bool was_there = change->before.len > 0;
 
-    kal_buf_init(&members, budget);
-    kal_json_writer_init(&w, &members);
-    kal_json_begin_object(&w);
-    kal_buf_clear(&members); /* members only, without the brace */
-    kal_json_key(&w, "change_type");
-    kal_json_cstr(&w, !was_there ? "insert" : is_there ? "update" : "delete");
+    kal_message_begin(&m, NULL, budget);
+    kal_message_text(&m, "change_type",
+                     kal_cstr(!was_there ? "insert"
+                              : is_there ? "update"
+                                         : "delete"));
     if (is_there)
-        write_rows(&w, "rows", change->after, seq, q->plan.is_grouped);
+        write_rows(&m, "rows", change->after, seq, q->plan.is_grouped);
     if (was_there)
-        write_rows(&w, "old_values", change->before, seq, q->plan.is_grouped);
-    kal_json_key(&w, "seq");
-    kal_json_u64(&w, seq);
-    return kal_message_body_make(&members, is_there && was_there ? 4 : 3);
+        write_rows(&m, "old_values", change->before, seq, q->plan.is_grouped);
+    kal_message_key(&m, "seq");
+    kal_json_u64(&m.json, seq);
+    return kal_message_end(&m);
 }
 
 /* ---- the hash of what is shown ---- */

@@ -263,8 +263,7 @@ static kal_status encode(live_feed_task *task, const void *before, const void *a
 
     kal_buf_init(&members, task->feed->worker->live->options.budget);
     kal_json_writer_init(&json, &members);
-    kal_json_begin_object(&json);
-    kal_buf_clear(&members); /* members only, without the braces */
+    kal_json_begin_members(&json);
     kal_status status = write_change(task, before == NULL ? NULL : def_of(before),
                                      after == NULL ? NULL : def_of(after), seq, &json, err);
     if (status != KAL_OK) {

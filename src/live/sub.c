@@ -12,16 +12,12 @@
  *   3. Whatever cannot be told any more ends the subscription, with a message.
  */
 #include "base/assert.h"
-#include "base/json_writer.h"
 #include "live/feed.h"
 
 #include <stdlib.h>
 
 enum {
     ID_BYTES_MAX = 128,
-    BATCH_SIZE_DEFAULT = 1000,
-    BATCH_SIZE_MAX = 100000,
-    BATCH_BYTES_MAX = 1024 * 1024, /* of rows in one message, but for one that is longer */
 };
 
 static const kal_live_options *options_of(const live_sub *sub)
@@ -31,36 +27,10 @@ static const kal_live_options *options_of(const live_sub *sub)
 
 /* ---- messages ---- */
 
-typedef struct message {
-    kal_buf members;
-    kal_json_writer json;
-    uint32_t count;
-} message;
-
-static void message_begin(message *m, const live_sub *sub, const char *type)
+static void message_begin(kal_message_writer *m, const live_sub *sub, const char *type)
 {
-    kal_buf_init(&m->members, options_of(sub)->budget);
-    kal_json_writer_init(&m->json, &m->members);
-    kal_json_begin_object(&m->json);
-    kal_buf_clear(&m->members); /* members only, without the brace */
-    kal_json_key(&m->json, "type");
-    kal_json_cstr(&m->json, type);
-    kal_json_key(&m->json, "subscription_id");
-    kal_json_cstr(&m->json, sub->id);
-    m->count = 2;
-}
-
-static void message_key(message *m, const char *key)
-{
-    kal_json_key(&m->json, key);
-    m->count++;
-}
-
-static void send_body(live_sub *sub, const kal_message_head *head, kal_message_body *body)
-{
-    kal_live_client *client = sub->client;
-    if (!client->ops->send(client->connection, head, body))
-        client->is_full = true;
+    kal_message_begin(m, type, options_of(sub)->budget);
+    kal_message_text(m, "subscription_id", kal_cstr(sub->id));
 }
 
 static void fail_memory(live_sub *sub)
@@ -71,65 +41,34 @@ static void fail_memory(live_sub *sub)
 }
 
 /* One reference; NULL when there is no memory for it, then the subscription ends. */
-static kal_message_body *message_end(message *m, live_sub *sub)
+static kal_message_body *message_end(kal_message_writer *m, live_sub *sub)
 {
-    kal_message_body *body = kal_message_body_make(&m->members, m->count);
+    kal_message_body *body = kal_message_end(m);
     if (body == NULL)
         fail_memory(sub);
     return body;
 }
 
-static void message_send(message *m, live_sub *sub)
+static void message_send(kal_message_writer *m, live_sub *sub)
 {
     kal_message_body *body = message_end(m, sub);
     if (body == NULL)
         return;
-    send_body(sub, NULL, body);
+    live_client_send(sub->client, NULL, body);
     kal_message_body_release(body);
-}
-
-static void write_error(message *m, const kal_error *err)
-{
-    message_key(m, "code");
-    kal_json_cstr(&m->json, err->code);
-    message_key(m, "message");
-    kal_json_cstr(&m->json, err->message);
-    if (err->hint[0] != '\0') {
-        message_key(m, "hint");
-        kal_json_cstr(&m->json, err->hint);
-    }
-}
-
-static void write_batch_control(message *m, const live_sub *sub, bool has_more, const char *status,
-                                bool has_seq, uint64_t seq)
-{
-    message_key(m, "batch_control");
-    kal_json_begin_object(&m->json);
-    kal_json_key(&m->json, "batch_num");
-    kal_json_u64(&m->json, sub->batch_num);
-    kal_json_key(&m->json, "has_more");
-    kal_json_bool(&m->json, has_more);
-    kal_json_key(&m->json, "status");
-    kal_json_cstr(&m->json, status);
-    kal_json_key(&m->json, "last_seq_id");
-    if (has_seq)
-        kal_json_u64(&m->json, seq);
-    else
-        kal_json_null(&m->json);
-    kal_json_end_object(&m->json);
 }
 
 static void send_ack(live_sub *sub, size_t total_rows)
 {
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
     message_begin(&m, sub, "subscription_ack");
-    message_key(&m, "total_rows");
+    kal_message_key(&m, "total_rows");
     kal_json_u64(&m.json, total_rows);
-    write_batch_control(&m, sub, total_rows > 0, "loading", false, 0);
+    live_write_batch_control(&m, sub->batch_num, total_rows > 0, NULL);
     live_query_write_schema(sub->query, &m.json);
     m.count++;
-    message_key(&m, "schema_version");
+    kal_message_key(&m, "schema_version");
     kal_json_u64(&m.json, sub->query->table->def->schema_version);
     message_send(&m, sub);
     sub->has_acked = true;
@@ -138,10 +77,10 @@ static void send_ack(live_sub *sub, size_t total_rows)
 /* From the shape that the client knows to that of its query; one reference, or NULL. */
 static kal_message_body *make_schema_message(live_sub *sub, const live_query *before)
 {
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
     message_begin(&m, sub, "schema_change");
-    message_key(&m, "schema_version");
+    kal_message_key(&m, "schema_version");
     kal_json_u64(&m.json, sub->query->table->def->schema_version);
     live_query_write_changes(before, sub->query, &m.json);
     m.count++;
@@ -184,7 +123,7 @@ static void send_schemas(live_sub *sub)
 {
     for (size_t i = 0; i < sub->waiting.len; i++) {
         if (sub->waiting.items[i].is_schema)
-            send_body(sub, NULL, sub->waiting.items[i].body);
+            live_client_send(sub->client, NULL, sub->waiting.items[i].body);
     }
     drop_waiting(sub);
 }
@@ -218,33 +157,17 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
 
 /* ---- telling ---- */
 
-static void write_head(const live_sub *sub, const char *hash, kal_buf *members)
-{
-    kal_json_writer json;
-
-    kal_json_writer_init(&json, members);
-    kal_json_begin_object(&json);
-    kal_buf_clear(members);
-    kal_json_key(&json, "type");
-    kal_json_cstr(&json, "change");
-    kal_json_key(&json, "subscription_id");
-    kal_json_cstr(&json, sub->id);
-    if (hash == NULL)
-        return;
-    kal_json_key(&json, "state_hash");
-    kal_json_cstr(&json, hash);
-}
-
 static kal_status make_head(const live_sub *sub, const char *hash, kal_message_head **out,
                             kal_error *err)
 {
-    kal_buf members; /* owned */
+    kal_message_writer m; /* owned */
 
-    kal_buf_init(&members, NULL);
-    write_head(sub, hash, &members);
+    message_begin(&m, sub, "change");
+    if (hash != NULL)
+        kal_message_text(&m, "state_hash", kal_cstr(hash));
     kal_status status =
-        kal_message_head_make(kal_buf_bytes(&members), options_of(sub)->budget, out, err);
-    kal_buf_release(&members);
+        kal_message_head_make(kal_buf_bytes(&m.members), options_of(sub)->budget, out, err);
+    kal_message_drop(&m);
     return status;
 }
 
@@ -266,7 +189,7 @@ static void send_hashed(live_sub *sub, kal_message_body *body)
         fail_memory(sub);
         return;
     }
-    send_body(sub, head, body);
+    live_client_send(sub->client, head, body);
     kal_message_head_free(head);
 }
 
@@ -277,7 +200,7 @@ static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
     if (sub->wants_hash)
         send_hashed(sub, body);
     else
-        send_body(sub, sub->head, body);
+        live_client_send(sub->client, sub->head, body);
     sub->seq = seq;
     /* One thread writes: no need for a locked addition. */
     atomic_store_explicit(&sub->changes, changes + 1, memory_order_relaxed);
@@ -358,7 +281,7 @@ static void go_live(live_sub *sub)
     while (i < sub->waiting.len && !sub->client->is_full) {
         const live_waiting *waiting = &sub->waiting.items[i++];
         if (waiting->is_schema) {
-            send_body(sub, NULL, waiting->body);
+            live_client_send(sub->client, NULL, waiting->body);
         } else if (waiting->seq > had) {
             before = waiting->seq == sub->seq ? before : sub->seq;
             tell(sub, waiting->seq, waiting->body);
@@ -407,18 +330,18 @@ static size_t batch_end(const live_sub *sub)
 
     while (end < ready->rows.len && end - sub->next_row < sub->batch_size) {
         bytes += ready->rows.items[end].len + 1;
-        if (bytes > BATCH_BYTES_MAX && end > sub->next_row)
+        if (bytes > LIVE_BATCH_BYTES_MAX && end > sub->next_row)
             break;
         end++;
     }
     return end;
 }
 
-static void write_hash(message *m, const live_sub *sub)
+static void write_hash(kal_message_writer *m, const live_sub *sub)
 {
     char hex[LIVE_HASH_HEX_LEN + 1];
     live_hash_hex(sub->hash, hex);
-    message_key(m, "state_hash");
+    kal_message_key(m, "state_hash");
     kal_json_cstr(&m->json, hex);
 }
 
@@ -430,10 +353,10 @@ static void send_batch(live_sub *sub)
     uint64_t seq = has_more ? ready->rows.items[end - 1].seq : ready->seq;
     if (ready->bodies.len > 0) /* which come afterwards: without them it has what it had */
         seq = ready->from;
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
     message_begin(&m, sub, "initial_data_batch");
-    message_key(&m, "rows");
+    kal_message_key(&m, "rows");
     kal_json_begin_array(&m.json);
     for (; sub->next_row < end; sub->next_row++) {
         const live_row *row = &ready->rows.items[sub->next_row];
@@ -442,11 +365,7 @@ static void send_batch(live_sub *sub)
     kal_json_end_array(&m.json);
     if (sub->wants_hash && !has_more)
         write_hash(&m, sub);
-    write_batch_control(&m, sub, has_more,
-                        !has_more             ? "ready"
-                        : sub->batch_num == 0 ? "loading"
-                                              : "loading_batch",
-                        true, seq);
+    live_write_batch_control(&m, sub->batch_num, has_more, &seq);
     sub->batch_num++;
     message_send(&m, sub);
     if (!has_more && sub->failure == NULL)
@@ -634,7 +553,7 @@ static void tell_schema(live_sub *sub, const live_query *before)
     if (sub->state == LIVE_BATCHES || sub->state == LIVE_DELIVERING)
         add_waiting(sub, 0, body, true); /* rows of the old shape come first */
     else
-        send_body(sub, NULL, body);
+        live_client_send(sub->client, NULL, body);
     kal_message_body_release(body);
 }
 
@@ -746,13 +665,13 @@ static void free_sub(live_sub *sub)
 
 void live_sub_end(live_sub *sub, const kal_error *err)
 {
-    message m; /* owned */
+    kal_message_writer m; /* owned */
 
     message_begin(&m, sub, "error");
-    write_error(&m, err);
-    kal_message_body *body = kal_message_body_make(&m.members, m.count); /* owned */
+    kal_message_error(&m, err);
+    kal_message_body *body = kal_message_end(&m); /* owned */
     if (body != NULL)
-        send_body(sub, NULL, body);
+        live_client_send(sub->client, NULL, body);
     else /* without a word it would seem to go on */
         sub->client->ops->expel(sub->client->connection, err);
     kal_message_body_release(body);
@@ -825,9 +744,9 @@ static void set_options(live_sub *sub, const kal_live_request *r, const kal_sql_
 
     if (batch_size == 0 && sql->has_batch_size)
         batch_size = sql->batch_size;
-    sub->batch_size = batch_size == 0               ? BATCH_SIZE_DEFAULT
-                      : batch_size > BATCH_SIZE_MAX ? BATCH_SIZE_MAX
-                                                    : batch_size;
+    sub->batch_size = batch_size == 0                    ? LIVE_BATCH_SIZE_DEFAULT
+                      : batch_size > LIVE_BATCH_SIZE_MAX ? LIVE_BATCH_SIZE_MAX
+                                                         : batch_size;
     sub->last_rows = r->last_rows > 0 ? r->last_rows : sql->has_last_rows ? sql->last_rows : 0;
     sub->on_slow = r->on_slow;
     if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_COALESCE)

@@ -1,7 +1,7 @@
 #include "server/ws_session.h"
 #include "base/assert.h"
-#include "base/json_writer.h"
 #include "base/list.h"
+#include "base/message_writer.h"
 #include "base/msgpack.h"
 
 #include <stdlib.h>
@@ -41,33 +41,9 @@ struct kal_ws_sessions {
 
 /* ---- messages to the client ---- */
 
-typedef struct ws_reply {
-    kal_buf members;
-    kal_json_writer json;
-    uint32_t count;
-} ws_reply;
-
-static void reply_begin(ws_reply *r, const char *type)
+static void reply_send(kal_message_writer *r, ws_session *s)
 {
-    kal_buf_init(&r->members, NULL);
-    kal_json_writer_init(&r->json, &r->members);
-    kal_json_begin_object(&r->json);
-    kal_buf_clear(&r->members); /* members only, without the brace */
-    kal_json_key(&r->json, "type");
-    kal_json_cstr(&r->json, type);
-    r->count = 1;
-}
-
-static void reply_text(ws_reply *r, const char *key, kal_bytes text)
-{
-    kal_json_key(&r->json, key);
-    kal_json_string(&r->json, text);
-    r->count++;
-}
-
-static void reply_send(ws_reply *r, ws_session *s)
-{
-    kal_message_body *body = kal_message_body_make(&r->members, r->count); /* owned */
+    kal_message_body *body = kal_message_end(r); /* owned */
     if (body != NULL)
         kal_ws_send(s->ws, NULL, body);
     kal_message_body_release(body);
@@ -75,18 +51,14 @@ static void reply_send(ws_reply *r, ws_session *s)
 
 static void send_error(ws_session *s, kal_bytes id, const kal_error *err)
 {
-    ws_reply r; /* owned */
+    kal_message_writer r; /* owned */
 
-    reply_begin(&r, "error");
-    reply_text(&r, "subscription_id", id);
-    reply_text(&r, "code", kal_cstr(err->code));
-    reply_text(&r, "message", kal_cstr(err->message));
-    if (err->hint[0] != '\0')
-        reply_text(&r, "hint", kal_cstr(err->hint));
+    kal_message_begin(&r, "error", NULL);
+    kal_message_text(&r, "subscription_id", id);
+    kal_message_error(&r, err);
     if (err->position >= 0) {
-        kal_json_key(&r.json, "position");
+        kal_message_key(&r, "position");
         kal_json_i64(&r.json, err->position);
-        r.count++;
     }
     reply_send(&r, s);
 }
@@ -102,11 +74,11 @@ static void refuse(ws_session *s, const char *code, const char *message)
 /* And no more: whoever cannot say who he is has no business here. */
 static void refuse_auth(ws_session *s, const kal_error *err)
 {
-    ws_reply r; /* owned */
+    kal_message_writer r; /* owned */
 
-    reply_begin(&r, "auth_error");
-    reply_text(&r, "message", kal_cstr(err->message));
-    reply_text(&r, "code", kal_cstr(err->code));
+    kal_message_begin(&r, "auth_error", NULL);
+    kal_message_text(&r, "message", kal_cstr(err->message));
+    kal_message_text(&r, "code", kal_cstr(err->code));
     reply_send(&r, s);
     kal_ws_close(s->ws, CLOSE_POLICY, err->code);
 }
@@ -118,14 +90,13 @@ static const char *wire_name(kal_wire wire)
 
 static void send_auth_success(ws_session *s, const kal_principal *principal)
 {
-    ws_reply r; /* owned */
+    kal_message_writer r; /* owned */
 
-    reply_begin(&r, "auth_success");
-    reply_text(&r, "user", kal_cstr(principal->user_id));
-    reply_text(&r, "user_id", kal_cstr(principal->user_id));
-    reply_text(&r, "role", kal_cstr(kal_role_name(principal->role)));
-    kal_json_key(&r.json, "protocol");
-    r.count++;
+    kal_message_begin(&r, "auth_success", NULL);
+    kal_message_text(&r, "user", kal_cstr(principal->user_id));
+    kal_message_text(&r, "user_id", kal_cstr(principal->user_id));
+    kal_message_text(&r, "role", kal_cstr(kal_role_name(principal->role)));
+    kal_message_key(&r, "protocol");
     kal_json_begin_object(&r.json);
     kal_json_key(&r.json, "serialization");
     kal_json_cstr(&r.json, wire_name(s->wire));
