@@ -159,6 +159,39 @@ void kal_json_key(kal_json_writer *w, const char *key)
     kal_json_key_bytes(w, kal_cstr(key));
 }
 
+/* The reader bounds the depth of what it makes, so the recursion is bounded too. */
+void kal_json_write_tree(const kal_json *json, kal_json_writer *w)
+{
+    switch (json->kind) {
+    case KAL_JSON_NULL:
+        kal_json_null(w);
+        return;
+    case KAL_JSON_BOOL:
+        kal_json_bool(w, json->boolean);
+        return;
+    case KAL_JSON_NUMBER:
+        kal_json_raw(w, json->text);
+        return;
+    case KAL_JSON_STRING:
+        kal_json_string(w, json->text);
+        return;
+    case KAL_JSON_ARRAY:
+        kal_json_begin_array(w);
+        for (size_t i = 0; i < json->len; i++)
+            kal_json_write_tree(&json->items[i], w);
+        kal_json_end_array(w);
+        return;
+    case KAL_JSON_OBJECT:
+        kal_json_begin_object(w);
+        for (size_t i = 0; i < json->len; i++) {
+            kal_json_key_bytes(w, json->keys[i]);
+            kal_json_write_tree(&json->items[i], w);
+        }
+        kal_json_end_object(w);
+        return;
+    }
+}
+
 void kal_json_raw(kal_json_writer *w, kal_bytes json)
 {
     before_value(w);

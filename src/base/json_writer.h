@@ -10,6 +10,7 @@
 #define KAL_BASE_JSON_WRITER_H
 
 #include "base/buf.h"
+#include "base/json_reader.h"
 
 #define KAL_JSON_DEPTH_MAX 128
 
@@ -37,6 +38,8 @@ void kal_json_double(kal_json_writer *w, double v);
 void kal_json_float(kal_json_writer *w, float v); /* shortest text for a float */
 void kal_json_string(kal_json_writer *w, kal_bytes text);
 void kal_json_cstr(kal_json_writer *w, const char *text);
+/* What the reader has read, as compact text. */
+void kal_json_write_tree(const kal_json *json, kal_json_writer *w);
 /* A value that is JSON text already (not checked). */
 void kal_json_raw(kal_json_writer *w, kal_bytes json);
 

@@ -9,21 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void write_flags(const kal_result_column *column, kal_json_writer *w)
-{
-    if (!column->is_key && !column->is_not_null)
-        return;
-    kal_json_key(w, "flags");
-    kal_json_begin_array(w);
-    if (column->is_key)
-        kal_json_cstr(w, "pk");
-    if (column->is_not_null)
-        kal_json_cstr(w, "nn");
-    if (column->is_key)
-        kal_json_cstr(w, "uq");
-    kal_json_end_array(w);
-}
-
 void kal_result_begin(kal_result *r, const kal_result_column *columns, size_t count)
 {
     kal_json_writer *w = &r->json;
@@ -34,17 +19,9 @@ void kal_result_begin(kal_result *r, const kal_result_column *columns, size_t co
     kal_json_begin_object(w);
     kal_json_key(w, "schema");
     kal_json_begin_array(w);
-    for (size_t i = 0; i < count; i++) {
-        kal_json_begin_object(w);
-        kal_json_key(w, "name");
-        kal_json_string(w, columns[i].name);
-        kal_json_key(w, "data_type");
-        kal_type_write_json(columns[i].type, w);
-        kal_json_key(w, "index");
-        kal_json_u64(w, i);
-        write_flags(&columns[i], w);
-        kal_json_end_object(w);
-    }
+    for (size_t i = 0; i < count; i++)
+        kal_result_column_write_json(columns[i].name, columns[i].type, i, columns[i].is_key,
+                                     columns[i].is_not_null, w);
     kal_json_end_array(w);
     kal_json_key(w, "rows");
     kal_json_begin_array(w);

@@ -12,7 +12,6 @@
  */
 #include "base/assert.h"
 #include "base/json_writer.h"
-#include "catalog/system_tables.h"
 #include "live/live_internal.h"
 #include "sql/row_values.h"
 
@@ -42,50 +41,18 @@ static void write_cell(const row_writer *w, kal_bytes name, const kal_value *val
     kal_value_write_json(value, w->json);
 }
 
-static bool shows_column(const live_query *q, uint32_t column)
-{
-    for (size_t i = 0; i < q->plan.item_count; i++) {
-        if (q->plan.items[i].column == (int)column)
-            return true;
-    }
-    return false;
-}
-
-/* An item of the query may have the name of a column that it is not. */
-static bool is_name_taken(const live_query *q, kal_bytes name)
-{
-    for (size_t i = 0; i < q->plan.item_count; i++) {
-        if (kal_bytes_equal(q->plan.items[i].name, name))
-            return true;
-    }
-    return false;
-}
-
-static void write_key(const row_writer *w, const kal_value *values, uint32_t column)
-{
-    kal_bytes name = w->query->table->def->columns[column].name;
-    if (!shows_column(w->query, column) && !is_name_taken(w->query, name))
-        write_cell(w, name, &values[column]);
-}
-
-/* Key columns and _seq that are not items. */
+/* Key columns and _seq that are not items (live_query.identity). */
 static void write_identity(const row_writer *w, const kal_value *values, uint64_t seq)
 {
     const kal_table_definition *def = w->query->table->def;
-    kal_bytes seq_name = kal_hidden_name(KAL_HIDDEN_SEQ);
     kal_value seq_value = kal_value_bigint((int64_t)seq);
 
-    if (def->table_type == KAL_TABLE_SYSTEM) { /* nothing counts the changes of its rows */
-        for (uint32_t i = 0; i < def->column_count; i++) {
-            if (kal_system_column_is_key((kal_system_table)def->table_id, i))
-                write_key(w, values, i);
-        }
-        return;
+    for (uint32_t i = 0; i < w->query->identity_count; i++) {
+        uint32_t column = w->query->identity[i];
+        write_cell(w, def->columns[column].name, &values[column]);
     }
-    for (uint32_t i = 0; i < def->key_column_count; i++)
-        write_key(w, values, def->key_columns[i]);
-    if (!is_name_taken(w->query, seq_name))
-        write_cell(w, seq_name, &seq_value);
+    if (w->query->adds_seq)
+        write_cell(w, kal_hidden_name(KAL_HIDDEN_SEQ), &seq_value);
 }
 
 static bool is_seq(const live_query *q, const kal_live_item *item)

@@ -165,8 +165,11 @@ struct live_query {
     uint64_t user_no; /* partition; 0: SHARED */
     uint16_t shard;
     kal_expr_session session;
-    uint64_t *wanted;  /* bits of columns that are looked at, for first rows */
-    bool is_whole_row; /* every item is a column */
+    uint64_t *wanted;   /* bits of columns that are looked at, for first rows */
+    bool is_whole_row;  /* every item is a column */
+    uint32_t *identity; /* key columns that are not items, but told with every row; arena */
+    uint32_t identity_count;
+    bool adds_seq; /* likewise _seq */
 };
 
 /* ---- subscriptions ---- */
@@ -385,6 +388,8 @@ bool live_rebind_step(kal_live_worker *worker, unsigned most);
 /* Both of a text, of two versions of the table: the result of the one can go on as that of the
  * other. */
 bool live_query_results_alike(const live_query *a, const live_query *b);
+/* Clients see the same columns. */
+bool live_query_has_same_schema(const live_query *a, const live_query *b);
 /* The member "schema" of an acknowledgement. */
 void live_query_write_schema(const live_query *query, kal_json_writer *w);
 /* The member "changes" of a schema message: what became of the items, in the order in which a

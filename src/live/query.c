@@ -3,6 +3,7 @@
  * subscriptions of one text; bound again when their table is altered.
  */
 #include "base/assert.h"
+#include "catalog/system_tables.h"
 #include "live/live_internal.h"
 #include "sql/parser.h"
 #include "sql/row_values.h"
@@ -330,6 +331,49 @@ static kal_status fold_all(live_query *q, kal_error *err)
     return KAL_OK;
 }
 
+static bool shows_column(const live_query *q, uint32_t column)
+{
+    for (size_t i = 0; i < q->plan.item_count; i++) {
+        if (q->plan.items[i].column == (int)column)
+            return true;
+    }
+    return false;
+}
+
+/* An item of the query may have the name of a column that it is not. */
+static bool is_name_taken(const live_query *q, kal_bytes name)
+{
+    for (size_t i = 0; i < q->plan.item_count; i++) {
+        if (kal_bytes_equal(q->plan.items[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+static void add_identity(live_query *q, uint32_t column)
+{
+    if (!shows_column(q, column) && !is_name_taken(q, q->table->def->columns[column].name))
+        q->identity[q->identity_count++] = column;
+}
+
+/* What every row says of itself besides the items. */
+static void collect_identity(live_query *q)
+{
+    const kal_table_definition *def = q->table->def;
+
+    q->identity = kal_arena_alloc(&q->arena, def->column_count * sizeof *q->identity);
+    if (def->table_type == KAL_TABLE_SYSTEM) { /* nothing counts the changes of its rows */
+        for (uint32_t i = 0; i < def->column_count; i++) {
+            if (kal_system_column_is_key((kal_system_table)def->table_id, i))
+                add_identity(q, i);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < def->key_column_count; i++)
+        add_identity(q, def->key_columns[i]);
+    q->adds_seq = !is_name_taken(q, kal_hidden_name(KAL_HIDDEN_SEQ));
+}
+
 static void collect_columns(live_query *q)
 {
     const kal_table_definition *def = q->table->def;
@@ -381,6 +425,7 @@ static kal_status bind(live_query *q, kal_error *err)
     KAL_TRY(fold_all(q, err));
     KAL_TRY(kal_live_index_of(q->table->def, q->plan.where, &q->arena, &q->condition, err));
     collect_columns(q);
+    collect_identity(q);
     make_share_key(q, depends_on_session);
     q->user_no = kal_table_user_no(q->table, q->principal.user_no);
     q->shard = kal_row_shard(q->table, q->principal.user_no);
@@ -631,6 +676,21 @@ bool live_rebind_step(kal_live_worker *w, unsigned most)
     return !kal_list_empty(&w->rebinding);
 }
 
+/* What a client sees of an item. */
+static bool is_same_column(const kal_live_item *a, const kal_live_item *b)
+{
+    return kal_bytes_equal(a->name, b->name) && kal_type_equal(a->type, b->type) &&
+           a->is_key == b->is_key && a->is_not_null == b->is_not_null;
+}
+
+bool live_query_has_same_schema(const live_query *a, const live_query *b)
+{
+    bool is_same = a->plan.item_count == b->plan.item_count;
+    for (size_t i = 0; is_same && i < a->plan.item_count; i++)
+        is_same = is_same_column(&a->plan.items[i], &b->plan.items[i]);
+    return is_same;
+}
+
 bool live_query_results_alike(const live_query *a, const live_query *b)
 {
     if (a->plan.item_count != b->plan.item_count)
@@ -647,36 +707,13 @@ bool live_query_results_alike(const live_query *a, const live_query *b)
 
 /* ---- what is told of it ---- */
 
-static void write_flags(const kal_live_item *item, kal_json_writer *w)
-{
-    if (!item->is_key && !item->is_not_null)
-        return;
-    kal_json_key(w, "flags");
-    kal_json_begin_array(w);
-    if (item->is_key)
-        kal_json_cstr(w, "pk");
-    if (item->is_not_null)
-        kal_json_cstr(w, "nn");
-    if (item->is_key)
-        kal_json_cstr(w, "uq");
-    kal_json_end_array(w);
-}
-
 void live_query_write_schema(const live_query *q, kal_json_writer *w)
 {
     kal_json_key(w, "schema");
     kal_json_begin_array(w);
     for (size_t i = 0; i < q->plan.item_count; i++) {
         const kal_live_item *item = &q->plan.items[i];
-        kal_json_begin_object(w);
-        kal_json_key(w, "name");
-        kal_json_string(w, item->name);
-        kal_json_key(w, "data_type");
-        kal_type_write_json(item->type, w);
-        kal_json_key(w, "index");
-        kal_json_u64(w, i);
-        write_flags(item, w);
-        kal_json_end_object(w);
+        kal_result_column_write_json(item->name, item->type, i, item->is_key, item->is_not_null, w);
     }
     kal_json_end_array(w);
 }

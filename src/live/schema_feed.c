@@ -290,22 +290,7 @@ static bool is_last(const live_feed_target *target, const live_feed_change *chan
 static void write_column(kal_json_writer *w, uint64_t index, const char *name, kal_type_tag tag,
                          bool is_key)
 {
-    kal_json_begin_object(w);
-    kal_json_key(w, "name");
-    kal_json_cstr(w, name);
-    kal_json_key(w, "data_type");
-    kal_type_write_json(kal_type_of(tag), w);
-    kal_json_key(w, "index");
-    kal_json_u64(w, index);
-    kal_json_key(w, "flags");
-    kal_json_begin_array(w);
-    if (is_key)
-        kal_json_cstr(w, "pk");
-    kal_json_cstr(w, "nn");
-    if (is_key)
-        kal_json_cstr(w, "uq");
-    kal_json_end_array(w);
-    kal_json_end_object(w);
+    kal_result_column_write_json(kal_cstr(name), kal_type_of(tag), index, is_key, true, w);
 }
 
 static void write_schema(const live_feed *feed, kal_json_writer *w)

@@ -529,20 +529,6 @@ void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
     live_subs_end_failed(w);
 }
 
-static bool has_same_schema(const live_query *a, const live_query *b)
-{
-    if (a->plan.item_count != b->plan.item_count)
-        return false;
-    for (size_t i = 0; i < a->plan.item_count; i++) {
-        const kal_live_item *x = &a->plan.items[i];
-        const kal_live_item *y = &b->plan.items[i];
-        if (!kal_bytes_equal(x->name, y->name) || !kal_type_equal(x->type, y->type) ||
-            x->is_key != y->is_key || x->is_not_null != y->is_not_null)
-            return false;
-    }
-    return true;
-}
-
 static void tell_schema(live_sub *sub, const live_query *before)
 {
     if (!sub->has_acked)
@@ -623,9 +609,9 @@ void live_sub_move(live_sub *sub, live_query *query, bool with_result)
         live_sub_fail(sub, UINT64_MAX, &err);
     else if (live_plan_has_result(&query->plan))
         move_result(sub, old, with_result);
-    else if (!has_same_schema(old, query) && sub->wants_hash)
+    else if (!live_query_has_same_schema(old, query) && sub->wants_hash)
         fail_shape(sub);
-    else if (!has_same_schema(old, query))
+    else if (!live_query_has_same_schema(old, query))
         tell_schema(sub, old);
     live_query_release(w, old);
     live_subs_end_failed(w);

@@ -129,39 +129,6 @@ void kal_value_write_json_cast(const kal_value *v, kal_json_writer *w)
     }
 }
 
-/* The reader bounds the depth of what it makes, so the recursion is bounded too. */
-void kal_json_write_tree(const kal_json *json, kal_json_writer *w)
-{
-    switch (json->kind) {
-    case KAL_JSON_NULL:
-        kal_json_null(w);
-        return;
-    case KAL_JSON_BOOL:
-        kal_json_bool(w, json->boolean);
-        return;
-    case KAL_JSON_NUMBER:
-        kal_json_raw(w, json->text);
-        return;
-    case KAL_JSON_STRING:
-        kal_json_string(w, json->text);
-        return;
-    case KAL_JSON_ARRAY:
-        kal_json_begin_array(w);
-        for (size_t i = 0; i < json->len; i++)
-            kal_json_write_tree(&json->items[i], w);
-        kal_json_end_array(w);
-        return;
-    case KAL_JSON_OBJECT:
-        kal_json_begin_object(w);
-        for (size_t i = 0; i < json->len; i++) {
-            kal_json_key_bytes(w, json->keys[i]);
-            kal_json_write_tree(&json->items[i], w);
-        }
-        kal_json_end_object(w);
-        return;
-    }
-}
-
 /* --- JSON text --- */
 
 kal_status kal_json_text_failed(const kal_error *inner, kal_error *err)
@@ -549,6 +516,35 @@ static bool read_parameterised(const kal_json *json, kal_type *type_out)
     default:
         return false;
     }
+}
+
+static void write_flags(bool is_key, bool is_not_null, kal_json_writer *w)
+{
+    if (!is_key && !is_not_null)
+        return;
+    kal_json_key(w, "flags");
+    kal_json_begin_array(w);
+    if (is_key)
+        kal_json_cstr(w, "pk");
+    if (is_not_null)
+        kal_json_cstr(w, "nn");
+    if (is_key)
+        kal_json_cstr(w, "uq");
+    kal_json_end_array(w);
+}
+
+void kal_result_column_write_json(kal_bytes name, kal_type type, size_t index, bool is_key,
+                                  bool is_not_null, kal_json_writer *w)
+{
+    kal_json_begin_object(w);
+    kal_json_key(w, "name");
+    kal_json_string(w, name);
+    kal_json_key(w, "data_type");
+    kal_type_write_json(type, w);
+    kal_json_key(w, "index");
+    kal_json_u64(w, index);
+    write_flags(is_key, is_not_null, w);
+    kal_json_end_object(w);
 }
 
 kal_status kal_type_from_json(const kal_json *json, kal_type *type_out, kal_error *err)

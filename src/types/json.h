@@ -26,6 +26,10 @@ KAL_MUST_CHECK kal_status kal_value_from_json(kal_type type, const kal_json *jso
                                               kal_value *value_out, kal_error *err);
 /* The "data_type" member: "BigInt", {"Embedding":384}, {"Decimal":{"precision":10,"scale":2}}. */
 void kal_type_write_json(kal_type type, kal_json_writer *w);
+/* A column of a result as the protocol's "schema" lists it: name, data_type, index, and the flags
+ * "pk", "nn", "uq" where there are any. */
+void kal_result_column_write_json(kal_bytes name, kal_type type, size_t index, bool is_key,
+                                  bool is_not_null, kal_json_writer *w);
 KAL_MUST_CHECK kal_status kal_type_from_json(const kal_json *json, kal_type *type_out,
                                              kal_error *err);
 /* Without a target type: a request parameter. null, BOOLEAN, integers that fit BIGINT, other
@@ -39,7 +43,5 @@ KAL_MUST_CHECK kal_status kal_value_from_json_param(const kal_json *json, kal_ar
 KAL_MUST_CHECK kal_status kal_value_from_json_peer(kal_type type, const kal_json *json,
                                                    const kal_value *param, kal_arena *arena,
                                                    kal_value *value_out, kal_error *err);
-/* Appends the JSON tree as compact text. */
-void kal_json_write_tree(const kal_json *json, kal_json_writer *w);
 
 #endif

@@ -77,37 +77,6 @@ static void on_echo_writable(void *context, kal_ws *ws)
     kal_ws_pause(ws, false);
 }
 
-static void write_tree(kal_json_writer *w, const kal_json *json)
-{
-    switch (json->kind) {
-    case KAL_JSON_NULL:
-        kal_json_null(w);
-        return;
-    case KAL_JSON_BOOL:
-        kal_json_bool(w, json->boolean);
-        return;
-    case KAL_JSON_NUMBER:
-        kal_json_raw(w, json->text);
-        return;
-    case KAL_JSON_STRING:
-        kal_json_string(w, json->text);
-        return;
-    case KAL_JSON_ARRAY:
-        kal_json_begin_array(w);
-        for (size_t i = 0; i < json->len; i++)
-            write_tree(w, &json->items[i]);
-        kal_json_end_array(w);
-        return;
-    case KAL_JSON_OBJECT:
-        kal_json_begin_object(w);
-        for (size_t i = 0; i < json->len; i++) {
-            kal_json_key_bytes(w, json->keys[i]);
-            write_tree(w, &json->items[i]);
-        }
-        kal_json_end_object(w);
-    }
-}
-
 static void on_msgpack(kal_ws *ws, kal_bytes payload)
 {
     kal_arena arena;
@@ -120,7 +89,7 @@ static void on_msgpack(kal_ws *ws, kal_bytes payload)
     kal_buf_init(&text, &budget);
     if (kal_msgpack_parse(payload, &arena, &json, &err) == KAL_OK) {
         kal_json_writer_init(&w, &text);
-        write_tree(&w, json);
+        kal_json_write_tree(json, &w);
     } else {
         kal_buf_append_cstr(&text, err.message);
     }

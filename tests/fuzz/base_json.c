@@ -10,38 +10,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void write_tree(kal_json_writer *w, const kal_json *json)
-{
-    switch (json->kind) {
-    case KAL_JSON_NULL:
-        kal_json_null(w);
-        break;
-    case KAL_JSON_BOOL:
-        kal_json_bool(w, json->boolean);
-        break;
-    case KAL_JSON_NUMBER:
-        kal_json_raw(w, json->text);
-        break;
-    case KAL_JSON_STRING:
-        kal_json_string(w, json->text);
-        break;
-    case KAL_JSON_ARRAY:
-        kal_json_begin_array(w);
-        for (size_t i = 0; i < json->len; i++)
-            write_tree(w, &json->items[i]);
-        kal_json_end_array(w);
-        break;
-    case KAL_JSON_OBJECT:
-        kal_json_begin_object(w);
-        for (size_t i = 0; i < json->len; i++) {
-            kal_json_key_bytes(w, json->keys[i]);
-            write_tree(w, &json->items[i]);
-        }
-        kal_json_end_object(w);
-        break;
-    }
-}
-
 static bool same_tree(const kal_json *a, const kal_json *b)
 {
     if (a->kind != b->kind || a->boolean != b->boolean || a->len != b->len ||
@@ -63,7 +31,7 @@ static void check_round_trip(const kal_json *json, kal_arena *arena)
     kal_json *again = NULL;
     kal_buf_init(&out, NULL);
     kal_json_writer_init(&w, &out);
-    write_tree(&w, json);
+    kal_json_write_tree(json, &w);
     KAL_ASSERT(kal_json_parse(kal_buf_bytes(&out), arena, &again, NULL) == KAL_OK);
     KAL_ASSERT(same_tree(json, again));
     kal_buf_release(&out);

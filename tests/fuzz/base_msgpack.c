@@ -8,37 +8,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void write_tree(kal_json_writer *w, const kal_json *json)
-{
-    switch (json->kind) {
-    case KAL_JSON_NULL:
-        kal_json_null(w);
-        return;
-    case KAL_JSON_BOOL:
-        kal_json_bool(w, json->boolean);
-        return;
-    case KAL_JSON_NUMBER:
-        kal_json_raw(w, json->text);
-        return;
-    case KAL_JSON_STRING:
-        kal_json_string(w, json->text);
-        return;
-    case KAL_JSON_ARRAY:
-        kal_json_begin_array(w);
-        for (size_t i = 0; i < json->len; i++)
-            write_tree(w, &json->items[i]);
-        kal_json_end_array(w);
-        return;
-    case KAL_JSON_OBJECT:
-        kal_json_begin_object(w);
-        for (size_t i = 0; i < json->len; i++) {
-            kal_json_key_bytes(w, json->keys[i]);
-            write_tree(w, &json->items[i]);
-        }
-        kal_json_end_object(w);
-    }
-}
-
 static void check_round_trip(const kal_json *json, kal_arena *arena)
 {
     kal_buf text, packed;
@@ -50,7 +19,7 @@ static void check_round_trip(const kal_json *json, kal_arena *arena)
     kal_buf_init(&packed, NULL);
     kal_buf_append_cstr(&text, "\"x\":");
     kal_json_writer_init(&w, &text);
-    write_tree(&w, json);
+    kal_json_write_tree(json, &w);
     KAL_ASSERT(kal_msgpack_members(kal_buf_bytes(&text), &packed, &count, NULL) == KAL_OK);
     KAL_ASSERT(count == 1 && packed.len > 2);
     kal_bytes value = kal_bytes_of(packed.ptr + 2, packed.len - 2); /* behind the key */
