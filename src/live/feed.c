@@ -464,7 +464,7 @@ static void reading_done(live_feed *feed, live_feed_task *task)
     }
     if (task->base.status == KAL_OK)
         take_picture(feed, task);
-    else
+    else if (task->base.status != KAL_STALE) /* else the event of what changed has it read again */
         fail_subs(feed, &task->base.error);
     KAL_LIST_FOR_EACH (link, &feed->subs) {
         const live_feed_sub *sub = KAL_CONTAINER_OF(link, live_feed_sub, feed_link);

@@ -88,6 +88,7 @@ typedef struct live_feed_kind {
     kal_status (*read)(live_feed_task *task, kal_catalog_worker *catalog, kal_error *err);
     kal_status (*is_same)(live_feed_task *task, const void *before, const void *after, bool *out,
                           kal_error *err);
+    /* KAL_STALE: what is compared is gone since; a newer reading is told in its stead. */
     kal_status (*encode)(live_feed_task *task, const void *before, const void *after, uint64_t seq,
                          kal_message_body **body_out, kal_error *err);
     void (*release)(const void *value, kal_budget *budget); /* or NULL */

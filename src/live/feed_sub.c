@@ -256,7 +256,10 @@ void live_feed_sub_compared(live_feed_sub *sub, live_feed_task *task)
     if (sub->failure != NULL)
         return;
     sub->state = LIVE_BEHIND;
-    if (task->base.status != KAL_OK) {
+    if (task->base.status == KAL_STALE) {
+        if (sub->feed->picture != task->to) /* else the next one is on its way */
+            live_feed_sub_catch_up(sub);
+    } else if (task->base.status != KAL_OK) {
         live_feed_sub_fail(sub, &task->base.error);
     } else if (task->diff != NULL) {
         take_diff(sub, task->diff);

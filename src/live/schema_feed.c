@@ -191,7 +191,8 @@ static void write_version(const kal_schema_version *v, kal_json_writer *w)
     kal_json_end_object(w);
 }
 
-/* Every version after `from` up to that of `after`, oldest first; none of a table that is gone. */
+/* Every version after `from` up to that of `after`, oldest first; none of a table that is gone.
+ * KAL_STALE: it is in the picture, but was dropped since, and its history with it. */
 static kal_status write_versions(live_feed_task *task, uint32_t from,
                                  const kal_table_definition *after, kal_json_writer *w,
                                  kal_error *err)
@@ -199,6 +200,7 @@ static kal_status write_versions(live_feed_task *task, uint32_t from,
     kal_catalog *catalog = task->feed->worker->live->options.catalog;
     kal_schema_version *versions = NULL;
     size_t count = 0;
+    bool is_whole = after == NULL;
 
     if (after != NULL)
         KAL_TRY(kal_catalog_table_history(catalog, NULL, after->table_id, &task->base.scratch,
@@ -206,11 +208,14 @@ static kal_status write_versions(live_feed_task *task, uint32_t from,
     kal_json_key(w, "versions");
     kal_json_begin_array(w);
     for (size_t i = 0; i < count; i++) {
+        is_whole = is_whole || versions[i].version == after->schema_version;
         if (versions[i].version > from && versions[i].version <= after->schema_version)
             write_version(&versions[i], w);
     }
     kal_json_end_array(w);
-    return KAL_OK;
+    return is_whole ? KAL_OK
+                    : kal_error_set(err, KAL_STALE, "table '%.*s.%.*s' was dropped meanwhile",
+                                    KAL_FMT(after->namespace_id), KAL_FMT(after->table_name));
 }
 
 static void write_names(const kal_table_definition *def, kal_json_writer *w)
