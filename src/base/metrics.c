@@ -1,5 +1,6 @@
 #include "base/metrics.h"
 #include "base/assert.h"
+#include "base/cache_line.h"
 #include "base/vec.h"
 
 #include <pthread.h>
@@ -36,7 +37,7 @@ uint64_t kal_gauge_peak(const kal_gauge *gauge)
 
 /* ---- meters ---- */
 
-enum { CELL_COUNT = 16, CACHE_LINE_BYTES = 64 };
+enum { CELL_COUNT = 16 };
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -48,7 +49,7 @@ typedef struct meter_bucket {
 } meter_bucket;
 
 typedef struct meter_cell {
-    _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock; /* protects the rest */
+    _Alignas(KAL_CACHE_LINE_BYTES) pthread_mutex_t lock; /* protects the rest */
     uint64_t total;
     uint64_t failed;
     meter_bucket buckets[KAL_METER_WINDOW_SECONDS];
@@ -62,10 +63,7 @@ struct kal_meter {
 
 kal_meter *kal_meter_open(const kal_clock *clock)
 {
-    kal_meter *meter = aligned_alloc(CACHE_LINE_BYTES, sizeof *meter);
-    if (meter == NULL)
-        kal_die("out of memory: meter");
-    memset(meter, 0, sizeof *meter);
+    kal_meter *meter = kal_cache_lines_alloc(sizeof *meter, "meter");
     meter->clock = clock;
     meter->opened_ns = kal_clock_mono_ns(clock);
     for (size_t i = 0; i < CELL_COUNT; i++)

@@ -10,6 +10,7 @@
  */
 #include "catalog/schema_cache.h"
 #include "base/assert.h"
+#include "base/cache_line.h"
 #include "base/list.h"
 #include "catalog/catalog_internal.h"
 #include "catalog/schema_slots.h"
@@ -18,19 +19,19 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-enum { SHARD_COUNT = 16, LINE_BYTES = 64, USES_FOLDED = 64 };
+enum { SHARD_COUNT = 16, USES_FOLDED = 64 };
 
 /* By name. Invariant: a table that somebody holds and whose fate is CURRENT is in here, and by its
  * id in the other. */
 typedef struct name_shard {
-    alignas(LINE_BYTES) pthread_mutex_t lock;
+    alignas(KAL_CACHE_LINE_BYTES) pthread_mutex_t lock;
     kal_table **buckets; /* owned; chained by cached.next_by_name */
     kal_list clock;      /* tables that the cache keeps, the next candidate first */
     uint64_t evictions;
 } name_shard;
 
 typedef struct id_shard {
-    alignas(LINE_BYTES) pthread_mutex_t lock;
+    alignas(KAL_CACHE_LINE_BYTES) pthread_mutex_t lock;
     kal_table **buckets; /* owned; chained by cached.next_by_id */
 } id_shard;
 
@@ -46,14 +47,14 @@ typedef enum tally {
 
 struct kal_schema_cache {
     /* Read at each look-up, written hardly ever: in a line of their own. */
-    alignas(LINE_BYTES) _Atomic uint64_t generation;
+    alignas(KAL_CACHE_LINE_BYTES) _Atomic uint64_t generation;
     _Atomic uint32_t now_s;  /* moved by kal_schema_cache_tick() */
     _Atomic bool is_failing; /* on purpose */
     _Atomic uint64_t epoch;  /* see kal_catalog_epoch() */
     size_t tables_max;
-    size_t bucket_mask;                      /* of each shard */
-    alignas(LINE_BYTES) _Atomic size_t kept; /* in all clocks */
-    _Atomic unsigned hand;                   /* the shard at which CLOCK stands */
+    size_t bucket_mask;                                /* of each shard */
+    alignas(KAL_CACHE_LINE_BYTES) _Atomic size_t kept; /* in all clocks */
+    _Atomic unsigned hand;                             /* the shard at which CLOCK stands */
     name_shard names[SHARD_COUNT];
     id_shard ids[SHARD_COUNT];
     pthread_mutex_t workers_lock; /* protects the rest */
@@ -62,7 +63,8 @@ struct kal_schema_cache {
 };
 
 struct kal_catalog_worker {
-    alignas(LINE_BYTES) _Atomic uint64_t tallies[TALLIES]; /* written by the worker only */
+    alignas(
+        KAL_CACHE_LINE_BYTES) _Atomic uint64_t tallies[TALLIES]; /* written by the worker only */
     kal_schema_cache *cache;
     kal_slots by_name;
     kal_slots by_id;
@@ -86,16 +88,6 @@ static void lock_counted(kal_catalog_worker *worker, pthread_mutex_t *lock)
 
 /* ---- life cycle ---- */
 
-static void *allocate_lines(size_t bytes)
-{
-    size_t rounded = (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
-    void *p = aligned_alloc(LINE_BYTES, rounded);
-    if (p == NULL)
-        kal_die("out of memory: schema cache");
-    memset(p, 0, rounded);
-    return p;
-}
-
 static kal_table **new_buckets(size_t mask)
 {
     kal_table **buckets = calloc(mask + 1, sizeof(kal_table *));
@@ -106,7 +98,7 @@ static kal_table **new_buckets(size_t mask)
 
 kal_schema_cache *kal_schema_cache_open(size_t tables_max)
 {
-    kal_schema_cache *cache = allocate_lines(sizeof *cache);
+    kal_schema_cache *cache = kal_cache_lines_alloc(sizeof *cache, "schema cache");
     size_t buckets = 16;
 
     while (buckets * SHARD_COUNT < tables_max)
@@ -128,7 +120,7 @@ kal_schema_cache *kal_schema_cache_open(size_t tables_max)
 
 kal_catalog_worker *kal_schema_cache_worker(kal_schema_cache *cache, kal_catalog *catalog)
 {
-    kal_catalog_worker *worker = allocate_lines(sizeof *worker);
+    kal_catalog_worker *worker = kal_cache_lines_alloc(sizeof *worker, "schema cache");
     worker->catalog = catalog;
     worker->cache = cache;
     kal_slots_init(&worker->by_name, false, cache->tables_max);

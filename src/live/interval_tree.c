@@ -1,21 +1,43 @@
 #include "live/interval_tree.h"
 #include "base/assert.h"
+#include "base/cache_line.h"
 
 #include <stdlib.h>
 
-struct kal_interval_node {
-    kal_interval_node *left;
-    kal_interval_node *right;
-    const kal_interval_node *last; /* of this sub-tree: the node with the greatest upper end */
-    void *value;
-    uint64_t priority;   /* a parent's is not less than its children's */
-    uint64_t lower_head; /* the first 8 bytes, big-endian: most comparisons end there */
-    uint64_t upper_head;
-    uint64_t last_head; /* upper_head of `last`, UINT64_MAX when that is open */
+enum { RUN_MAX = 32, PREFETCH_AHEAD = 8 };
+
+/* The whole bounds: asked for when heads are equal. */
+typedef struct interval_bounds {
     uint32_t lower_len;
     uint32_t upper_len;
     bool is_open;    /* no upper end */
     uint8_t bytes[]; /* lower, upper */
+} interval_bounds;
+
+/* Heads are the first 8 bytes, big-endian: most comparisons end there. */
+typedef struct interval_entry {
+    uint64_t lower_head;
+    uint64_t upper_head; /* UINT64_MAX: open, or it begins with that */
+    void *value;
+    interval_bounds *bounds; /* owned */
+} interval_entry;
+
+/* The greatest upper end of several entries. */
+typedef struct interval_end {
+    uint64_t head;
+    const interval_bounds *bounds;
+} interval_end;
+
+/* A run of entries that follow each other: they are looked through in one go, where a node for each
+ * would be looked for in memory one by one. */
+struct kal_interval_node {
+    interval_end last;     /* of this sub-tree */
+    interval_end own_last; /* of the run */
+    kal_interval_node *left;
+    kal_interval_node *right;
+    uint64_t priority; /* a parent's is not less than its children's */
+    uint32_t len;      /* at least 1 */
+    interval_entry run[RUN_MAX];
 };
 
 static uint64_t head_of(kal_bytes b)
@@ -26,51 +48,83 @@ static uint64_t head_of(kal_bytes b)
     return kal_load_be64(head);
 }
 
-static kal_bytes lower_of(const kal_interval_node *n)
+static kal_bytes lower_of(const interval_bounds *b)
 {
-    return kal_bytes_of(n->bytes, n->lower_len);
+    return kal_bytes_of(b->bytes, b->lower_len);
 }
 
-static kal_bytes upper_of(const kal_interval_node *n)
+static kal_bytes upper_of(const interval_bounds *b)
 {
-    return kal_bytes_of(n->bytes + n->lower_len, n->upper_len);
+    return kal_bytes_of(b->bytes + b->lower_len, b->upper_len);
 }
 
-/* Equal heads say nothing: "a" and "a\0" have the same. */
-static int compare_bytes(uint64_t head_a, kal_bytes a, uint64_t head_b, kal_bytes b)
+/* ---- order ---- */
+
+static int compare_ends(interval_end a, interval_end b)
 {
-    if (head_a != head_b)
-        return head_a < head_b ? -1 : 1;
-    return kal_bytes_compare(a, b);
+    if (a.head != b.head) /* an open one has the greatest head there is */
+        return a.head < b.head ? -1 : 1;
+    if (a.bounds->is_open || b.bounds->is_open)
+        return (int)a.bounds->is_open - (int)b.bounds->is_open;
+    return kal_bytes_compare(upper_of(a.bounds), upper_of(b.bounds));
 }
 
-static int compare_upper(const kal_interval_node *a, const kal_interval_node *b)
+static interval_end end_of(const interval_entry *e)
 {
-    if (a->is_open || b->is_open)
-        return (int)a->is_open - (int)b->is_open;
-    return compare_bytes(a->upper_head, upper_of(a), b->upper_head, upper_of(b));
+    return (interval_end){e->upper_head, e->bounds};
 }
 
-/* A total order: by lower bound, upper end, value. */
-static int compare_nodes(const kal_interval_node *a, const kal_interval_node *b)
+/* A total order: by lower bound, upper end, value. Equal heads say nothing: "a" and "a\0" have the
+ * same. */
+static int compare_entries(const interval_entry *a, const interval_entry *b)
 {
-    int order = compare_bytes(a->lower_head, lower_of(a), b->lower_head, lower_of(b));
+    int order = (a->lower_head > b->lower_head) - (a->lower_head < b->lower_head);
     if (order == 0)
-        order = compare_upper(a, b);
+        order = kal_bytes_compare(lower_of(a->bounds), lower_of(b->bounds));
+    if (order == 0)
+        order = compare_ends(end_of(a), end_of(b));
     if (order == 0)
         order = ((uintptr_t)a->value > (uintptr_t)b->value) -
                 ((uintptr_t)a->value < (uintptr_t)b->value);
     return order;
 }
 
+/* How many entries of the run come before this one. */
+static uint32_t place_in_run(const kal_interval_node *n, const interval_entry *e)
+{
+    uint32_t low = 0;
+    uint32_t high = n->len;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (compare_entries(&n->run[middle], e) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* ---- the tree ---- */
+
 static void update(kal_interval_node *n)
 {
-    n->last = n;
-    if (n->left != NULL && compare_upper(n->left->last, n->last) > 0)
+    n->last = n->own_last;
+    if (n->left != NULL && compare_ends(n->left->last, n->last) > 0)
         n->last = n->left->last;
-    if (n->right != NULL && compare_upper(n->right->last, n->last) > 0)
+    if (n->right != NULL && compare_ends(n->right->last, n->last) > 0)
         n->last = n->right->last;
-    n->last_head = n->last->is_open ? UINT64_MAX : n->last->upper_head;
+}
+
+static void update_run(kal_interval_node *n)
+{
+    n->own_last = end_of(&n->run[0]);
+    for (uint32_t i = 1; i < n->len; i++) {
+        interval_end end = end_of(&n->run[i]);
+        if (compare_ends(end, n->own_last) > 0)
+            n->own_last = end;
+    }
+    update(n);
 }
 
 static kal_interval_node *rotate_right(kal_interval_node *n)
@@ -93,22 +147,71 @@ static kal_interval_node *rotate_left(kal_interval_node *n)
     return up;
 }
 
-static kal_interval_node *insert(kal_interval_node *at, kal_interval_node *added)
+static kal_interval_node *make_node(kal_interval_tree *tree)
 {
-    if (at == NULL) {
-        update(added);
+    kal_interval_node *n = kal_cache_lines_alloc(sizeof *n, "interval"); /* owned by the tree */
+    n->priority = kal_rng_next(&tree->rng);
+    return n;
+}
+
+/* A node that comes before all others of the sub-tree. */
+static kal_interval_node *add_first(kal_interval_node *at, kal_interval_node *added)
+{
+    if (at == NULL)
         return added;
-    }
-    int order = compare_nodes(added, at);
-    KAL_ASSERT(order != 0);
-    if (order < 0) {
-        at->left = insert(at->left, added);
+    at->left = add_first(at->left, added);
+    if (at->left->priority > at->priority)
+        return rotate_right(at);
+    update(at);
+    return at;
+}
+
+static void put_in_run(kal_interval_node *n, const interval_entry *e)
+{
+    uint32_t at = place_in_run(n, e);
+
+    KAL_ASSERT(n->len < RUN_MAX);
+    memmove(&n->run[at + 1], &n->run[at], (n->len - at) * sizeof n->run[0]);
+    n->run[at] = *e;
+    n->len++;
+    update_run(n);
+}
+
+/* The upper half of a full run becomes a node of its own, the entry goes where it belongs. */
+static kal_interval_node *split(kal_interval_tree *tree, kal_interval_node *n,
+                                const interval_entry *e)
+{
+    kal_interval_node *high = make_node(tree);
+
+    n->len = RUN_MAX / 2;
+    high->len = RUN_MAX - n->len;
+    memcpy(high->run, &n->run[n->len], high->len * sizeof n->run[0]);
+    bool is_high = compare_entries(e, &high->run[0]) > 0;
+    update_run(high);
+    update_run(n);
+    put_in_run(is_high ? high : n, e);
+    n->right = add_first(n->right, high);
+    if (n->right->priority > n->priority)
+        return rotate_left(n);
+    update(n);
+    return n;
+}
+
+static kal_interval_node *insert(kal_interval_tree *tree, kal_interval_node *at,
+                                 const interval_entry *e)
+{
+    if (at->left != NULL && compare_entries(e, &at->run[0]) < 0) {
+        at->left = insert(tree, at->left, e);
         if (at->left->priority > at->priority)
             return rotate_right(at);
-    } else {
-        at->right = insert(at->right, added);
+    } else if (at->right != NULL && compare_entries(e, &at->run[at->len - 1]) > 0) {
+        at->right = insert(tree, at->right, e);
         if (at->right->priority > at->priority)
             return rotate_left(at);
+    } else if (at->len == RUN_MAX) {
+        return split(tree, at, e);
+    } else {
+        put_in_run(at, e);
     }
     update(at);
     return at;
@@ -131,42 +234,58 @@ static kal_interval_node *join(kal_interval_node *low, kal_interval_node *high)
     return high;
 }
 
-static kal_interval_node *take_out(kal_interval_node *at, const kal_interval_node *wanted,
-                                   kal_interval_node **taken)
+/* The entry leaves its run, and an empty run the tree. */
+static kal_interval_node *take_from_run(kal_interval_node *at, uint32_t place)
+{
+    free(at->run[place].bounds);
+    at->len--;
+    memmove(&at->run[place], &at->run[place + 1], (at->len - place) * sizeof at->run[0]);
+    if (at->len > 0) {
+        update_run(at);
+        return at;
+    }
+    kal_interval_node *rest = join(at->left, at->right);
+    free(at);
+    return rest;
+}
+
+static kal_interval_node *take_out(kal_interval_node *at, const interval_entry *e, bool *found)
 {
     if (at == NULL)
         return NULL;
-    int order = compare_nodes(wanted, at);
-    if (order == 0) {
-        *taken = at;
-        return join(at->left, at->right);
+    if (compare_entries(e, &at->run[0]) < 0) {
+        at->left = take_out(at->left, e, found);
+    } else if (compare_entries(e, &at->run[at->len - 1]) > 0) {
+        at->right = take_out(at->right, e, found);
+    } else {
+        uint32_t place = place_in_run(at, e);
+        *found = compare_entries(&at->run[place], e) == 0;
+        return *found ? take_from_run(at, place) : at;
     }
-    if (order < 0)
-        at->left = take_out(at->left, wanted, taken);
-    else
-        at->right = take_out(at->right, wanted, taken);
     update(at);
     return at;
 }
 
-static kal_interval_node *make_node(kal_interval interval, void *value)
+/* ---- from outside ---- */
+
+static interval_entry make_entry(kal_interval interval, void *value)
 {
     size_t len = interval.lower.len + interval.upper.len;
-    kal_interval_node *n = calloc(1, sizeof *n + len);
+    interval_bounds *b = malloc(sizeof *b + len); /* owned by the entry */
 
-    if (n == NULL)
+    if (b == NULL)
         kal_die("out of memory: interval");
-    n->value = value;
-    n->lower_len = (uint32_t)interval.lower.len;
-    n->upper_len = (uint32_t)interval.upper.len;
-    n->is_open = interval.upper.ptr == NULL;
-    n->lower_head = head_of(interval.lower);
-    n->upper_head = head_of(interval.upper);
+    b->lower_len = (uint32_t)interval.lower.len;
+    b->upper_len = (uint32_t)interval.upper.len;
+    b->is_open = interval.upper.ptr == NULL;
     if (interval.lower.len > 0)
-        memcpy(n->bytes, interval.lower.ptr, interval.lower.len);
+        memcpy(b->bytes, interval.lower.ptr, interval.lower.len);
     if (interval.upper.len > 0)
-        memcpy(n->bytes + interval.lower.len, interval.upper.ptr, interval.upper.len);
-    return n;
+        memcpy(b->bytes + interval.lower.len, interval.upper.ptr, interval.upper.len);
+    return (interval_entry){.lower_head = head_of(interval.lower),
+                            .upper_head = b->is_open ? UINT64_MAX : head_of(interval.upper),
+                            .value = value,
+                            .bounds = b};
 }
 
 void kal_interval_tree_init(kal_interval_tree *tree)
@@ -183,6 +302,8 @@ static void free_nodes(kal_interval_node *n)
         return;
     free_nodes(n->left);
     free_nodes(n->right);
+    for (uint32_t i = 0; i < n->len; i++)
+        free(n->run[i].bounds);
     free(n);
 }
 
@@ -195,25 +316,29 @@ void kal_interval_tree_release(kal_interval_tree *tree)
 
 void kal_interval_tree_add(kal_interval_tree *tree, kal_interval interval, void *value)
 {
-    kal_interval_node *n = make_node(interval, value); /* owned by the tree */
-    n->priority = kal_rng_next(&tree->rng);
-    tree->root = insert(tree->root, n);
+    interval_entry e = make_entry(interval, value);
+
+    if (tree->root == NULL) {
+        tree->root = make_node(tree);
+        put_in_run(tree->root, &e);
+    } else {
+        tree->root = insert(tree, tree->root, &e);
+    }
     tree->len++;
 }
 
 bool kal_interval_tree_remove(kal_interval_tree *tree, kal_interval interval, void *value)
 {
-    kal_interval_node *wanted = make_node(interval, value); /* owned */
-    kal_interval_node *taken = NULL;
+    interval_entry wanted = make_entry(interval, value);
+    bool found = false;
 
-    tree->root = take_out(tree->root, wanted, &taken);
-    free(wanted);
-    if (taken == NULL)
-        return false;
-    free(taken);
-    tree->len--;
-    return true;
+    tree->root = take_out(tree->root, &wanted, &found);
+    free(wanted.bounds);
+    tree->len -= found;
+    return found;
 }
+
+/* ---- looking up ---- */
 
 typedef struct stab {
     kal_bytes point;
@@ -222,27 +347,42 @@ typedef struct stab {
     void *context;
 } stab;
 
-static bool ends_after(const kal_interval_node *n, const stab *s)
+static bool begins_after(const interval_entry *e, const stab *s)
 {
-    return n->is_open || compare_bytes(s->head, s->point, n->upper_head, upper_of(n)) < 0;
+    if (e->lower_head != s->head)
+        return e->lower_head > s->head;
+    return kal_bytes_compare(lower_of(e->bounds), s->point) > 0;
 }
 
-/* Does any interval of the sub-tree? Mostly told without a look at another node. */
-static bool any_ends_after(const kal_interval_node *n, const stab *s)
+static bool ends_after(interval_end end, const stab *s)
 {
-    return s->head != n->last_head ? s->head < n->last_head : ends_after(n->last, s);
+    if (end.head != s->head)
+        return end.head > s->head;
+    return end.bounds->is_open || kal_bytes_compare(upper_of(end.bounds), s->point) > 0;
+}
+
+/* False when all that follows begins later. */
+static bool stab_run(const kal_interval_node *n, const stab *s)
+{
+    for (uint32_t i = 0; i < n->len; i++) {
+        const interval_entry *e = &n->run[i];
+        if (i + PREFETCH_AHEAD < n->len)
+            __builtin_prefetch(n->run[i + PREFETCH_AHEAD].value);
+        if (begins_after(e, s))
+            return false;
+        if (ends_after(end_of(e), s))
+            s->visit(s->context, e->value);
+    }
+    return true;
 }
 
 static void stab_nodes(const kal_interval_node *n, const stab *s)
 {
-    while (n != NULL && any_ends_after(n, s)) {
-        __builtin_prefetch(n->right); /* they lie anywhere in memory */
-        __builtin_prefetch(n->value);
+    while (n != NULL && ends_after(n->last, s)) {
+        __builtin_prefetch(n->right); /* it lies anywhere in memory */
         stab_nodes(n->left, s);
-        if (compare_bytes(n->lower_head, lower_of(n), s->head, s->point) > 0)
-            return; /* all to the right begin later still */
-        if (ends_after(n, s))
-            s->visit(s->context, n->value);
+        if (ends_after(n->own_last, s) ? !stab_run(n, s) : begins_after(&n->run[0], s))
+            return;
         n = n->right;
     }
 }

@@ -3,10 +3,10 @@
  *
  * An interval is [lower, upper) in unsigned byte order; without an upper end it has no end. Points
  * are ordered keys (types/key.h), of which none is a prefix of another: so "value excluded" and
- * "value included" are told apart by a byte 00 behind the value's key (kal_interval_after()).
+ * "value included" are told apart by a byte 00 behind the value's key.
  *
- * A treap ordered by lower bound, each node with the greatest upper end below it.
- * Threads: one at a time.
+ * A treap of runs of intervals, ordered by lower bound; each node knows the greatest upper end
+ * below it. Threads: one at a time.
  */
 #ifndef KAL_LIVE_INTERVAL_TREE_H
 #define KAL_LIVE_INTERVAL_TREE_H

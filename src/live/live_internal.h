@@ -12,6 +12,7 @@
 #ifndef KAL_LIVE_LIVE_INTERNAL_H
 #define KAL_LIVE_LIVE_INTERNAL_H
 
+#include "base/cache_line.h"
 #include "base/message_writer.h"
 #include "live/condition_index.h"
 #include "live/groups.h"
@@ -140,6 +141,7 @@ struct live_query {
     kal_indexed indexed;
     uint32_t hash_subs; /* subscriptions that want the hash of the state */
     bool has_rest;      /* rows that meet the index's condition have to be tested */
+    bool has_result;    /* live_plan_has_result() */
     kal_list subs;
     live_shape *shape;
     _Atomic uint64_t tested; /* written by the worker, read by any thread */
@@ -206,6 +208,7 @@ struct live_sub {
     _Atomic live_state state; /* read by other threads, as are the next three */
     bool has_acked;
     bool has_lost_waiting; /* since `seq` */
+    bool wants_hash;
     _Atomic int64_t last_update_us;
     _Atomic uint64_t changes;
     _Atomic uint64_t lag;
@@ -217,7 +220,6 @@ struct live_sub {
     kal_live_slow on_slow;
     uint64_t batch_size;
     uint64_t last_rows;
-    bool wants_hash;
     live_hash hash;                /* of what it was told */
     bool takes_groups;             /* what is being told of a result */
     KAL_VEC(live_waiting) waiting; /* heap */

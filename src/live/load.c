@@ -520,8 +520,7 @@ static kal_status replay_from(kal_live_task *task, kal_view *view, const kal_log
         return resync("the server does not know this seq", err);
     if (task->from + 1 >= bounds->first)
         return read_log(task, view, err);
-    if (task->may_use_rows && !live_plan_has_result(&task->query->plan) &&
-        bounds->last_delete <= task->from)
+    if (task->may_use_rows && !task->query->has_result && bounds->last_delete <= task->from)
         return read_rows(task, view, err);
     return resync("the change log does not reach back to this seq", err);
 }

@@ -168,7 +168,7 @@ static void match_query(matching *m, live_query *q)
         fail_subs(q, m->change->seq, &err);
         return;
     }
-    if (live_plan_has_result(&q->plan)) {
+    if (q->has_result) {
         match_result(m, q, was_in, is_in);
         return;
     }

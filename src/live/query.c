@@ -419,6 +419,7 @@ static kal_status bind(live_query *q, kal_error *err)
         .def = q->table->def, .alias = q->parsed.select.alias.text, .arena = &q->arena};
     KAL_TRY(kal_live_bind(&q->parsed, &binder, &q->plan, err));
     KAL_TRY(check_kind(q->table, &q->plan, err));
+    q->has_result = live_plan_has_result(&q->plan);
     KAL_TRY(check_names(&q->plan, err));
     KAL_TRY(check_groups(q, err));
     KAL_TRY(check_functions(&q->plan, &depends_on_session, err));
@@ -499,10 +500,8 @@ static kal_status share_or_bind(kal_live_worker *w, live_query **q, kal_error *e
 
 static live_query *make_query(kal_budget *budget, const kal_principal *principal)
 {
-    live_query *q = calloc(1, sizeof *q);
+    live_query *q = kal_cache_lines_alloc(sizeof *q, "live queries");
 
-    if (q == NULL)
-        kal_die("out of memory: live queries");
     kal_list_init(&q->link);
     kal_list_init(&q->rebind_link);
     kal_list_init(&q->result.dirty_link);

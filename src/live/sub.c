@@ -218,8 +218,7 @@ static void submit_task(live_sub *sub, live_task_kind kind)
         sub->task->from = sub->seq;
         sub->task->coalesce = sub->has_acked && sub->on_slow == KAL_LIVE_COALESCE;
         sub->task->may_use_rows = !sub->has_acked && !sub->wants_hash;
-        sub->task->hashes_all =
-            sub->wants_hash && !sub->has_acked && !live_plan_has_result(&sub->query->plan);
+        sub->task->hashes_all = sub->wants_hash && !sub->has_acked && !sub->query->has_result;
     }
     kal_status status = o->ops->submit(o->context, sub->client->principal.user_no, sub->task, &err);
     if (status == KAL_OK)
@@ -235,7 +234,7 @@ static void start_task(live_sub *sub, live_task_kind kind)
     sub->state = kind == LIVE_TASK_REPLAY ? LIVE_REPLAYING : LIVE_LOADING;
     drop_waiting(sub); /* what it reads is as of later */
     sub->has_lost_waiting = false;
-    if (!live_plan_has_result(&sub->query->plan))
+    if (!sub->query->has_result)
         submit_task(sub, kind);
     else if (sub->query->result.state == LIVE_RESULT_READY)
         live_sub_result_ready(sub);
@@ -517,7 +516,7 @@ void live_sub_task_done(kal_live_worker *w, kal_live_task *task)
             run_again(sub, task);
         } else if (task->status != KAL_OK) {
             live_sub_fail(sub, UINT64_MAX, &task->error);
-        } else if (live_plan_has_result(&sub->query->plan)) {
+        } else if (sub->query->has_result) {
             take_touched(sub, task);
         } else {
             is_taken = true;
@@ -607,7 +606,7 @@ void live_sub_move(live_sub *sub, live_query *query, bool with_result)
     kal_status status = o->ops->may_read(&sub->client->principal, query->table, &err);
     if (status != KAL_OK)
         live_sub_fail(sub, UINT64_MAX, &err);
-    else if (live_plan_has_result(&query->plan))
+    else if (query->has_result)
         move_result(sub, old, with_result);
     else if (!live_query_has_same_schema(old, query) && sub->wants_hash)
         fail_shape(sub);
@@ -744,10 +743,8 @@ static void set_options(live_sub *sub, const kal_live_request *r, const kal_sql_
 static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes id)
 {
     kal_live_worker *w = client->worker;
-    live_sub *sub = calloc(1, sizeof *sub);
+    live_sub *sub = kal_cache_lines_alloc(sizeof *sub, "live queries");
 
-    if (sub == NULL)
-        kal_die("out of memory: live queries");
     sub->id = malloc(id.len + 1);
     if (sub->id == NULL)
         kal_die("out of memory: live queries");
@@ -872,10 +869,8 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
                                       uint32_t token_generation, const kal_live_client_ops *ops,
                                       void *connection)
 {
-    kal_live_client *client = calloc(1, sizeof *client);
+    kal_live_client *client = kal_cache_lines_alloc(sizeof *client, "live queries");
 
-    if (client == NULL)
-        kal_die("out of memory: live queries");
     client->worker = w;
     client->principal = *principal;
     client->token_generation = token_generation;

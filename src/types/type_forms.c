@@ -1,5 +1,6 @@
 #include "types/type_forms.h"
 #include "base/assert.h"
+#include "base/cache_line.h"
 #include "types/arrow.h"
 
 #include <pthread.h>
@@ -240,16 +241,11 @@ static void make_findable(const kal_type_forms *forms)
 
 /* ---- keeping ---- */
 
-enum { LINE_BYTES = 64 };
-#define KEPT_BYTES ((sizeof(kal_type_forms) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES)
-
 /* False: somebody was faster. */
 static bool keep(forms_slot *slot, kal_type type)
 {
     const kal_type_forms *known = NULL;
-    kal_type_forms *made = aligned_alloc(LINE_BYTES, KEPT_BYTES); /* kept for ever */
-    if (made == NULL)
-        kal_die("out of memory: type");
+    kal_type_forms *made = kal_cache_lines_alloc(sizeof *made, "type"); /* kept for ever */
     compute(type, made);
     if (!atomic_compare_exchange_strong(slot, &known, made)) {
         free(made);
