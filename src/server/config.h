@@ -34,6 +34,8 @@
       "port to listen on; 0: any free one")                                                        \
     X(loops, "server.loops", "--loops", "KALAMDB_LOOPS", 0, 64, 0,                                 \
       "event loops; 0: number of cores")                                                           \
+    X(io_uring, "server.io_uring", "--io-uring", "KALAMDB_IO_URING", 0, 1, 1,                      \
+      "1: messages to many WebSockets in one system call, where the kernel has it; 0: never")      \
     X(connections_max, "server.connections_max", "--connections-max", "KALAMDB_CONNECTIONS_MAX",   \
       1, 1000000, 10000, "connections at a time")                                                  \
     X(idle_timeout_ms, "server.idle_timeout_ms", "--idle-timeout-ms", "KALAMDB_IDLE_TIMEOUT_MS",   \

@@ -695,6 +695,7 @@ static kal_status open_ws_loop(kal_http_server *server, http_loop *loop, kal_err
         .slow_count = &server->slow_clients,
         .write_timeout_ms = server->options.write_timeout_ms,
         .index = (unsigned)(loop - server->loops),
+        .may_ring = server->options.may_ring,
         .on_turn = server->options.on_turn,
         .context = server->options.context,
     };
@@ -756,6 +757,7 @@ static void close_loop(http_loop *loop)
         KAL_ASSERT(code == 0);
     }
     pthread_mutex_destroy(&loop->lock);
+    kal_ws_loop_release(&loop->ws);
     free(loop->read_buffer);
 }
 

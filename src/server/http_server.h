@@ -54,6 +54,7 @@ typedef struct kal_http_server_options {
     bool (*on_turn)(void *context, unsigned loop);
     void (*on_tick)(void *context, unsigned loop);
     void *context;             /* of handler, on_turn and on_tick */
+    bool may_ring;             /* messages to WebSockets may be sent through io_uring */
     size_t exchange_bytes_max; /* memory of one connection: input and exchange arena */
     kal_budget *budget;        /* of all connections; NULL = unlimited */
 } kal_http_server_options;
@@ -63,6 +64,7 @@ typedef struct kal_http_server_options {
                                .port = 8080,                                                       \
                                .limits = KAL_HTTP_LIMITS_DEFAULT,                                  \
                                .connections_max = 10000,                                           \
+                               .may_ring = true,                                                   \
                                .exchange_bytes_max = 256u * 1024 * 1024,                           \
                                .head_timeout_ms = 10000,                                           \
                                .body_timeout_ms = 30000,                                           \

@@ -137,6 +137,7 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *are
     options.host = config->host;
     options.port = (uint16_t)config->port;
     options.loops = (unsigned)config->loops;
+    options.may_ring = config->io_uring != 0;
     options.connections_max = (unsigned)config->connections_max;
     options.idle_timeout_ms = (unsigned)config->idle_timeout_ms;
     options.body_timeout_ms = (unsigned)config->body_timeout_ms;

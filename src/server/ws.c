@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum {
-    PIECES_MAX = 256,    /* of one call that writes */
-    WRITE_CALLS_MAX = 4, /* to one socket in a turn */
+    PIECES_MIN = 3,   /* what kal_ws_queue_gather() needs */
+    PIECES_MAX = 256, /* of what is written to one socket at once */
     READ_CALLS_MAX = 4,
     EVENT_BYTES = 32,             /* what an event counts beside its payload */
     FEED_BYTES_MAX = 1024 * 1024, /* given to the application in a turn; then others have theirs */
@@ -105,29 +105,41 @@ static void queue_close(kal_ws *ws, uint16_t code, const char *reason)
     want_work(ws); /* a pause ends with this */
 }
 
-/* One call; false when the socket takes no more or is gone. */
-static bool write_some(kal_ws *ws)
+static bool has_output(const kal_ws *ws)
 {
-    struct iovec pieces[PIECES_MAX];
-    size_t bytes = 0;
-    unsigned count = kal_ws_queue_gather(&ws->queue, pieces, PIECES_MAX, &bytes);
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
-    ssize_t sent = 0;
+    return ws->phase != WS_DEAD && !ws->is_blocked && ws->queue.bytes > 0;
+}
 
-    do { /* one piece is the usual case, and costs the kernel less as such */
-        sent = count == 1 ? send(ws->fd, pieces[0].iov_base, bytes, MSG_NOSIGNAL | MSG_DONTWAIT)
-                          : sendmsg(ws->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) {
+/* What is next for the socket, in at most so many pieces. */
+static kal_send gather(const kal_ws *ws, struct iovec *pieces, unsigned max)
+{
+    size_t bytes = 0;
+    unsigned count = kal_ws_queue_gather(&ws->queue, pieces, max, &bytes);
+    return (kal_send){.fd = ws->fd, .pieces = pieces, .piece_count = count};
+}
+
+static size_t bytes_of(const kal_send *s)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < s->piece_count; i++)
+        bytes += s->pieces[i].iov_len;
+    return bytes;
+}
+
+/* Calls nobody back. */
+static void take_result(kal_ws *ws, const kal_send *s)
+{
+    if (s->sent < 0 && s->sent != -EAGAIN && s->sent != -EWOULDBLOCK && s->sent != -ENOBUFS &&
+        s->sent != -EINTR) {
         kal_ws_cut(ws);
-        return false;
+        return;
     }
-    if (sent > 0) {
-        kal_ws_queue_sent(&ws->queue, (size_t)sent);
+    size_t bytes = bytes_of(s);
+    if (s->sent > 0) {
+        kal_ws_queue_sent(&ws->queue, (size_t)s->sent);
         ws->progress_ms = now_ms(ws);
     }
-    ws->is_blocked = sent < 0 || (size_t)sent < bytes;
-    return !ws->is_blocked;
+    ws->is_blocked = s->sent != -EINTR && (s->sent < 0 || (size_t)s->sent < bytes);
 }
 
 static void after_writing(kal_ws *ws)
@@ -145,18 +157,52 @@ static void after_writing(kal_ws *ws)
     }
 }
 
-/* Writes what the socket takes; what is left keeps the connection dirty or blocked. */
-static void write_queue(kal_ws *ws)
+/* What is left keeps the connection dirty or blocked. */
+static void end_writing(kal_ws *ws)
 {
-    for (unsigned i = 0; i < WRITE_CALLS_MAX && ws->queue.bytes > 0; i++) {
-        if (!write_some(ws))
-            break;
-    }
     if (ws->phase == WS_DEAD)
         return;
     if (ws->queue.bytes > 0)
         mark_dirty(ws);
     after_writing(ws);
+}
+
+/* The socket takes bytes again. */
+static void write_queue(kal_ws *ws)
+{
+    struct iovec pieces[PIECES_MAX];
+
+    if (has_output(ws)) {
+        kal_send one = gather(ws, pieces, PIECES_MAX);
+        kal_send_one(&one);
+        take_result(ws, &one);
+    }
+    end_writing(ws);
+}
+
+/* Of as many as have room for their pieces; returns how many those are. */
+static unsigned write_batch(kal_ws_loop *loop, kal_ws *const *some, unsigned count)
+{
+    kal_send sends[WS_SOCKETS_PER_TURN];
+    kal_ws *senders[WS_SOCKETS_PER_TURN];
+    unsigned send_count = 0;
+    unsigned piece_count = 0;
+    unsigned looked_at = 0;
+
+    for (; looked_at < count && piece_count + PIECES_MIN <= WS_PIECES_PER_BATCH; looked_at++) {
+        kal_ws *ws = some[looked_at];
+        unsigned room = WS_PIECES_PER_BATCH - piece_count;
+        if (!has_output(ws))
+            continue;
+        senders[send_count] = ws;
+        sends[send_count] =
+            gather(ws, &loop->pieces[piece_count], room < PIECES_MAX ? room : PIECES_MAX);
+        piece_count += sends[send_count++].piece_count;
+    }
+    kal_send_batch_run(loop->batch, sends, send_count);
+    for (unsigned i = 0; i < send_count; i++)
+        take_result(senders[i], &sends[i]);
+    return looked_at;
 }
 
 /* ---- reading ---- */
@@ -294,12 +340,18 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     watch(ws);
 }
 
-void kal_ws_work(kal_ws *ws)
+/* Whoever is called back may queue something or close a connection, so nobody is while a batch is
+ * under way. */
+void kal_ws_work(kal_ws_loop *loop, kal_ws *const *some, unsigned count)
 {
-    take_rest(ws);
-    if (!ws->is_blocked)
-        write_queue(ws);
-    watch(ws);
+    for (unsigned i = 0; i < count; i++)
+        take_rest(some[i]);
+    for (unsigned done = 0; done < count;)
+        done += write_batch(loop, some + done, count - done);
+    for (unsigned i = 0; i < count; i++) {
+        end_writing(some[i]);
+        watch(some[i]);
+    }
 }
 
 static void expire_open(kal_ws *ws, uint64_t now)

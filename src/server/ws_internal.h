@@ -2,21 +2,24 @@
  * ws_internal.h: what ws.c, ws_loop.c and http_server.c share: a loop's part in its WebSockets.
  *
  * A turn of the loop: libuv's callbacks queue messages and mark connections dirty; after them
- * on_turn is called if it is due, and dirty connections are written, at most so many sockets and
- * bytes. While any are left the loop does not wait for events, it only looks whether there are
- * some.
+ * on_turn is called if it is due, and dirty connections are written together, at most so many
+ * sockets and bytes. While any are left the loop does not wait for events, it only looks whether
+ * there are some.
  */
 #ifndef KAL_SERVER_WS_INTERNAL_H
 #define KAL_SERVER_WS_INTERNAL_H
 
 #include "base/list.h"
 #include "base/metrics.h"
+#include "server/send_batch.h"
 #include "server/ws.h"
 #include "server/ws_handshake.h"
 #include "server/ws_queue.h"
 
 #include <netinet/in.h>
 #include <uv.h>
+
+enum { WS_SOCKETS_PER_TURN = 256, WS_PIECES_PER_BATCH = 2048 };
 
 typedef struct kal_ws_loop_options {
     uv_loop_t *uv;        /* borrowed, as all here */
@@ -27,6 +30,7 @@ typedef struct kal_ws_loop_options {
     _Atomic uint64_t *slow_count; /* clients that were cut because they did not read */
     unsigned write_timeout_ms;
     unsigned index;
+    bool may_ring;                                 /* messages may be sent through io_uring */
     bool (*on_turn)(void *context, unsigned loop); /* or NULL */
     void *context;
 } kal_ws_loop_options;
@@ -39,11 +43,14 @@ typedef struct kal_ws_loop {
     uv_check_t check;
     uv_idle_t idle;  /* active while there is more to do: the loop must not wait */
     bool wants_turn; /* on_turn is due */
+    kal_send_batch *batch;
+    struct iovec pieces[WS_PIECES_PER_BATCH];
 } kal_ws_loop;
 
 KAL_MUST_CHECK kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *options,
                                            kal_error *err);
 void kal_ws_loop_close_handles(kal_ws_loop *loop);
+void kal_ws_loop_release(kal_ws_loop *loop); /* the handles are closed, or were never opened */
 /* on_turn is due in this turn. */
 void kal_ws_loop_want_turn(kal_ws_loop *loop);
 /* Pings and time-outs. */
@@ -95,8 +102,9 @@ KAL_MUST_CHECK kal_ws *kal_ws_open(kal_ws_loop *loop, int fd, const kal_ws_hands
                                    const kal_ws_options *options, const char *peer, kal_error *err);
 /* Bytes that came; they are written to. */
 void kal_ws_feed(kal_ws *ws, uint8_t *bytes, size_t len);
-/* Of the dirty list: takes the input that a pause kept, then writes. */
-void kal_ws_work(kal_ws *ws);
+/* Of the dirty list: takes the input that a pause kept, then writes; at most WS_SOCKETS_PER_TURN.
+ */
+void kal_ws_work(kal_ws_loop *loop, kal_ws *const *some, unsigned count);
 void kal_ws_expire(kal_ws *ws, uint64_t now_ms);
 void kal_ws_cut(kal_ws *ws); /* closes the socket */
 

@@ -1,6 +1,6 @@
 #include "server/ws_internal.h"
 
-enum { WRITES_PER_TURN = 256, WRITE_BYTES_PER_TURN = 1024 * 1024 };
+enum { WRITE_BYTES_PER_TURN = 1024 * 1024 };
 
 /* It only has to be there: a loop with an idle handle does not wait. */
 static void on_idle(uv_idle_t *idle)
@@ -28,18 +28,20 @@ void kal_ws_loop_want_turn(kal_ws_loop *loop)
 static void on_check(uv_check_t *check)
 {
     kal_ws_loop *loop = check->data;
+    kal_ws *some[WS_SOCKETS_PER_TURN];
+    unsigned count = 0;
     size_t bytes = 0;
 
     if (loop->wants_turn)
         loop->wants_turn = loop->o.on_turn(loop->o.context, loop->o.index);
-    for (unsigned i = 0; i < WRITES_PER_TURN && bytes < WRITE_BYTES_PER_TURN; i++) {
+    while (count < WS_SOCKETS_PER_TURN && bytes < WRITE_BYTES_PER_TURN) {
         kal_list *link = kal_list_pop_front(&loop->dirty);
         if (link == NULL)
             break;
-        kal_ws *ws = KAL_CONTAINER_OF(link, kal_ws, dirty);
-        bytes += ws->queue.bytes;
-        kal_ws_work(ws);
+        some[count] = KAL_CONTAINER_OF(link, kal_ws, dirty);
+        bytes += some[count++]->queue.bytes;
     }
+    kal_ws_work(loop, some, count);
     kal_ws_loop_update(loop);
 }
 
@@ -49,6 +51,7 @@ kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *option
     kal_list_init(&loop->open);
     loop->open_count = 0;
     kal_list_init(&loop->dirty);
+    loop->batch = kal_send_batch_open(options->may_ring);
     if (uv_check_init(options->uv, &loop->check) != 0 ||
         uv_idle_init(options->uv, &loop->idle) != 0 || uv_check_start(&loop->check, on_check) != 0)
         return kal_error_set(err, KAL_IO, "cannot make the handles of an event loop");
@@ -63,6 +66,12 @@ void kal_ws_loop_close_handles(kal_ws_loop *loop)
         uv_close((uv_handle_t *)&loop->check, NULL);
     if (!uv_is_closing((uv_handle_t *)&loop->idle))
         uv_close((uv_handle_t *)&loop->idle, NULL);
+}
+
+void kal_ws_loop_release(kal_ws_loop *loop)
+{
+    kal_send_batch_close(loop->batch);
+    loop->batch = NULL;
 }
 
 void kal_ws_loop_tick(kal_ws_loop *loop)
