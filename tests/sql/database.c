@@ -59,19 +59,41 @@ test_db *test_db_open_at(const kal_clock *clock)
     return open_with(true, clock);
 }
 
+static void run_shell(const char *script, const char *dir)
+{
+    char command[512];
+    int len = snprintf(command, sizeof command, "set -e; dir=%s; %s", dir, script);
+
+    if (len >= (int)sizeof command || system(command) != 0)
+        fail("a command of the shell failed", script, dir);
+}
+
 void test_db_close(test_db *db)
 {
-    char command[96];
     kal_exec_close(db->exec);
-    snprintf(command, sizeof command, "rm -rf '%s'", db->dir);
-    if (system(command) != 0)
-        fail("cannot remove the directory", "", db->dir);
+    run_shell("rm -rf \"$dir\"", db->dir);
     free(db);
 }
 
 void test_db_reopen(test_db *db)
 {
     kal_exec_close(db->exec);
+    open_exec(db);
+}
+
+/* The copy is made while every thread of this process stands still. */
+void test_db_freeze(test_db *db)
+{
+    run_shell("kill -STOP $PPID; trap 'kill -CONT $PPID' EXIT; "
+              "while cat /proc/$PPID/task/*/stat | grep -qv ') [Tt] '; do :; done; "
+              "cp -a \"$dir\" \"$dir.frozen\"",
+              db->dir);
+}
+
+void test_db_thaw(test_db *db)
+{
+    kal_exec_close(db->exec);
+    run_shell("rm -rf \"$dir\"; mv \"$dir.frozen\" \"$dir\"", db->dir);
     open_exec(db);
 }
 

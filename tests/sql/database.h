@@ -19,6 +19,10 @@ test_db *test_db_open_at(const kal_clock *clock);
 void test_db_close(test_db *db); /* and removes the directory */
 /* Closes and opens again, as a restart. */
 void test_db_reopen(test_db *db);
+/* kill -9: freeze keeps the files as they are at this moment, whatever is being written by whom;
+ * thaw closes the database and opens what was kept. What happens in between is lost. */
+void test_db_freeze(test_db *db);
+void test_db_thaw(test_db *db);
 kal_exec *test_db_exec(test_db *db);
 
 typedef struct test_reply {
