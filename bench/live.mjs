@@ -157,6 +157,14 @@ async function commitToFrame(realTime) {
     log("commit to frame", how, at(0.5), at(0.99), at(0.999));
 }
 
+function wakeAlone() {
+    const dir = mkdtempSync(join(tmpdir(), "wake-"));
+    const us = JSON.parse(execFileSync(program("bench_wake"), [join(dir, "log"), "3000"], { encoding: "utf8" }));
+    rmSync(dir, { recursive: true });
+    for (const [name, value] of Object.entries(us)) inside[`a thread woken after fdatasync() that sends, nothing else, ${name}, µs`] = value;
+    log("wake alone", us);
+}
+
 // ---- first rows ----
 
 async function firstRows(deflate) {
@@ -226,7 +234,7 @@ async function makeChat(kalam) {
     await kalam.sql("CREATE SHARED TABLE bench.chat (id BIGINT PRIMARY KEY, name TEXT, body TEXT)");
 }
 
-const all = { latency: async () => { await commitToFrame(false); await commitToFrame(true); }, first: async () => { await firstRows(false); await firstRows(true); }, idle: () => idle("login", "logged in"),
+const all = { latency: async () => { await commitToFrame(false); wakeAlone(); await commitToFrame(true); }, first: async () => { await firstRows(false); await firstRows(true); }, idle: () => idle("login", "logged in"),
     subscribed: () => idle("kalamdb", "with one subscription each"), fan: manySockets, match: matching };
 
 async function manySockets() {

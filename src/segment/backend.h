@@ -88,9 +88,12 @@ kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, cons
                                                       kal_segment_open_store open_store,
                                                       void *context);
 /* Segments in memory. Each write, open and remove fails with KAL_IO in fail_per_1000 of 1000 cases,
- * by the seed; a write or removal that fails was carried out or not. */
+ * by the seed; a write or removal that fails was carried out, in part or not at all. */
 kal_segment_backend *kal_segment_backend_open_mem(uint64_t seed, unsigned fail_per_1000);
-/* How many segments there are. Memory only. */
+/* Of what was written and removed without group_sync() any part is there then. Nothing reads or
+ * writes meanwhile. Memory only, as the next one. */
+void kal_segment_backend_mem_lose_power(kal_segment_backend *backend);
+/* How many segments there are. */
 size_t kal_segment_backend_mem_count(kal_segment_backend *backend);
 void kal_segment_backend_close(kal_segment_backend *backend); /* NULL is allowed */
 

@@ -1,5 +1,8 @@
 /*
  * backend_mem.c: segments in memory, for simulations: rows as values, read in their order.
+ *
+ * Of what a group has written or removed and not synced, a power loss leaves what it likes: all of
+ * a segment, its first rows, or nothing; removed or not.
  */
 #include "base/assert.h"
 #include "base/map.h"
@@ -17,13 +20,15 @@ typedef struct mem_segment {
     size_t column_count;
     KAL_VEC(kal_value) values; /* arena */
     uint64_t row_count;
-    unsigned refs; /* under the backend's lock */
+    unsigned refs;                     /* under the backend's lock, as the next one */
+    const kal_segment_group *unsynced; /* that wrote or removed it; NULL: durable */
 } mem_segment;
 
 typedef struct mem_backend {
     kal_segment_backend base;
     pthread_mutex_t lock; /* the rest */
     kal_map segments;     /* object -> mem_segment, owned */
+    kal_map removed;      /* likewise: those that a power loss may bring back */
     kal_rng rng;
     unsigned fail_per_1000;
 } mem_backend;
@@ -85,15 +90,63 @@ static kal_status mem_group_open(kal_segment_backend *backend, kal_bytes storage
     return KAL_OK;
 }
 
+/* A segment that the group did not sync; NULL: there is none (more). */
+static mem_segment *next_unsynced(const kal_map *map, const kal_segment_group *group, size_t *at,
+                                  kal_bytes *object_out)
+{
+    mem_segment *segment;
+    while ((segment = kal_map_next(map, at, object_out)) != NULL) {
+        if (segment->unsynced == group)
+            return segment;
+    }
+    return NULL;
+}
+
+/* The lock is held. */
+static void forget_removed(mem_backend *mem, const kal_segment_group *group)
+{
+    kal_bytes object;
+    size_t at = 0;
+
+    while (next_unsynced(&mem->removed, group, &at, &object) != NULL) {
+        release_segment(kal_map_remove(&mem->removed, object));
+        at = 0;
+    }
+}
+
 static kal_status mem_group_sync(kal_segment_group *group, kal_error *err)
 {
-    if (!draw_failure(mem_of(group->backend)))
-        return KAL_OK;
-    return kal_error_set(err, KAL_IO, "cannot sync segments (injected)");
+    mem_backend *mem = mem_of(group->backend);
+    mem_segment *segment;
+    size_t at = 0;
+
+    if (draw_failure(mem))
+        return kal_error_set(err, KAL_IO, "cannot sync segments (injected)");
+    pthread_mutex_lock(&mem->lock);
+    while ((segment = next_unsynced(&mem->segments, group, &at, NULL)) != NULL)
+        segment->unsynced = NULL;
+    forget_removed(mem, group);
+    pthread_mutex_unlock(&mem->lock);
+    return KAL_OK;
 }
+
+/* In place of a group that is gone and had not synced. */
+static const kal_segment_group GONE;
 
 static void mem_group_close(kal_segment_group *group)
 {
+    mem_segment *segment;
+    size_t at = 0;
+
+    if (group == NULL)
+        return;
+    mem_backend *mem = mem_of(group->backend);
+    pthread_mutex_lock(&mem->lock);
+    while ((segment = next_unsynced(&mem->segments, group, &at, NULL)) != NULL)
+        segment->unsynced = &GONE;
+    for (at = 0; (segment = next_unsynced(&mem->removed, group, &at, NULL)) != NULL;)
+        segment->unsynced = &GONE;
+    pthread_mutex_unlock(&mem->lock);
     free(group);
 }
 
@@ -136,20 +189,29 @@ static kal_status fill(mem_segment *segment, const kal_parquet_source *source, k
     return status;
 }
 
+/* Only its first rows are there. The lock is held. */
+static void tear(mem_backend *mem, mem_segment *segment)
+{
+    if (segment->row_count > 0)
+        segment->row_count = kal_rng_below(&mem->rng, segment->row_count);
+}
+
 static kal_status mem_write(kal_segment_backend *backend, kal_segment_group *group,
                             const kal_segment_place *place, const kal_parquet_write_args *args,
                             const kal_parquet_source *source, kal_segment_written *out,
                             kal_error *err)
 {
-    (void)group;
     mem_backend *mem = mem_of(backend);
     bool fails = draw_failure(mem);
     mem_segment *segment = new_segment(args);
     kal_status status = fill(segment, source, err);
 
     pthread_mutex_lock(&mem->lock);
-    if (status == KAL_OK && fails && kal_rng_below(&mem->rng, 2) == 0)
+    segment->unsynced = group;
+    if (status == KAL_OK && fails && kal_rng_below(&mem->rng, 3) == 0)
         status = injected("write", place, err);
+    if (status == KAL_OK && fails && kal_rng_below(&mem->rng, 2) == 0)
+        tear(mem, segment);
     if (status == KAL_OK) {
         mem_segment *before = kal_map_put(&mem->segments, place->object, segment);
         KAL_ASSERT(before == NULL); /* names are never used twice */
@@ -272,15 +334,29 @@ static void mem_reader_close(kal_segment_reader *base)
 
 /* ---- removing, opening, closing ---- */
 
+/* The lock is held. */
+static void take_away(mem_backend *mem, const kal_segment_group *group, kal_bytes object)
+{
+    mem_segment *segment = kal_map_remove(&mem->segments, object);
+
+    if (segment == NULL)
+        return;
+    if (group == NULL || segment->unsynced != NULL) {
+        release_segment(segment);
+        return;
+    }
+    segment->unsynced = group;
+    kal_map_put(&mem->removed, object, segment);
+}
+
 static kal_status mem_remove(kal_segment_backend *backend, kal_segment_group *group,
                              const kal_segment_place *place, kal_error *err)
 {
-    (void)group;
     mem_backend *mem = mem_of(backend);
     bool fails = draw_failure(mem);
     pthread_mutex_lock(&mem->lock);
     if (!fails || kal_rng_below(&mem->rng, 2) == 0)
-        release_segment(kal_map_remove(&mem->segments, place->object));
+        take_away(mem, group, place->object);
     pthread_mutex_unlock(&mem->lock);
     return fails ? injected("remove", place, err) : KAL_OK;
 }
@@ -293,6 +369,9 @@ static void mem_close(kal_segment_backend *backend)
     while ((segment = kal_map_next(&mem->segments, &at, NULL)) != NULL)
         release_segment(segment);
     kal_map_release(&mem->segments);
+    for (at = 0; (segment = kal_map_next(&mem->removed, &at, NULL)) != NULL;)
+        release_segment(segment);
+    kal_map_release(&mem->removed);
     pthread_mutex_destroy(&mem->lock);
     free(mem);
 }
@@ -317,9 +396,53 @@ kal_segment_backend *kal_segment_backend_open_mem(uint64_t seed, unsigned fail_p
     mem->base.ops = &MEM_OPS;
     pthread_mutex_init(&mem->lock, NULL);
     kal_map_init(&mem->segments);
+    kal_map_init(&mem->removed);
     kal_rng_seed(&mem->rng, seed);
     mem->fail_per_1000 = fail_per_1000;
     return &mem->base;
+}
+
+/* The lock is held. */
+static void bring_back_removed(mem_backend *mem)
+{
+    mem_segment *segment;
+    kal_bytes object;
+    size_t at = 0;
+
+    while ((segment = kal_map_next(&mem->removed, &at, &object)) != NULL) {
+        if (kal_rng_below(&mem->rng, 2) > 0)
+            continue;
+        segment->refs++;
+        segment->unsynced = NULL;
+        kal_map_put(&mem->segments, object, segment);
+    }
+    for (at = 0; (segment = kal_map_next(&mem->removed, &at, NULL)) != NULL;)
+        release_segment(segment);
+    kal_map_release(&mem->removed);
+    kal_map_init(&mem->removed);
+}
+
+void kal_segment_backend_mem_lose_power(kal_segment_backend *backend)
+{
+    mem_backend *mem = mem_of(backend);
+    mem_segment *segment;
+    kal_bytes object;
+    size_t at = 0;
+
+    pthread_mutex_lock(&mem->lock);
+    while ((segment = kal_map_next(&mem->segments, &at, &object)) != NULL) {
+        if (segment->unsynced == NULL)
+            continue;
+        segment->unsynced = NULL;
+        if (kal_rng_below(&mem->rng, 2) == 0)
+            tear(mem, segment);
+        if (kal_rng_below(&mem->rng, 3) == 0) {
+            release_segment(kal_map_remove(&mem->segments, object));
+            at = 0;
+        }
+    }
+    bring_back_removed(mem);
+    pthread_mutex_unlock(&mem->lock);
 }
 
 size_t kal_segment_backend_mem_count(kal_segment_backend *backend)

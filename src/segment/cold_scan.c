@@ -30,7 +30,7 @@ struct kal_cold_scan {
     column_place *places;       /* one per column of the table */
     size_t read_count;          /* columns that are read */
     size_t batch_rows;          /* at most at a time */
-    kal_value *batch;
+    kal_value *batch;           /* arena; NULL before the first one */
     uint64_t row_numbers[BATCH_ROWS];
     size_t batch_len;
     size_t batch_at;
@@ -211,10 +211,11 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
     scan->batch_rows = BATCH_VALUES_MAX / scan->read_count;
     if (scan->batch_rows > BATCH_ROWS)
         scan->batch_rows = BATCH_ROWS;
+    if (scan->batch_rows > info->row_count)
+        scan->batch_rows = info->row_count;
     if (scan->batch_rows == 0 || a->few_rows)
         scan->batch_rows = 1;
-    scan->batch =
-        kal_arena_alloc(&scan->arena, scan->batch_rows * scan->read_count * sizeof(kal_value));
+    scan->batch = NULL;
     return a->backend->ops->open(a->backend, &place, &expected, &args, &scan->reader, err);
 }
 
@@ -243,6 +244,9 @@ static kal_status fetch_batch(kal_cold_scan *scan, kal_error *err)
 {
     scan->batch_at = 0;
     scan->batch_len = 0;
+    if (scan->batch == NULL) /* a scan by chunks needs none */
+        scan->batch =
+            kal_arena_alloc(&scan->arena, scan->batch_rows * scan->read_count * sizeof(kal_value));
     KAL_TRY(scan->reader->backend->ops->next(scan->reader, scan->batch_rows, scan->batch,
                                              scan->row_numbers, &scan->batch_len, err));
     if (scan->batch_len == 0)

@@ -1,13 +1,14 @@
 /*
  * Hot and cold rows against a map: random writes by key and prepared ones, flushes that write
  * segments of a few rows and compactions, with writes going on inside them, sweeps, views that stay
- * open, failing stores and segments, power loss; also of tables whose segments are of one user
- * each.
+ * open, failing stores and segments, power loss that tears what was not synced; also of tables
+ * whose segments are of one user each.
  *
  * Goal: whatever is moved when, each view shows exactly the rows of its moment, each once; after a
  * loss of power every acknowledged write is there, and one with an unknown end as a whole or not at
  * all; sweeping leaves as many segments as the manifest has. Method: seeded runs over the store and
- * segments in memory; a failure prints the seed, and FLUSH_SEED runs that one alone.
+ * segments in memory; a failure prints the seed, KAL_TEST_SEED runs that one alone,
+ * KAL_TEST_COUNT more of them.
  */
 #include "base/rng.h"
 #include "table/flush.h"
@@ -301,6 +302,7 @@ static void lose_power(world *w)
     kal_catalog_worker_close(w->db.worker);
     kal_catalog_close(w->db.catalog);
     kal_kv_mem_crash(w->mem);
+    kal_segment_backend_mem_lose_power(w->segments);
     OK(w, kal_catalog_open(w->db.kv, &w->db.clock.clock, NULL, &w->db.catalog, &w->err));
     w->db.worker = kal_catalog_worker_open(w->db.catalog);
     open_tables(w);
@@ -599,13 +601,13 @@ static void run(uint64_t seed)
 
 static void rows_are_those_of_the_map(void **state)
 {
-    const char *one = getenv("FLUSH_SEED");
+    const char *one = getenv("KAL_TEST_SEED");
+    const char *many = getenv("KAL_TEST_COUNT");
+    uint64_t first = one == NULL ? 1 : strtoull(one, NULL, 10);
+    uint64_t count = many != NULL ? strtoull(many, NULL, 10) : one == NULL ? RUNS : 1;
+
     (void)state;
-    if (one != NULL) {
-        run(strtoull(one, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= RUNS; seed++)
+    for (uint64_t seed = first; seed < first + count; seed++)
         run(seed);
 }
 
