@@ -58,7 +58,8 @@ typedef struct kal_segment_backend_ops {
     kal_status (*local_file)(kal_segment_backend *backend, const kal_segment_place *place,
                              const kal_segment_written *expected, const kal_object_poll *poll,
                              char *path_out, kal_cached_object **pin_out, kal_error *err);
-    /* Removing what is not there is KAL_OK. group NULL: durable by itself. */
+    /* Removing what is not there is KAL_OK, and makes that durable likewise. group NULL: durable by
+     * itself. */
     kal_status (*remove)(kal_segment_backend *backend, kal_segment_group *group,
                          const kal_segment_place *place, kal_error *err);
 } kal_segment_backend_ops;

@@ -339,9 +339,11 @@ static void take_away(mem_backend *mem, const kal_segment_group *group, kal_byte
 {
     mem_segment *segment = kal_map_remove(&mem->segments, object);
 
+    if (segment == NULL) /* somebody removed it, perhaps without syncing that */
+        segment = kal_map_remove(&mem->removed, object);
     if (segment == NULL)
         return;
-    if (group == NULL || segment->unsynced != NULL) {
+    if (group == NULL) {
         release_segment(segment);
         return;
     }

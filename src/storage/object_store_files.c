@@ -402,6 +402,19 @@ static kal_status tidy(file_store *f, kal_object_group *group, kal_bytes key, co
     return KAL_OK;
 }
 
+/* 0 or errno: the folder, or the next one above it that is there: one that is gone went with all
+ * its names. Also for an object that was not there: whoever removed it may not have synced that. */
+static int sync_nearest_folder(const file_store *f, char *folder)
+{
+    for (;;) {
+        int error = kal_file_sync_directory(folder);
+        char *slash = strrchr(folder, '/');
+        if (!is_missing(error) || slash == NULL || slash < folder + f->directory_len)
+            return error;
+        *slash = '\0';
+    }
+}
+
 /* group NULL: durably. */
 static kal_status remove_object(file_store *f, kal_object_group *group, kal_bytes key,
                                 kal_error *err)
@@ -418,8 +431,8 @@ static kal_status remove_object(file_store *f, kal_object_group *group, kal_byte
         return status;
     if (status == KAL_OK && unlink(path) != 0 && !is_missing(errno))
         return io_error(err, "delete", f, key, errno);
-    int error = status == KAL_OK && group == NULL ? kal_file_sync_directory(folder) : 0;
-    if (error != 0 && !is_missing(error)) /* a folder that is gone went with all its names */
+    int error = group == NULL ? sync_nearest_folder(f, folder) : 0;
+    if (error != 0)
         return io_error(err, "delete", f, key, error);
     remove_empty_folders(f, path);
     return KAL_OK;
