@@ -24,6 +24,7 @@ BEGIN {
     home["toml"] = "src/shims/"
     home["usearch"] = "src/shims/"
     home["uv.h"] = "src/server/"
+    home["liburing"] = "src/server/send_batch.c"
     home["sodium"] = "src/auth/ src/base/digest.c"
     home["openssl/"] = "src/auth/"
     home["curl/"] = "src/client/ src/storage/s3_http.c"

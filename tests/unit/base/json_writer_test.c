@@ -75,6 +75,53 @@ static void test_strings(void **state)
     assert_string((kal_bytes){0}, "\"\"");
 }
 
+/* As JSON says it, byte by byte. */
+static void escape_plainly(const uint8_t *text, size_t len, char *out)
+{
+    static const char SHORT[] = "b\bf\fn\nr\rt\t\"\"\\\\";
+    *out++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        const char *found = NULL;
+        for (size_t k = 1; k < sizeof SHORT; k += 2)
+            found = SHORT[k] == (char)text[i] ? &SHORT[k - 1] : found;
+        if (found != NULL)
+            out += sprintf(out, "\\%c", *found);
+        else if (text[i] < 0x20)
+            out += sprintf(out, "\\u%04x", text[i]);
+        else
+            *out++ = (char)text[i];
+    }
+    *out++ = '"';
+    *out = '\0';
+}
+
+/* Goal: an escape is found wherever it stands. Method: every ASCII character at every place of
+ * texts of every length up to 24, between letters, the neighbours of what is escaped, and random
+ * others. */
+static void test_escape_anywhere(void **state)
+{
+    enum { LEN_MAX = 24 };
+    static const uint8_t FILLERS[] = {'a', 0x20, 0x21, 0x23, 0x5B, 0x5D, 0x7F, '"', 0};
+    uint8_t text[LEN_MAX];
+    char expected[6 * LEN_MAX + 3];
+    kal_rng rng;
+
+    (void)state;
+    kal_test_seed(&rng);
+    for (size_t len = 1; len <= LEN_MAX; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 1; c < 0x80; c++) {
+                uint8_t filler = FILLERS[c % KAL_ARRAY_LEN(FILLERS)];
+                for (size_t i = 0; i < len; i++)
+                    text[i] = filler != 0 ? filler : (uint8_t)(1 + kal_rng_below(&rng, 0x7F));
+                text[at] = (uint8_t)c;
+                escape_plainly(text, len, expected);
+                assert_string(kal_bytes_of(text, len), expected);
+            }
+        }
+    }
+}
+
 static void assert_double(double v, const char *expected)
 {
     kal_buf buf;
@@ -274,10 +321,10 @@ static void test_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure),    cmocka_unit_test(test_strings),
-        cmocka_unit_test(test_doubles),      cmocka_unit_test(test_float_round_trip),
-        cmocka_unit_test(test_parse_double), cmocka_unit_test(test_parse_i64),
-        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_structure),        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_escape_anywhere),  cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_float_round_trip), cmocka_unit_test(test_parse_double),
+        cmocka_unit_test(test_parse_i64),        cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
