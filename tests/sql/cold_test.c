@@ -4,9 +4,10 @@
  * Goal: every statement answers the same over hot rows as over rows of segments. Method: two tables
  * of one definition, hot.t and cold.t; a seeded stream of statements of all kinds, ALTER TABLE and
  * restarts among them, goes to both, by several users; cold.t is flushed and compacted at random
- * moments, or all the time by another thread. Each answer must be the same: the fact and code of an
- * error, schema, rows (as a set, unless they are ordered). KAL_TEST_SEED repeats a run,
- * KAL_TEST_COUNT makes more worlds, KAL_TEST_TRACE shows every statement.
+ * moments, or all the time by another thread; kill -9 comes in the middle of flushes and of writes
+ * to cold.t, which then are done as a whole or not at all. Each answer must be the same: the fact
+ * and code of an error, schema, rows (as a set, unless they are ordered). KAL_TEST_SEED repeats a
+ * run, KAL_TEST_COUNT makes more worlds, KAL_TEST_TRACE shows every statement.
  */
 #include "unit/base/seed.h"
 
@@ -1227,11 +1228,152 @@ static void test_inside_statements(void **state)
     }
 }
 
-int main(void)
+/* ---- with kill -9 ---- */
+
+enum { KILL_STEPS = 40, KILL_DELAY_US = 4000 };
+
+/* A statement that the kill may find half done. */
+typedef struct victim {
+    world *w;
+    const char *user;
+    const char *sql; /* NULL: the world's, to cold.t */
+    _Atomic bool is_answered;
+} victim;
+
+static void run_victim(void *context)
+{
+    victim *v = context;
+    const test_query query = {.user = v->user, .sql = v->sql};
+    test_reply reply = v->sql == NULL ? ask(v->w, "cold", v->user, KAL_PATH_AUTO)
+                                      : test_db_query(v->w->db, &query);
+    atomic_store(&v->is_answered, true);
+    test_reply_release(&reply);
+}
+
+/* Whether it had been answered before. */
+static bool kill_during(world *w, const char *user, const char *sql)
+{
+    pthread_t thread;
+    victim v = {.w = w, .user = user, .sql = sql};
+
+    assert_int_equal(kal_thread_start(&thread, "victim", 0, run_victim, &v, NULL), KAL_OK);
+    usleep((unsigned)below(w, KILL_DELAY_US));
+    bool was_answered = atomic_load(&v.is_answered);
+    test_db_freeze(w->db);
+    pthread_join(thread, NULL);
+    test_db_thaw(w->db);
+    return was_answered;
+}
+
+/* What everybody sees of a table. */
+static void put_all_rows(world *w, const char *sql, kal_buf *out)
+{
+    kal_buf_init(out, NULL);
+    for (size_t user = 0; user < USERS; user++) {
+        test_reply reply =
+            test_db_query(w->db, &(test_query){.user = USER_NAMES[user], .sql = sql});
+        if (reply.code != NULL)
+            fail_msg("seed %llu: %s: %s", (unsigned long long)w->seed, sql, reply.message);
+        kal_buf_append_bytes(out, canonical(&reply, false));
+        test_reply_release(&reply);
+    }
+}
+
+static bool are_equal(const kal_buf *a, const kal_buf *b)
+{
+    return kal_bytes_equal(kal_buf_bytes(a), kal_buf_bytes(b));
+}
+
+static void kill_while_flushing(world *w)
+{
+    static const char *const WAYS[] = {"FLUSH TABLE cold.t", "STORAGE COMPACT TABLE cold.t",
+                                       "FLUSH ALL IN cold"};
+    const char *sql = WAYS[below(w, KAL_ARRAY_LEN(WAYS))];
+    kal_buf before; /* owned, as all here */
+    kal_buf after;
+
+    put_all_rows(w, "SELECT _seq, * FROM cold.t", &before);
+    kill_during(w, "root", sql);
+    put_all_rows(w, "SELECT _seq, * FROM cold.t", &after);
+    if (!are_equal(&before, &after))
+        fail_msg("seed %llu, statement %u: a kill during %s changed rows:\n%.3000s\n%.3000s",
+                 (unsigned long long)w->seed, w->statements, sql, (const char *)before.ptr,
+                 (const char *)after.ptr);
+    w->flushes++;
+    kal_buf_release(&before);
+    kal_buf_release(&after);
+}
+
+/* The statement to hot.t says what there is when it was not done, and when it was. */
+static void kill_while_writing(world *w)
+{
+    const char *user = any_user(w);
+    kal_buf before; /* owned, as all here */
+    kal_buf after;
+    kal_buf found;
+
+    begin(w);
+    if (chance(w, 4))
+        put_transaction(w);
+    else
+        put_write(w);
+    put_all_rows(w, "SELECT * FROM hot.t", &before);
+    test_reply hot = ask(w, "hot", user, KAL_PATH_AUTO);
+    put_all_rows(w, "SELECT * FROM hot.t", &after);
+    bool was_answered = kill_during(w, user, NULL);
+    put_all_rows(w, "SELECT * FROM cold.t", &found);
+    bool is_done = are_equal(&found, &after);
+    if (!is_done && (was_answered || !are_equal(&found, &before)))
+        fail_msg("seed %llu, statement %u: %s: %.*s%s:\n%.3000s\n%.3000s\n%.3000s",
+                 (unsigned long long)w->seed, w->statements, user, KAL_FMT(kal_buf_bytes(&w->sql)),
+                 was_answered ? " was answered" : "", (const char *)before.ptr,
+                 (const char *)after.ptr, (const char *)found.ptr);
+    if (!is_done) {
+        test_reply cold = ask(w, "cold", user, KAL_PATH_AUTO);
+        assert_true((cold.code == NULL) == (hot.code == NULL));
+        test_reply_release(&cold);
+    }
+    test_reply_release(&hot);
+    kal_buf_release(&before);
+    kal_buf_release(&after);
+    kal_buf_release(&found);
+    w->statements++;
+}
+
+static void test_killed(void **state)
+{
+    kal_rng rng;
+    uint64_t first = kal_test_seed(&rng) + 2000000;
+    unsigned kills = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < (count_of_worlds() + 2) / 3; i++) {
+        world w;
+        open_world(&w, first + i);
+        for (int s = 0; s < KILL_STEPS; s++) {
+            uint64_t pick = below(&w, 10);
+            kills += pick >= 6;
+            if (pick < 6)
+                step(&w, true);
+            else if (pick < 8)
+                kill_while_flushing(&w);
+            else
+                kill_while_writing(&w);
+        }
+        close_world(&w);
+    }
+    fprintf(stderr, "%u kills\n", kills);
+}
+
+/* An argument names the tests that are to run, as a pattern. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_between_statements),
         cmocka_unit_test(test_inside_statements),
+        cmocka_unit_test(test_killed),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
