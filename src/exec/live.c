@@ -344,7 +344,7 @@ static kal_status write_explanation(kal_run *run, const kal_live_explanation *e,
     KAL_TRY(explain_count(run, "changes tested", e->tested, err));
     KAL_TRY(explain_count(run, "changes matched", e->matched, err));
     KAL_TRY(explain_count(run, "cost per test, ns", e->cost_ns, err));
-    return explain_count(run, "greatest lag, seqs", e->lag, err);
+    return explain_count(run, "greatest lag, changes", e->lag, err);
 }
 
 kal_status kal_run_explain_live(kal_run *run, kal_error *err)

@@ -109,7 +109,7 @@ typedef struct kal_live_info {
     uint64_t tested;  /* changes that its query, with others of the same text, was held against */
     uint64_t matched; /* and was concerned by */
     uint64_t cost_ns; /* of one such test, about; 0: not known yet */
-    uint64_t lag;     /* seqs between what it was told and what it would be, when behind */
+    uint64_t lag;     /* changes that it is yet to be told of, when behind; about */
 } kal_live_info;
 
 /* Every subscription, or those of one user (0: of all); any thread. visit must be short: clients

@@ -89,6 +89,19 @@ static kal_message_body *make_schema_message(live_sub *sub, const live_query *be
     return message_end(&m, sub);
 }
 
+/* ---- lag ---- */
+
+/* In changes that its query is concerned by: seqs would say how much others write. */
+static void set_lag(live_sub *sub, uint64_t lag)
+{
+    atomic_store_explicit(&sub->lag, lag, memory_order_relaxed);
+}
+
+static uint64_t lag_of(const live_sub *sub)
+{
+    return atomic_load_explicit(&sub->lag, memory_order_relaxed);
+}
+
 /* ---- what waits ---- */
 
 /* Changes that wait are let go, schema messages never. */
@@ -102,6 +115,7 @@ static void drop_changes(live_sub *sub)
         else
             kal_message_body_release(waiting.body);
     }
+    set_lag(sub, lag_of(sub) + sub->waiting.len - kept);
     sub->waiting.len = kept;
     size_t left = kept * sizeof(live_waiting);
     if (sub->waiting_bytes > left)
@@ -142,8 +156,10 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
     if (sub->waiting_bytes + bytes > options_of(sub)->waiting_bytes_max ||
         !kal_budget_charge(options_of(sub)->budget, bytes)) {
         lose_waiting(sub);
-        if (!is_schema)
+        if (!is_schema) {
+            set_lag(sub, lag_of(sub) + 1);
             return;
+        }
         bytes = sizeof(live_waiting); /* few, and they have to be kept */
         if (!kal_budget_charge(options_of(sub)->budget, bytes)) {
             fail_memory(sub);
@@ -204,7 +220,8 @@ static void tell(live_sub *sub, uint64_t seq, kal_message_body *body)
     sub->seq = seq;
     /* One thread writes: no need for a locked addition. */
     atomic_store_explicit(&sub->changes, changes + 1, memory_order_relaxed);
-    atomic_store_explicit(&sub->lag, 0, memory_order_relaxed);
+    if (lag_of(sub) > 0)
+        set_lag(sub, lag_of(sub) - 1);
     atomic_store_explicit(&sub->last_update_us, sub->client->worker->now_us, memory_order_relaxed);
 }
 
@@ -295,10 +312,12 @@ static void go_live(live_sub *sub)
     /* Of changes that belong together none was told as long as not all were. */
     bool is_cut = sub->waiting.len > 0 && !sub->waiting.items[0].is_schema &&
                   sub->waiting.items[0].seq == sub->seq;
-    if (is_whole)
+    if (is_whole) {
         drop_waiting(sub);
-    else
+        set_lag(sub, 0);
+    } else {
         fall_behind(sub, is_cut ? before : sub->seq);
+    }
     catch_up_if_possible(sub);
 }
 
@@ -379,18 +398,20 @@ bool live_sub_wants(live_sub *sub, uint64_t seq)
         return false;
     if (sub->state != LIVE_BEHIND && !sub->has_lost_waiting)
         return true;
-    atomic_store_explicit(&sub->lag, seq - sub->seq, memory_order_relaxed);
+    set_lag(sub, lag_of(sub) + 1);
     return false;
 }
 
 void live_sub_change(live_sub *sub, uint64_t seq, kal_message_body *body)
 {
-    if (sub->state != LIVE_LIVE)
+    if (sub->state != LIVE_LIVE) {
         add_waiting(sub, seq, body, false);
-    else if (sub->client->is_full)
+    } else if (sub->client->is_full) {
+        set_lag(sub, lag_of(sub) + 1);
         fall_behind(sub, seq - 1);
-    else
+    } else {
         tell(sub, seq, body);
+    }
 }
 
 void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is_first,
@@ -406,6 +427,7 @@ void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is
         tell(sub, last, body);
     } else {
         sub->takes_groups = false;
+        set_lag(sub, lag_of(sub) + 1);
         fall_behind(sub, first - 1); /* it is told all of them again */
     }
 }

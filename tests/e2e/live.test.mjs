@@ -294,6 +294,31 @@ test("live queries are listed, explained and ended", async () => {
     await ann.sql("DELETE FROM app.notes");
 });
 
+test("how far a slow client lags is told in changes of its query, whatever others write", async () => {
+    const client = await LiveClient.open(server, ann.token, { perMessageDeflate: false });
+    await client.subscribe("s", "SELECT * FROM app.notes WHERE n = 7");
+    client.ws._socket.pause();
+    const room = "x".repeat(60000);
+    const lag = async () => {
+        const { schema, rows } = await root.sql("SELECT state, lag FROM system.live_queries WHERE query_id = 's'");
+        return [rows[0][0], Number(rows[0][1])];
+    };
+    let written = 0;
+    while ((await lag())[0] !== "behind") await ann.sql(`INSERT INTO app.notes (id, room, n) VALUES (${1000 + written++}, '${room}', 7)`);
+    const [, before] = await lag();
+    assert.ok(before >= 1 && before <= written, `${before} of ${written}`);
+    for (let i = 0; i < 5; i++) await bob.sql(`INSERT INTO app.notes (id, room, n) VALUES (${i}, 'x', 7)`);
+    for (let i = 0; i < 5; i++) await ann.sql(`INSERT INTO app.notes (id, room, n) VALUES (${i}, 'x', 8)`);
+    for (let i = 0; i < 3; i++) await ann.sql(`INSERT INTO app.notes (id, room, n) VALUES (${2000 + i}, 'x', 7)`);
+    assert.deepEqual(await lag(), ["behind", before + 3]);
+    client.ws._socket.resume();
+    for (let i = 0; i < written + 3; i++) assert.equal((await client.next()).change_type, "insert");
+    assert.deepEqual(await lag(), ["live", 0]);
+    await client.close();
+    await ann.sql("DELETE FROM app.notes");
+    await bob.sql("DELETE FROM app.notes");
+});
+
 test("SUBSCRIBE TO says what to send", async () => {
     const { rows, schema } = await ann.sql("SUBSCRIBE TO app.notes WHERE n > 3 OPTIONS (last_rows = 7)");
     const reply = Object.fromEntries(schema.map((c, i) => [c.name, rows[0][i]]));

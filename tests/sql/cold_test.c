@@ -1272,7 +1272,7 @@ static void put_all_rows(world *w, const char *sql, kal_buf *out)
     for (size_t user = 0; user < USERS; user++) {
         test_reply reply =
             test_db_query(w->db, &(test_query){.user = USER_NAMES[user], .sql = sql});
-        if (reply.code != NULL)
+        if (reply.code != NULL && strcmp(reply.code, "PERMISSION_DENIED") != 0)
             fail_msg("seed %llu: %s: %s", (unsigned long long)w->seed, sql, reply.message);
         kal_buf_append_bytes(out, canonical(&reply, false));
         test_reply_release(&reply);
