@@ -163,9 +163,11 @@ void kal_task_wake(kal_task *task)
         return;
     }
     pthread_mutex_lock(&task->lock);
+    bool is_first = !task->woken;
     task->woken = true;
-    pthread_cond_signal(&task->changed);
     pthread_mutex_unlock(&task->lock);
+    if (is_first) /* without the lock: who wakes up would only wait for it */
+        pthread_cond_signal(&task->changed);
 }
 
 void kal_task_wake_at(kal_task *task, uint64_t mono_ns)

@@ -36,7 +36,8 @@ void kal_task_wake(kal_task *task);
 /* Wakes the task at this monotonic time at the latest (production), or when the simulated clock is
  * advanced past it (simulation: see kal_sched_sim_tick). 0 cancels. */
 void kal_task_wake_at(kal_task *task, uint64_t mono_ns);
-/* Waits for a running step to end; the step is not called again. Frees the task. */
+/* Waits for a running step to end; the step is not called again. Frees the task: nobody is in
+ * kal_task_wake() any more. */
 void kal_task_stop(kal_task *task);
 
 /* Simulation only: runs one step of a runnable task chosen by the seed; false if none is runnable.
