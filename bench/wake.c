@@ -88,10 +88,10 @@ int main(int argc, char **argv)
     pthread_t teller;
     int other = -1;
 
-    if (argc != 3)
-        fail("usage: bench_wake FILE COUNT");
-    count = (unsigned)strtoul(argv[2], NULL, 10);
-    count = count > COUNT_MAX ? COUNT_MAX : count;
+    if (argc != 3 || (count = (unsigned)strtoul(argv[2], NULL, 10)) == 0 || count > COUNT_MAX) {
+        fprintf(stderr, "usage: bench_wake FILE COUNT\n");
+        return 2;
+    }
     int file = open(argv[1], O_CREAT | O_WRONLY | O_APPEND, 0600);
     wake_fd = eventfd(0, 0);
     socket_fd = connect_pair(&other);

@@ -91,16 +91,19 @@ static uint8_t escape_of(uint8_t c)
     }
 }
 
-/* No one of the eight bytes needs an escape; false may be wrong. Subtracting borrows from the next
- * byte at most where there is one that does. */
-static bool are_plain(uint64_t bytes)
+/* How many of the eight bytes, beginning with the lowest, need no escape: 8 or the place of the
+ * first that does. A byte's highest bit comes up where it is below 0x20, or zero once a quote or a
+ * backslash is taken from it by XOR; subtracting borrows from the next byte only behind such a one.
+ */
+static size_t count_plain(uint64_t bytes)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t quotes = bytes ^ (ones * '"');
     uint64_t backslashes = bytes ^ (ones * '\\');
     uint64_t found = ((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) |
                      ((backslashes - ones) & ~backslashes);
-    return (found & (ones * 0x80)) == 0;
+    found &= ones * 0x80;
+    return found == 0 ? sizeof bytes : (size_t)__builtin_ctzll(found) / 8;
 }
 
 /* text is UTF-8: runs without an escape are copied whole. */
@@ -109,8 +112,11 @@ static void append_escaped(kal_buf *out, kal_bytes text)
     static const char HEX[] = "0123456789abcdef";
     size_t copied = 0;
     for (size_t i = 0; i < text.len; i++) {
-        while (text.len - i > sizeof(uint64_t) && are_plain(kal_load_le64(text.ptr + i)))
-            i += sizeof(uint64_t);
+        size_t plain = sizeof(uint64_t);
+        while (text.len - i > sizeof(uint64_t) && plain == sizeof(uint64_t)) {
+            plain = count_plain(kal_load_le64(text.ptr + i));
+            i += plain;
+        }
         uint8_t c = text.ptr[i];
         uint8_t escape = escape_of(c);
         if (escape == 0)

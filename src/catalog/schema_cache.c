@@ -63,8 +63,8 @@ struct kal_schema_cache {
 };
 
 struct kal_catalog_worker {
-    alignas(
-        KAL_CACHE_LINE_BYTES) _Atomic uint64_t tallies[TALLIES]; /* written by the worker only */
+    /* written by the worker only */
+    alignas(KAL_CACHE_LINE_BYTES) _Atomic uint64_t tallies[TALLIES];
     kal_schema_cache *cache;
     kal_slots by_name;
     kal_slots by_id;

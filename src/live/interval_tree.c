@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { RUN_MAX = 32, PREFETCH_AHEAD = 8 };
+enum { RUN_MIN = 4, RUN_MAX = 32, PREFETCH_AHEAD = 8 };
 
 /* The whole bounds: asked for when heads are equal. */
 typedef struct interval_bounds {
@@ -29,7 +29,8 @@ typedef struct interval_end {
 } interval_end;
 
 /* A run of entries that follow each other: they are looked through in one go, where a node for each
- * would be looked for in memory one by one. */
+ * would be looked for in memory one by one. It begins small, since many trees have one entry, and
+ * gives room back; so it moves, and whoever points to it is told. */
 struct kal_interval_node {
     interval_end last;     /* of this sub-tree */
     interval_end own_last; /* of the run */
@@ -37,7 +38,8 @@ struct kal_interval_node {
     kal_interval_node *right;
     uint64_t priority; /* a parent's is not less than its children's */
     uint32_t len;      /* at least 1 */
-    interval_entry run[RUN_MAX];
+    uint32_t room;     /* RUN_MIN to RUN_MAX */
+    interval_entry run[];
 };
 
 static uint64_t head_of(kal_bytes b)
@@ -147,11 +149,23 @@ static kal_interval_node *rotate_left(kal_interval_node *n)
     return up;
 }
 
-static kal_interval_node *make_node(kal_interval_tree *tree)
+/* Owned by the tree. */
+static kal_interval_node *make_node(uint64_t priority, uint32_t room)
 {
-    kal_interval_node *n = kal_cache_lines_alloc(sizeof *n, "interval"); /* owned by the tree */
-    n->priority = kal_rng_next(&tree->rng);
+    kal_interval_node *n = kal_cache_lines_alloc(sizeof *n + room * sizeof n->run[0], "interval");
+    n->priority = priority;
+    n->room = room;
     return n;
+}
+
+static kal_interval_node *resize(kal_interval_node *n, uint32_t room)
+{
+    kal_interval_node *moved = make_node(n->priority, room);
+
+    memcpy(moved, n, sizeof *n + n->len * sizeof n->run[0]);
+    moved->room = room;
+    free(n);
+    return moved;
 }
 
 /* A node that comes before all others of the sub-tree. */
@@ -166,22 +180,25 @@ static kal_interval_node *add_first(kal_interval_node *at, kal_interval_node *ad
     return at;
 }
 
-static void put_in_run(kal_interval_node *n, const interval_entry *e)
+static kal_interval_node *put_in_run(kal_interval_node *n, const interval_entry *e)
 {
     uint32_t at = place_in_run(n, e);
 
     KAL_ASSERT(n->len < RUN_MAX);
+    if (n->len == n->room)
+        n = resize(n, 2 * n->room);
     memmove(&n->run[at + 1], &n->run[at], (n->len - at) * sizeof n->run[0]);
     n->run[at] = *e;
     n->len++;
     update_run(n);
+    return n;
 }
 
 /* The upper half of a full run becomes a node of its own, the entry goes where it belongs. */
 static kal_interval_node *split(kal_interval_tree *tree, kal_interval_node *n,
                                 const interval_entry *e)
 {
-    kal_interval_node *high = make_node(tree);
+    kal_interval_node *high = make_node(kal_rng_next(&tree->rng), RUN_MAX);
 
     n->len = RUN_MAX / 2;
     high->len = RUN_MAX - n->len;
@@ -189,7 +206,8 @@ static kal_interval_node *split(kal_interval_tree *tree, kal_interval_node *n,
     bool is_high = compare_entries(e, &high->run[0]) > 0;
     update_run(high);
     update_run(n);
-    put_in_run(is_high ? high : n, e);
+    kal_interval_node *taker = put_in_run(is_high ? high : n, e);
+    KAL_ASSERT(taker == (is_high ? high : n)); /* there is room */
     n->right = add_first(n->right, high);
     if (n->right->priority > n->priority)
         return rotate_left(n);
@@ -211,7 +229,7 @@ static kal_interval_node *insert(kal_interval_tree *tree, kal_interval_node *at,
     } else if (at->len == RUN_MAX) {
         return split(tree, at, e);
     } else {
-        put_in_run(at, e);
+        return put_in_run(at, e);
     }
     update(at);
     return at;
@@ -241,6 +259,8 @@ static kal_interval_node *take_from_run(kal_interval_node *at, uint32_t place)
     at->len--;
     memmove(&at->run[place], &at->run[place + 1], (at->len - place) * sizeof at->run[0]);
     if (at->len > 0) {
+        if (at->room > RUN_MIN && at->len <= at->room / 4)
+            at = resize(at, at->room / 2);
         update_run(at);
         return at;
     }
@@ -318,12 +338,10 @@ void kal_interval_tree_add(kal_interval_tree *tree, kal_interval interval, void 
 {
     interval_entry e = make_entry(interval, value);
 
-    if (tree->root == NULL) {
-        tree->root = make_node(tree);
-        put_in_run(tree->root, &e);
-    } else {
+    if (tree->root == NULL)
+        tree->root = put_in_run(make_node(kal_rng_next(&tree->rng), RUN_MIN), &e);
+    else
         tree->root = insert(tree, tree->root, &e);
-    }
     tree->len++;
 }
 
@@ -392,4 +410,46 @@ void kal_interval_tree_stab(const kal_interval_tree *tree, kal_bytes point,
 {
     stab s = {point, head_of(point), visit, context};
     stab_nodes(tree->root, &s);
+}
+
+/* ---- checking ---- */
+
+static bool is_same_end(interval_end a, interval_end b)
+{
+    return compare_ends(a, b) == 0;
+}
+
+/* Of the sub-tree; *before: the entry that comes before it, or NULL, then its last one. */
+static bool is_valid_node(const kal_interval_node *n, const interval_entry **before, size_t *count)
+{
+    interval_end own = end_of(&n->run[0]);
+
+    if (n->len == 0 || n->len > n->room || n->room > RUN_MAX ||
+        (n->left != NULL && n->left->priority > n->priority) ||
+        (n->right != NULL && n->right->priority > n->priority) ||
+        (n->left != NULL && !is_valid_node(n->left, before, count)))
+        return false;
+    for (uint32_t i = 0; i < n->len; i++) {
+        if (*before != NULL && compare_entries(*before, &n->run[i]) >= 0)
+            return false;
+        *before = &n->run[i];
+        own = compare_ends(end_of(&n->run[i]), own) > 0 ? end_of(&n->run[i]) : own;
+    }
+    *count += n->len;
+    if (n->right != NULL && !is_valid_node(n->right, before, count))
+        return false;
+    interval_end last = own;
+    if (n->left != NULL && compare_ends(n->left->last, last) > 0)
+        last = n->left->last;
+    if (n->right != NULL && compare_ends(n->right->last, last) > 0)
+        last = n->right->last;
+    return is_same_end(n->own_last, own) && is_same_end(n->last, last);
+}
+
+bool kal_interval_tree_is_valid(const kal_interval_tree *tree)
+{
+    const interval_entry *before = NULL;
+    size_t count = 0;
+
+    return (tree->root == NULL || is_valid_node(tree->root, &before, &count)) && count == tree->len;
 }

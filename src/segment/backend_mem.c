@@ -22,6 +22,7 @@ typedef struct mem_segment {
     uint64_t row_count;
     unsigned refs;                     /* under the backend's lock, as the next one */
     const kal_segment_group *unsynced; /* that wrote or removed it; NULL: durable */
+    bool is_whole;                     /* of a removed one: it had been durable */
 } mem_segment;
 
 typedef struct mem_backend {
@@ -120,14 +121,17 @@ static kal_status mem_group_sync(kal_segment_group *group, kal_error *err)
     mem_segment *segment;
     size_t at = 0;
 
-    if (draw_failure(mem))
-        return kal_error_set(err, KAL_IO, "cannot sync segments (injected)");
+    bool fails = draw_failure(mem);
+
     pthread_mutex_lock(&mem->lock);
-    while ((segment = next_unsynced(&mem->segments, group, &at, NULL)) != NULL)
-        segment->unsynced = NULL;
-    forget_removed(mem, group);
+    while ((segment = next_unsynced(&mem->segments, group, &at, NULL)) != NULL) {
+        if (!fails || kal_rng_below(&mem->rng, 2) == 0)
+            segment->unsynced = NULL;
+    }
+    if (!fails)
+        forget_removed(mem, group);
     pthread_mutex_unlock(&mem->lock);
-    return KAL_OK;
+    return fails ? kal_error_set(err, KAL_IO, "cannot sync segments (injected)") : KAL_OK;
 }
 
 /* In place of a group that is gone and had not synced. */
@@ -347,6 +351,7 @@ static void take_away(mem_backend *mem, const kal_segment_group *group, kal_byte
         release_segment(segment);
         return;
     }
+    segment->is_whole = segment->is_whole || segment->unsynced == NULL;
     segment->unsynced = group;
     kal_map_put(&mem->removed, object, segment);
 }
@@ -416,6 +421,8 @@ static void bring_back_removed(mem_backend *mem)
             continue;
         segment->refs++;
         segment->unsynced = NULL;
+        if (!segment->is_whole)
+            tear(mem, segment);
         kal_map_put(&mem->segments, object, segment);
     }
     for (at = 0; (segment = kal_map_next(&mem->removed, &at, NULL)) != NULL;)

@@ -40,11 +40,17 @@ void kal_send_batch_close(kal_send_batch *batch)
     free(batch);
 }
 
+bool kal_send_batch_has_ring(const kal_send_batch *batch)
+{
+    return batch->state == RING_OPEN;
+}
+
 void kal_send_one(kal_send *one)
 {
     struct msghdr message = {.msg_iov = one->pieces, .msg_iovlen = one->piece_count};
     ssize_t sent = 0;
 
+    KAL_ASSERT(one->piece_count > 0);
     do { /* one piece is the usual case, and costs the kernel less as such */
         sent = one->piece_count == 1
                    ? send(one->fd, one->pieces[0].iov_base, one->pieces[0].iov_len, SEND_FLAGS)
@@ -53,8 +59,8 @@ void kal_send_one(kal_send *one)
     one->sent = sent < 0 ? -errno : sent;
 }
 
-/* Completions come only while we wait for them, on this thread: with nothing else a ring is no gain
- * over older kernels' that would need more care. */
+/* Completions come only while we wait for them, on this thread. Older kernels' rings, without that,
+ * would need more care. */
 static bool has_ring(kal_send_batch *batch)
 {
     struct io_uring_params params = {
@@ -76,7 +82,7 @@ static void prepare(kal_send_batch *batch, kal_send *sends, unsigned i)
     struct io_uring_sqe *entry = io_uring_get_sqe(&batch->ring);
     const kal_send *s = &sends[i];
 
-    KAL_ASSERT(entry != NULL); /* the ring is empty, and large enough */
+    KAL_ASSERT(entry != NULL && s->piece_count > 0); /* the ring is empty, and large enough */
     if (s->piece_count == 1) {
         io_uring_prep_send(entry, s->fd, s->pieces[0].iov_base, s->pieces[0].iov_len, SEND_FLAGS);
     } else {
@@ -102,16 +108,19 @@ static unsigned take_completions(kal_send_batch *batch, kal_send *sends)
     return count;
 }
 
-/* The kernel did not take what was prepared, which is not to happen. What it took has completed,
- * since nothing here waits; the rest goes the other way. */
+/* The kernel did not take what was prepared. What it took before has completed, since nothing
+ * waits: a socket that has no room answers EAGAIN (MSG_DONTWAIT). The rest goes the other way, and
+ * so will all that follows, unless the kernel was only short of memory: then a new ring is tried.
+ */
 static void give_up_ring(kal_send_batch *batch, kal_send *sends, unsigned count, int code)
 {
     unsigned left = io_uring_sq_ready(&batch->ring);
 
-    kal_log_error("server", "io_uring failed (%s): from now on each message is a system call",
-                  strerror(-code));
+    batch->state = code == -EAGAIN || code == -ENOMEM ? RING_UNTRIED : RING_NONE;
+    if (batch->state == RING_NONE)
+        kal_log_error("server", "io_uring failed (%s): from now on each message is a system call",
+                      strerror(-code));
     io_uring_queue_exit(&batch->ring);
-    batch->state = RING_NONE;
     for (unsigned i = count - left; i < count; i++)
         kal_send_one(&sends[i]);
 }
@@ -128,7 +137,7 @@ static void run_ring(kal_send_batch *batch, kal_send *sends, unsigned count)
     while (done < count) {
         int code = io_uring_submit_and_wait(&batch->ring, count - done);
         done += take_completions(batch, sends);
-        if (code < 0 && code != -EINTR && code != -EAGAIN && code != -EBUSY && done < count) {
+        if (code < 0 && code != -EINTR && done < count) {
             give_up_ring(batch, sends, count, code);
             return;
         }

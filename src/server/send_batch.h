@@ -22,6 +22,7 @@ typedef struct kal_send {
     int fd;
     unsigned piece_count;
     struct iovec *pieces; /* borrowed; 1 or more */
+    size_t bytes;         /* of all pieces */
     ssize_t sent;         /* out: bytes, or -errno */
 } kal_send;
 
@@ -31,6 +32,8 @@ typedef struct kal_send_batch kal_send_batch; /* opaque: kal_send_batch_close */
 kal_send_batch *kal_send_batch_open(bool may_ring);
 void kal_send_batch_close(kal_send_batch *batch); /* any thread; NULL is allowed */
 
+/* After a run of some: whether they went through a ring. */
+bool kal_send_batch_has_ring(const kal_send_batch *batch);
 /* Sends all of them; each has its `sent` then. */
 void kal_send_batch_run(kal_send_batch *batch, kal_send *sends, unsigned count);
 /* One, by itself. */

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-    PIECES_MIN = 3,   /* what kal_ws_queue_gather() needs */
     PIECES_MAX = 256, /* of what is written to one socket at once */
     READ_CALLS_MAX = 4,
     EVENT_BYTES = 32,             /* what an event counts beside its payload */
@@ -113,17 +112,9 @@ static bool has_output(const kal_ws *ws)
 /* What is next for the socket, in at most so many pieces. */
 static kal_send gather(const kal_ws *ws, struct iovec *pieces, unsigned max)
 {
-    size_t bytes = 0;
-    unsigned count = kal_ws_queue_gather(&ws->queue, pieces, max, &bytes);
-    return (kal_send){.fd = ws->fd, .pieces = pieces, .piece_count = count};
-}
-
-static size_t bytes_of(const kal_send *s)
-{
-    size_t bytes = 0;
-    for (unsigned i = 0; i < s->piece_count; i++)
-        bytes += s->pieces[i].iov_len;
-    return bytes;
+    kal_send s = {.fd = ws->fd, .pieces = pieces};
+    s.piece_count = kal_ws_queue_gather(&ws->queue, pieces, max, &s.bytes);
+    return s;
 }
 
 /* Calls nobody back. */
@@ -134,12 +125,11 @@ static void take_result(kal_ws *ws, const kal_send *s)
         kal_ws_cut(ws);
         return;
     }
-    size_t bytes = bytes_of(s);
     if (s->sent > 0) {
         kal_ws_queue_sent(&ws->queue, (size_t)s->sent);
         ws->progress_ms = now_ms(ws);
     }
-    ws->is_blocked = s->sent != -EINTR && (s->sent < 0 || (size_t)s->sent < bytes);
+    ws->is_blocked = s->sent != -EINTR && (s->sent < 0 || (size_t)s->sent < s->bytes);
 }
 
 static void after_writing(kal_ws *ws)
@@ -189,7 +179,8 @@ static unsigned write_batch(kal_ws_loop *loop, kal_ws *const *some, unsigned cou
     unsigned piece_count = 0;
     unsigned looked_at = 0;
 
-    for (; looked_at < count && piece_count + PIECES_MIN <= WS_PIECES_PER_BATCH; looked_at++) {
+    for (; looked_at < count && piece_count + KAL_WS_PIECES_PER_ENTRY <= WS_PIECES_PER_BATCH;
+         looked_at++) {
         kal_ws *ws = some[looked_at];
         unsigned room = WS_PIECES_PER_BATCH - piece_count;
         if (!has_output(ws))
@@ -344,6 +335,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
  * under way. */
 void kal_ws_work(kal_ws_loop *loop, kal_ws *const *some, unsigned count)
 {
+    KAL_ASSERT(count <= WS_SOCKETS_PER_TURN);
     for (unsigned i = 0; i < count; i++)
         take_rest(some[i]);
     for (unsigned done = 0; done < count;)

@@ -8,7 +8,6 @@ enum {
     COPIED_BYTES_MAX = 256, /* a shorter middle is copied: cheaper than one more piece to write */
     COPIED_ALONE_BYTES_MAX = 1024, /* when nothing else waits: one piece is cheapest to write */
     CONTROL_FRAME_MAX = 2 + KAL_WS_CONTROL_BYTES_MAX,
-    PIECES_PER_ENTRY = 3,
 };
 
 struct kal_ws_entry {
@@ -170,7 +169,7 @@ unsigned kal_ws_queue_gather(const kal_ws_queue *queue, struct iovec *out, unsig
     unsigned count = 0;
     size_t skip = queue->first_sent;
 
-    for (const kal_ws_entry *e = queue->first; e != NULL && count + PIECES_PER_ENTRY <= max;
+    for (const kal_ws_entry *e = queue->first; e != NULL && count + KAL_WS_PIECES_PER_ENTRY <= max;
          e = e->next) {
         add_piece(out, &count, kal_bytes_of(e->bytes, e->prefix_len), &skip);
         add_piece(out, &count, e->middle, &skip);

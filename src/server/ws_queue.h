@@ -42,7 +42,10 @@ void kal_ws_queue_control(kal_ws_queue *queue, uint8_t opcode, kal_bytes payload
 /* Bytes that are no frame: the answer to the handshake. Not charged. */
 void kal_ws_queue_raw(kal_ws_queue *queue, kal_bytes bytes);
 
-/* The next bytes to write, as at most `max` (3 or more) pieces; *bytes_out: how many in all. */
+enum { KAL_WS_PIECES_PER_ENTRY = 3 };
+
+/* The next bytes to write, as at most `max` (KAL_WS_PIECES_PER_ENTRY or more) pieces; *bytes_out:
+ * how many in all. */
 unsigned kal_ws_queue_gather(const kal_ws_queue *queue, struct iovec *out, unsigned max,
                              size_t *bytes_out);
 /* So many bytes of them were written. */

@@ -403,7 +403,8 @@ static kal_status tidy(file_store *f, kal_object_group *group, kal_bytes key, co
 }
 
 /* 0 or errno: the folder, or the next one above it that is there: one that is gone went with all
- * its names. Also for an object that was not there: whoever removed it may not have synced that. */
+ * its names. Also for an object that was not there: whoever removed it may not have synced that.
+ * Without the store's own directory a disk may be missing, on which the object still is: ENOENT. */
 static int sync_nearest_folder(const file_store *f, char *folder)
 {
     for (;;) {
@@ -432,8 +433,12 @@ static kal_status remove_object(file_store *f, kal_object_group *group, kal_byte
     if (status == KAL_OK && unlink(path) != 0 && !is_missing(errno))
         return io_error(err, "delete", f, key, errno);
     int error = group == NULL ? sync_nearest_folder(f, folder) : 0;
-    if (error != 0)
-        return io_error(err, "delete", f, key, error);
+    if (error != 0) {
+        io_error(err, "delete", f, key, error);
+        if (is_missing(error))
+            kal_error_hint(err, "if '%s' is gone for good, make it again, empty", f->directory);
+        return KAL_IO;
+    }
     remove_empty_folders(f, path);
     return KAL_OK;
 }

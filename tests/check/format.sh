@@ -8,7 +8,12 @@ if [[ -z $formatter ]] || [[ $("$formatter" --version) != *"version 14."* ]]; th
     exit 1
 fi
 # The first complaint about a file names it; many files a process, since starting one takes longest.
-complaints() { "$@" 2>&1 | sed -n 's/^\(.*\):[0-9]*:[0-9]*: error: .*/\1/p'; }
+complaints() {
+    local said files
+    said=$("$@" 2>&1) && return
+    files=$(sed -n 's/^\(.*\):[0-9]*:[0-9]*: error: .*/\1/p' <<<"$said")
+    echo "${files:-clang-format failed: $said}"
+}
 export -f complaints
 c_files src tests bench tools |
     xargs -r -P2 -n40 bash -c 'complaints "$0" --style=file --dry-run -Werror "$@"' "$formatter" | sort -u |

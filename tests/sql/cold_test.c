@@ -182,6 +182,7 @@ typedef struct world {
     unsigned statements;
     unsigned errors;
     unsigned flushes;
+    unsigned undone; /* statements that a kill has stopped */
 } world;
 
 static uint64_t below(world *w, uint64_t n)
@@ -1230,7 +1231,7 @@ static void test_inside_statements(void **state)
 
 /* ---- with kill -9 ---- */
 
-enum { KILL_STEPS = 40, KILL_DELAY_US = 4000 };
+enum { KILL_STEPS = 40, WRITE_KILL_DELAY_US = 1500, FLUSH_KILL_DELAY_US = 30000 };
 
 /* A statement that the kill may find half done. */
 typedef struct victim {
@@ -1251,13 +1252,14 @@ static void run_victim(void *context)
 }
 
 /* Whether it had been answered before. */
-static bool kill_during(world *w, const char *user, const char *sql)
+static bool kill_during(world *w, const char *user, const char *sql, unsigned delay_us_max)
 {
     pthread_t thread;
     victim v = {.w = w, .user = user, .sql = sql};
 
+    test_db_prepare_freeze(w->db);
     assert_int_equal(kal_thread_start(&thread, "victim", 0, run_victim, &v, NULL), KAL_OK);
-    usleep((unsigned)below(w, KILL_DELAY_US));
+    usleep((unsigned)below(w, delay_us_max));
     bool was_answered = atomic_load(&v.is_answered);
     test_db_freeze(w->db);
     pthread_join(thread, NULL);
@@ -1293,7 +1295,7 @@ static void kill_while_flushing(world *w)
     kal_buf after;
 
     put_all_rows(w, "SELECT _seq, * FROM cold.t", &before);
-    kill_during(w, "root", sql);
+    kill_during(w, "root", sql, FLUSH_KILL_DELAY_US);
     put_all_rows(w, "SELECT _seq, * FROM cold.t", &after);
     if (!are_equal(&before, &after))
         fail_msg("seed %llu, statement %u: a kill during %s changed rows:\n%.3000s\n%.3000s",
@@ -1320,9 +1322,10 @@ static void kill_while_writing(world *w)
     put_all_rows(w, "SELECT * FROM hot.t", &before);
     test_reply hot = ask(w, "hot", user, KAL_PATH_AUTO);
     put_all_rows(w, "SELECT * FROM hot.t", &after);
-    bool was_answered = kill_during(w, user, NULL);
+    bool was_answered = kill_during(w, user, NULL, WRITE_KILL_DELAY_US);
     put_all_rows(w, "SELECT * FROM cold.t", &found);
     bool is_done = are_equal(&found, &after);
+    w->undone += !is_done;
     if (!is_done && (was_answered || !are_equal(&found, &before)))
         fail_msg("seed %llu, statement %u: %s: %.*s%s:\n%.3000s\n%.3000s\n%.3000s",
                  (unsigned long long)w->seed, w->statements, user, KAL_FMT(kal_buf_bytes(&w->sql)),
@@ -1345,6 +1348,7 @@ static void test_killed(void **state)
     kal_rng rng;
     uint64_t first = kal_test_seed(&rng) + 2000000;
     unsigned kills = 0;
+    unsigned undone = 0;
 
     (void)state;
     for (uint64_t i = 0; i < (count_of_worlds() + 2) / 3; i++) {
@@ -1361,8 +1365,11 @@ static void test_killed(void **state)
                 kill_while_writing(&w);
         }
         close_world(&w);
+        undone += w.undone;
     }
-    fprintf(stderr, "%u kills\n", kills);
+    fprintf(stderr, "%u kills, %u of them before a statement was done\n", kills, undone);
+    if (kills > 100)
+        assert_true(undone > 0);
 }
 
 /* An argument names the tests that are to run, as a pattern. */

@@ -11,6 +11,7 @@ struct test_db {
     bool sync;
     const kal_clock *clock;
     kal_exec *exec;
+    FILE *freezer; /* a shell that waits for a line; NULL: none */
 };
 
 static void fail(const char *what, const char *sql, const char *detail)
@@ -59,12 +60,20 @@ test_db *test_db_open_at(const kal_clock *clock)
     return open_with(true, clock);
 }
 
+enum { SHELL_BYTES = 512 };
+
+static void shell_command(const char *script, const char *dir, char out[SHELL_BYTES])
+{
+    if (snprintf(out, SHELL_BYTES, "set -e; dir=%s; %s", dir, script) >= SHELL_BYTES)
+        fail("a command of the shell is too long", script, dir);
+}
+
 static void run_shell(const char *script, const char *dir)
 {
-    char command[512];
-    int len = snprintf(command, sizeof command, "set -e; dir=%s; %s", dir, script);
+    char command[SHELL_BYTES];
 
-    if (len >= (int)sizeof command || system(command) != 0)
+    shell_command(script, dir, command);
+    if (system(command) != 0)
         fail("a command of the shell failed", script, dir);
 }
 
@@ -82,12 +91,28 @@ void test_db_reopen(test_db *db)
 }
 
 /* The copy is made while every thread of this process stands still. */
+static const char FREEZE[] =
+    "trap 'kill -CONT $PPID' EXIT; read -r line; kill -STOP $PPID; for i in $(seq 2000); do "
+    "states=$(cat /proc/$PPID/task/*/stat | sed 's/.*) \\(.\\).*/\\1/' | sort -u); "
+    "[ \"$states\" = T ] && cp -a \"$dir\" \"$dir.frozen\" && exit 0; done; exit 1";
+
+void test_db_prepare_freeze(test_db *db)
+{
+    char command[SHELL_BYTES];
+
+    shell_command(FREEZE, db->dir, command);
+    db->freezer = popen(command, "w");
+    if (db->freezer == NULL)
+        fail("cannot start a shell", command, "");
+}
+
 void test_db_freeze(test_db *db)
 {
-    run_shell("kill -STOP $PPID; trap 'kill -CONT $PPID' EXIT; "
-              "while cat /proc/$PPID/task/*/stat | grep -qv ') [Tt] '; do :; done; "
-              "cp -a \"$dir\" \"$dir.frozen\"",
-              db->dir);
+    if (db->freezer == NULL)
+        test_db_prepare_freeze(db);
+    if (fputs("now\n", db->freezer) < 0 || pclose(db->freezer) != 0)
+        fail("the process does not stand still", FREEZE, db->dir);
+    db->freezer = NULL;
 }
 
 void test_db_thaw(test_db *db)

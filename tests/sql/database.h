@@ -20,7 +20,10 @@ void test_db_close(test_db *db); /* and removes the directory */
 /* Closes and opens again, as a restart. */
 void test_db_reopen(test_db *db);
 /* kill -9: freeze keeps the files as they are at this moment, whatever is being written by whom;
- * thaw closes the database and opens what was kept. What happens in between is lost. */
+ * thaw closes the database and opens what was kept. What happens in between is lost. prepare makes
+ * freeze quick: less than a millisecond after the call every thread of this process stands still
+ * (SIGSTOP, from a child). */
+void test_db_prepare_freeze(test_db *db);
 void test_db_freeze(test_db *db);
 void test_db_thaw(test_db *db);
 kal_exec *test_db_exec(test_db *db);

@@ -96,28 +96,34 @@ static void escape_plainly(const uint8_t *text, size_t len, char *out)
 }
 
 /* Goal: an escape is found wherever it stands. Method: every ASCII character at every place of
- * texts of every length up to 24, between letters, the neighbours of what is escaped, and random
- * others. */
+ * texts of every length up to 24, between letters, the neighbours of what is escaped, characters of
+ * two bytes, and random others. */
 static void test_escape_anywhere(void **state)
 {
-    enum { LEN_MAX = 24 };
-    static const uint8_t FILLERS[] = {'a', 0x20, 0x21, 0x23, 0x5B, 0x5D, 0x7F, '"', 0};
-    uint8_t text[LEN_MAX];
+    enum { LEN_MAX = 24, TWO_BYTES = 1, RANDOM = 0 };
+    static const uint8_t FILLERS[] = {'a',  0x20, 0x21, 0x23,      0x5B,
+                                      0x5D, 0x7F, '"',  TWO_BYTES, RANDOM};
+    uint8_t text[LEN_MAX + 1];
     char expected[6 * LEN_MAX + 3];
     kal_rng rng;
 
     (void)state;
     kal_test_seed(&rng);
     for (size_t len = 1; len <= LEN_MAX; len++) {
-        for (size_t at = 0; at < len; at++) {
-            for (unsigned c = 1; c < 0x80; c++) {
-                uint8_t filler = FILLERS[c % KAL_ARRAY_LEN(FILLERS)];
-                for (size_t i = 0; i < len; i++)
-                    text[i] = filler != 0 ? filler : (uint8_t)(1 + kal_rng_below(&rng, 0x7F));
-                text[at] = (uint8_t)c;
-                escape_plainly(text, len, expected);
-                assert_string(kal_bytes_of(text, len), expected);
-            }
+        for (size_t k = 0; k < len * 0x80 * KAL_ARRAY_LEN(FILLERS); k++) {
+            size_t at = k % len;
+            uint8_t filler = FILLERS[k / len % KAL_ARRAY_LEN(FILLERS)];
+            for (size_t i = 0; i < len; i++)
+                text[i] = filler != RANDOM ? filler : (uint8_t)kal_rng_below(&rng, 0x80);
+            for (size_t i = at % 2; filler == TWO_BYTES && i < len; i += 2)
+                memcpy(&text[i], "\xC3\xBF", 2);
+            size_t used = filler == TWO_BYTES ? len - (len - at % 2) % 2 : len;
+            if (at < used && filler == TWO_BYTES) /* a whole character is replaced */
+                text[at + 1] = 'b';
+            text[at] = (uint8_t)(k / len / KAL_ARRAY_LEN(FILLERS));
+            used = at < used ? used : at + 1;
+            escape_plainly(text, used, expected);
+            assert_string(kal_bytes_of(text, used), expected);
         }
     }
 }

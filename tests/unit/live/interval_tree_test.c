@@ -10,7 +10,14 @@
 
 #include <cmocka.h>
 
-enum { ROUNDS = 300, INTERVALS = 60, STEPS = 200, BYTES = 3 };
+enum {
+    ROUNDS = 6,
+    INTERVALS = 2000,
+    STEPS = 40000,
+    PHASE = 7000, /* growing, then shrinking */
+    CHECK_EVERY = 16,
+    BYTES = 10,
+};
 
 typedef struct model_interval {
     uint8_t lower[BYTES];
@@ -30,12 +37,15 @@ static kal_interval interval_of(const model_interval *m)
     return interval;
 }
 
-/* Few different bytes, so that bounds meet; short ones and equal ones, too. */
+/* Few different bytes, so that bounds meet; short ones and equal ones, too; often the same first
+ * eight, which the tree compares first. */
 static size_t random_bytes(kal_rng *rng, uint8_t out[BYTES])
 {
     size_t len = kal_rng_below(rng, BYTES + 1);
+    size_t alike = kal_rng_chance(rng, 1, 2) ? 8 : kal_rng_below(rng, 3);
+    uint8_t first = kal_rng_chance(rng, 1, 3) ? 0xFF : 0;
     for (size_t i = 0; i < BYTES; i++)
-        out[i] = (uint8_t)(kal_rng_below(rng, 3) * 127);
+        out[i] = i < alike ? first : (uint8_t)(kal_rng_below(rng, 4) * 85);
     return len;
 }
 
@@ -60,9 +70,10 @@ static void check_point(const kal_interval_tree *tree, model_interval *all, kal_
 
 static void one_round(kal_rng *rng)
 {
-    model_interval all[INTERVALS] = {0};
+    static model_interval all[INTERVALS];
     kal_interval_tree tree;
 
+    memset(all, 0, sizeof all);
     kal_interval_tree_init(&tree);
     for (size_t i = 0; i < INTERVALS; i++) {
         all[i].lower_len = random_bytes(rng, all[i].lower);
@@ -71,12 +82,18 @@ static void one_round(kal_rng *rng)
     }
     for (size_t step = 0; step < STEPS; step++) {
         model_interval *m = &all[kal_rng_below(rng, INTERVALS)];
+        bool grows = step / PHASE % 2 == 0;
         uint8_t bytes[BYTES];
+        if (m->is_in == grows && kal_rng_below(rng, 8) > 0)
+            continue;
         if (!m->is_in)
             kal_interval_tree_add(&tree, interval_of(m), m);
         else
             assert_true(kal_interval_tree_remove(&tree, interval_of(m), m));
         m->is_in = !m->is_in;
+        if (step % CHECK_EVERY != 0)
+            continue;
+        assert_true(kal_interval_tree_is_valid(&tree));
         size_t len = random_bytes(rng, bytes);
         check_point(&tree, all, kal_bytes_of(bytes, len));
     }

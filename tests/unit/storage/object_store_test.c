@@ -415,6 +415,30 @@ static void test_probe(void **state)
     world_close(&w);
 }
 
+/* Goal: what is not there can be deleted, wherever on its way something is missing; but without the
+ * directory nobody knows what is there. */
+static void test_delete_missing(void **state)
+{
+    static const char *const MISSING[] = {"none", "folder/none", "no/folder/none", "object/none"};
+    kal_error err = KAL_ERROR_INIT;
+    world w;
+
+    (void)state;
+    world_open(&w);
+    assert_int_equal(kal_object_put(w.files, KAL_STR("folder/a"), KAL_STR("a"), NULL), KAL_OK);
+    assert_int_equal(kal_object_put(w.files, KAL_STR("object"), KAL_STR("o"), NULL), KAL_OK);
+    for (size_t i = 0; i < KAL_ARRAY_LEN(MISSING); i++)
+        assert_int_equal(kal_object_delete(w.files, kal_cstr(MISSING[i]), NULL), KAL_OK);
+    assert_int_equal(kal_object_delete(w.files, KAL_STR("folder/a"), NULL), KAL_OK);
+    assert_int_equal(kal_object_delete(w.files, KAL_STR("object"), NULL), KAL_OK);
+    assert_int_equal(rmdir(w.directory), 0);
+    assert_int_equal(kal_object_delete(w.files, KAL_STR("folder/a"), &err), KAL_IO);
+    assert_non_null(strstr(err.hint, w.directory));
+    assert_int_equal(mkdir(w.directory, 0700), 0);
+    assert_int_equal(kal_object_delete(w.files, KAL_STR("folder/a"), NULL), KAL_OK);
+    world_close(&w);
+}
+
 /* ---- groups ---- */
 
 static void write_source(const char *path, const char *text)
@@ -528,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_crash_in_put),
         cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_delete_missing),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_groups_remove_what_is_unfinished),
     };
