@@ -143,7 +143,8 @@ static void subscribe(kal_live_client *client, unsigned i, filter f, unsigned hi
 
     write_sql(sql, sizeof sql, f, i, hits);
     snprintf(id, sizeof id, "s%u", i);
-    kal_live_request request = {.id = kal_cstr(id), .sql = kal_cstr(sql), .last_rows = 1};
+    kal_live_request request = {
+        .id = kal_cstr(id), .sql = kal_cstr(sql), .has_last_rows = true, .last_rows = 1};
     if (kal_exec_subscribe(bench.exec, client, &request, &err) != KAL_OK)
         fail(sql, err.message);
 }

@@ -77,6 +77,7 @@ struct kal_catalog {
     pthread_rwlock_t publish_lock; /* protects the next two */
     kal_map namespace_map;         /* name -> kal_namespace, owned */
     kal_map user_map;              /* be64 user_no -> kal_user_state, owned */
+    _Atomic uint64_t users_version;
 };
 
 /* ---- changes ---- */

@@ -186,6 +186,12 @@ kal_status kal_users_load(kal_catalog *c, kal_error *err)
 void kal_users_publish(kal_catalog *c, const kal_change_step *step)
 {
     remember(c, step->user_no, &step->user_state);
+    atomic_fetch_add(&c->users_version, 1);
+}
+
+uint64_t kal_catalog_users_version(kal_catalog *c)
+{
+    return atomic_load(&c->users_version);
 }
 
 bool kal_catalog_user_state(kal_catalog *c, uint64_t user_no, uint32_t *generation_out,

@@ -134,6 +134,7 @@ struct live_feed_sub {
     uint64_t number;
     bool counts; /* false: that it was told something would be something to tell it */
     kal_live_slow on_slow;
+    bool owes_batch; /* BATCHES: one was asked for, and the client is full */
     uint64_t batch_size;
     uint64_t waits_for;   /* LOADING: the first reading that is new enough */
     live_picture *told;   /* one reference; NULL while LOADING */

@@ -139,13 +139,21 @@ static void send_batch(live_feed_sub *sub)
     }
 }
 
+/* Once the client has room for it. */
+static void give_batch(live_feed_sub *sub)
+{
+    sub->owes_batch = sub->client->is_full;
+    if (!sub->owes_batch)
+        send_batch(sub);
+}
+
 static void begin_batches(live_feed_sub *sub)
 {
     sub->told = live_picture_retain(sub->feed->picture);
     sub->state = LIVE_BATCHES;
     send_ack(sub);
     if (sub->failure == NULL)
-        send_batch(sub);
+        give_batch(sub);
 }
 
 /* ---- changes ---- */
@@ -353,8 +361,8 @@ bool live_feed_next_batch(kal_live_client *client, kal_bytes id)
 {
     live_feed_sub *sub = find_sub(client, id);
 
-    if (sub != NULL && sub->state == LIVE_BATCHES && sub->failure == NULL)
-        send_batch(sub);
+    if (sub != NULL && sub->state == LIVE_BATCHES && sub->failure == NULL && !sub->owes_batch)
+        give_batch(sub);
     live_feed_subs_end_failed(client->worker);
     return sub != NULL;
 }
@@ -395,7 +403,9 @@ void live_feed_writable(kal_live_client *client)
         live_feed_sub *sub = KAL_CONTAINER_OF(link, live_feed_sub, link);
         if (client->is_full)
             break;
-        if (sub->state == LIVE_DELIVERING && sub->failure == NULL)
+        if (sub->owes_batch && sub->failure == NULL)
+            give_batch(sub);
+        else if (sub->state == LIVE_DELIVERING && sub->failure == NULL)
             deliver(sub);
         live_feed_sub_catch_up(sub);
     }
@@ -439,13 +449,12 @@ kal_status live_feed_each(const kal_live_client *client, kal_live_info_visit vis
 
 /* ---- beginning ---- */
 
-static kal_status refuse_options(const kal_live_request *r, const kal_sql_live_options *sql,
-                                 kal_error *err)
+static kal_status refuse_options(const live_options *o, kal_error *err)
 {
-    const char *option = r->has_from || sql->has_from             ? "from"
-                         : r->wants_hash || sql->hash             ? "hash"
-                         : r->last_rows > 0 || sql->has_last_rows ? "last_rows"
-                                                                  : NULL;
+    const char *option = o->has_from        ? "from"
+                         : o->wants_hash    ? "hash"
+                         : o->last_rows > 0 ? "last_rows"
+                                            : NULL;
     if (option == NULL)
         return KAL_OK;
     kal_error_set(err, KAL_UNSUPPORTED,
@@ -454,22 +463,6 @@ static kal_status refuse_options(const kal_live_request *r, const kal_sql_live_o
                   option);
     kal_error_hint(err, "subscribe without it and compare with the first rows");
     return KAL_UNSUPPORTED;
-}
-
-/* What the request says goes before what the text says. */
-static void set_options(live_feed_sub *sub, const kal_live_request *r,
-                        const kal_sql_live_options *sql)
-{
-    uint64_t batch_size =
-        r->batch_size == 0 && sql->has_batch_size ? sql->batch_size : r->batch_size;
-    sub->batch_size = batch_size == 0                    ? LIVE_BATCH_SIZE_DEFAULT
-                      : batch_size > LIVE_BATCH_SIZE_MAX ? LIVE_BATCH_SIZE_MAX
-                                                         : batch_size;
-    sub->on_slow = r->on_slow;
-    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_COALESCE)
-        sub->on_slow = KAL_LIVE_COALESCE;
-    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_CLOSE)
-        sub->on_slow = KAL_LIVE_CLOSE;
 }
 
 static kal_bytes copy_text(kal_bytes text)
@@ -537,7 +530,8 @@ static live_feed_sub *make_sub(kal_live_client *client, live_feed *feed,
 
 /* Takes the feed's reference. */
 static kal_status begin(kal_live_client *client, live_feed *feed, const live_feed_target *target,
-                        const kal_live_request *r, const kal_sql_live *parsed, kal_error *err)
+                        const kal_live_request *r, const kal_sql_live *parsed,
+                        const live_options *options, kal_error *err)
 {
     kal_live *live = client->worker->live;
 
@@ -549,7 +543,8 @@ static kal_status begin(kal_live_client *client, live_feed *feed, const live_fee
         return KAL_LIMIT;
     }
     live_feed_sub *sub = make_sub(client, feed, target, r, parsed->text);
-    set_options(sub, r, &parsed->options);
+    sub->batch_size = options->batch_size;
+    sub->on_slow = options->on_slow;
     kal_status status = make_head(sub, err);
     if (status != KAL_OK) {
         free_sub(sub);
@@ -620,10 +615,11 @@ kal_status live_feed_subscribe(kal_live_client *client, kal_catalog_worker *cata
 
     kal_status status = understand(w->live, catalog, &client->principal, r->sql, &a, err);
     *is_feed_out = a.is_feed;
+    live_options options = live_options_of(r, &a.parsed.options);
     if (status == KAL_OK && a.is_feed)
-        status = refuse_options(r, &a.parsed.options, err);
+        status = refuse_options(&options, err);
     if (status == KAL_OK && a.is_feed)
-        status = begin(client, feed_of(w, &a), &a.target, r, &a.parsed, err);
+        status = begin(client, feed_of(w, &a), &a.target, r, &a.parsed, &options, err);
     release_asked(&a);
     live_feed_subs_end_failed(w);
     return status;

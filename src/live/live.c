@@ -342,7 +342,7 @@ static void kill_sub(kal_live_worker *w, uint64_t number)
 {
     kal_error err = KAL_ERROR_INIT;
 
-    kal_error_set(&err, KAL_CANCELLED, "the live query was ended by an administrator");
+    kal_error_set(&err, KAL_CANCELLED, "the live query was ended by KILL LIVE QUERY");
     kal_error_code(&err, "KILLED");
     KAL_LIST_FOR_EACH (client_link, &w->clients) {
         kal_live_client *client = KAL_CONTAINER_OF(client_link, kal_live_client, link);
@@ -357,6 +357,34 @@ static void kill_sub(kal_live_worker *w, uint64_t number)
     (void)live_feed_kill(w, number, &err);
 }
 
+static void check_token(kal_live_worker *w, kal_live_client *client)
+{
+    kal_error err = KAL_ERROR_INIT;
+    uint32_t generation = 0;
+    kal_role role = KAL_ROLE_USER;
+    bool is_known = kal_catalog_user_state(w->live->options.catalog, client->principal.user_no,
+                                           &generation, &role);
+
+    if ((is_known && generation == client->token_generation) || client->is_expelled)
+        return;
+    kal_error_set(&err, KAL_UNAUTHORIZED, "the token is not valid any more: log in again");
+    kal_error_code(&err, "TOKEN_REVOKED");
+    client->is_expelled = true;
+    client->ops->expel(client->connection, &err);
+}
+
+/* What is committed after a user's tokens were made void he is not told. */
+static void check_users(kal_live_worker *w)
+{
+    uint64_t version = kal_catalog_users_version(w->live->options.catalog);
+
+    if (version == w->users_version)
+        return;
+    w->users_version = version;
+    KAL_LIST_FOR_EACH (link, &w->clients)
+        check_token(w, KAL_CONTAINER_OF(link, kal_live_client, link));
+}
+
 /* True when the item is done. */
 static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
 {
@@ -364,6 +392,7 @@ static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
     case LIVE_ITEM_BLOCK:
         return step_block(w, item->block, budget);
     case LIVE_ITEM_ALTERED:
+        check_users(w);
         live_rebind_begin(w);
         live_feeds_altered(w);
         break;
@@ -405,22 +434,6 @@ bool kal_live_worker_step(kal_live_worker *w)
         free_item(item);
     }
     return true;
-}
-
-static void check_token(kal_live_worker *w, kal_live_client *client)
-{
-    kal_error err = KAL_ERROR_INIT;
-    uint32_t generation = 0;
-    kal_role role = KAL_ROLE_USER;
-    bool is_known = kal_catalog_user_state(w->live->options.catalog, client->principal.user_no,
-                                           &generation, &role);
-
-    if ((is_known && generation == client->token_generation) || client->is_expelled)
-        return;
-    kal_error_set(&err, KAL_UNAUTHORIZED, "the token is not valid any more: log in again");
-    kal_error_code(&err, "TOKEN_REVOKED");
-    client->is_expelled = true;
-    client->ops->expel(client->connection, &err);
 }
 
 void kal_live_worker_tick(kal_live_worker *w)

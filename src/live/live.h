@@ -173,10 +173,15 @@ typedef enum kal_live_slow {
 typedef struct kal_live_request {
     kal_bytes id; /* the client's, 1 to 128 bytes, unique among its subscriptions */
     kal_bytes sql;
+    /* What is not given here is taken from the options in the text. */
+    bool has_batch_size;
+    bool has_last_rows;
+    bool has_from;
+    bool has_on_slow;
+    bool has_hash;
     uint64_t batch_size; /* 0: 1000 */
     uint64_t last_rows;  /* the newest so many only; 0: all */
-    bool has_from;
-    uint64_t from; /* the seq up to which the client has all */
+    uint64_t from;       /* the seq up to which the client has all */
     kal_live_slow on_slow;
     bool wants_hash;
 } kal_live_request;

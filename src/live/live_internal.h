@@ -176,6 +176,17 @@ struct live_query {
 
 /* ---- subscriptions ---- */
 
+/* What one asks for (options.c). */
+typedef struct live_options {
+    uint64_t batch_size;
+    uint64_t last_rows; /* 0: all */
+    bool has_from;
+    uint64_t from;
+    kal_live_slow on_slow;
+    bool wants_hash;
+} live_options;
+live_options live_options_of(const kal_live_request *request, const kal_sql_live_options *sql);
+
 typedef enum live_state {
     LIVE_LOADING,    /* first rows are being read */
     LIVE_BATCHES,    /* and wait to be asked for */
@@ -208,6 +219,7 @@ struct live_sub {
     _Atomic live_state state; /* read by other threads, as are the next three */
     bool has_acked;
     bool has_lost_waiting; /* since `seq` */
+    bool owes_batch;       /* BATCHES: one was asked for, and the client is full */
     bool wants_hash;
     _Atomic int64_t last_update_us;
     _Atomic uint64_t changes;
@@ -312,6 +324,7 @@ struct kal_live_worker {
     kal_list dirty;                 /* grouped queries whose changes are to be told */
     kal_list feeds;                 /* of live_feed (feed.h) */
     kal_list failed_feed_subs;      /* likewise to end */
+    uint64_t users_version;         /* at which the clients' tokens were last looked at */
     bool is_polling;                /* one feed at a time */
     uint64_t poll_after_ns;         /* not before */
     uint64_t stamp;                 /* of the change that is being matched */

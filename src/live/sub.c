@@ -381,13 +381,22 @@ static void send_batch(live_sub *sub)
         kal_json_raw(&m.json, kal_bytes_of(ready->text.ptr + row->offset, row->len));
     }
     kal_json_end_array(&m.json);
-    if (sub->wants_hash && !has_more)
+    /* What somebody has of a result who is about to be told what changed, only he knows. */
+    if (sub->wants_hash && !has_more && !(sub->query->has_result && ready->bodies.len > 0))
         write_hash(&m, sub);
     live_write_batch_control(&m, sub->batch_num, has_more, &seq);
     sub->batch_num++;
     message_send(&m, sub);
     if (!has_more && sub->failure == NULL)
         deliver(sub);
+}
+
+/* Once the client has room for it: first rows of many subscriptions may come at once. */
+static void give_batch(live_sub *sub)
+{
+    sub->owes_batch = sub->client->is_full;
+    if (!sub->owes_batch)
+        send_batch(sub);
 }
 
 /* ---- from the worker ---- */
@@ -478,7 +487,7 @@ static void take_ready(live_sub *sub, kal_live_task *task)
     send_ack(sub, task->rows.len);
     sub->state = LIVE_BATCHES;
     if (sub->failure == NULL)
-        send_batch(sub);
+        give_batch(sub);
 }
 
 static void take_or_fail(live_sub *sub, kal_live_task *task, kal_status status,
@@ -723,7 +732,7 @@ static kal_status check_id(const kal_live_client *client, kal_bytes id, kal_erro
     const char *why = NULL;
 
     if (id.len == 0)
-        why = "a subscription needs an id";
+        why = "a subscription has an id, which is a text";
     else if (id.len > ID_BYTES_MAX)
         why = "the id of a subscription has at most 128 bytes";
     else if (memchr(id.ptr, 0, id.len) != NULL || !kal_utf8_valid(id))
@@ -742,24 +751,6 @@ static kal_status too_many(const char *whose, unsigned most, kal_error *err)
     kal_error_set(err, KAL_LIMIT, "%s may have %u subscriptions at a time", whose, most);
     kal_error_code(err, "SUBSCRIPTION_LIMIT_EXCEEDED");
     return KAL_LIMIT;
-}
-
-/* What the request says goes before what the text says. */
-static void set_options(live_sub *sub, const kal_live_request *r, const kal_sql_live_options *sql)
-{
-    uint64_t batch_size = r->batch_size;
-
-    if (batch_size == 0 && sql->has_batch_size)
-        batch_size = sql->batch_size;
-    sub->batch_size = batch_size == 0                    ? LIVE_BATCH_SIZE_DEFAULT
-                      : batch_size > LIVE_BATCH_SIZE_MAX ? LIVE_BATCH_SIZE_MAX
-                                                         : batch_size;
-    sub->last_rows = r->last_rows > 0 ? r->last_rows : sql->has_last_rows ? sql->last_rows : 0;
-    sub->on_slow = r->on_slow;
-    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_COALESCE)
-        sub->on_slow = KAL_LIVE_COALESCE;
-    if (r->on_slow == KAL_LIVE_PAUSE && sql->on_slow == KAL_SQL_ON_SLOW_CLOSE)
-        sub->on_slow = KAL_LIVE_CLOSE;
 }
 
 static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes id)
@@ -822,16 +813,19 @@ static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
         return too_many("a user", live->options.per_user_max, err);
     }
     live_sub *sub = make_sub(client, query, r->id);
-    set_options(sub, r, &sql_options);
+    live_options options = live_options_of(r, &sql_options);
+    sub->batch_size = options.batch_size;
+    sub->last_rows = options.last_rows;
+    sub->on_slow = options.on_slow;
     status = make_head(sub, NULL, &sub->head, err);
-    if (status == KAL_OK && (r->wants_hash || sql_options.hash))
+    if (status == KAL_OK && options.wants_hash)
         status = want_hash(sub, err);
     if (status != KAL_OK) {
         free_sub(sub);
         return status;
     }
-    if (r->has_from || sql_options.has_from) {
-        sub->seq = r->has_from ? r->from : sql_options.from;
+    if (options.has_from) {
+        sub->seq = options.from;
         start_task(sub, LIVE_TASK_REPLAY);
     } else {
         start_task(sub, LIVE_TASK_FIRST_ROWS);
@@ -869,8 +863,8 @@ kal_status kal_live_next_batch(kal_live_client *client, kal_bytes id, kal_error 
     if (sub == NULL)
         return live_feed_next_batch(client, id) ? KAL_OK : unknown_sub(id, err);
     live_worker_look_at_clock(client->worker);
-    if (sub->state == LIVE_BATCHES)
-        send_batch(sub);
+    if (sub->state == LIVE_BATCHES && !sub->owes_batch)
+        give_batch(sub);
     live_subs_end_failed(client->worker);
     return KAL_OK;
 }
@@ -940,7 +934,9 @@ void kal_live_client_writable(kal_live_client *client)
         live_sub *sub = KAL_CONTAINER_OF(link, live_sub, link);
         if (client->is_full)
             break;
-        if (sub->state == LIVE_DELIVERING)
+        if (sub->owes_batch)
+            give_batch(sub);
+        else if (sub->state == LIVE_DELIVERING)
             deliver(sub);
         else
             catch_up_if_possible(sub);

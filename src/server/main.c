@@ -51,8 +51,9 @@ static void announce(const kal_config *config, kal_exec *exec, const kal_http_se
                  config->host, kal_http_server_port(server), config->data_dir);
     if (token_path != NULL)
         kal_log_warn("server",
-                     "not set up yet: run `kalam setup`; the one-time set-up token is in %s",
-                     token_path);
+                     "not set up yet: run `kalam --url http://%s:%u setup --data %s`, which finds "
+                     "the one-time set-up token in %s",
+                     config->host, kal_http_server_port(server), config->data_dir, token_path);
 }
 
 static uint64_t connections_now(void *context)

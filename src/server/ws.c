@@ -446,7 +446,7 @@ static bool may_queue(kal_ws *ws)
 {
     if (ws->phase != WS_OPEN)
         return false;
-    if (ws->queue.bytes / 2 >= ws->options.queue_bytes_max) {
+    if (ws->was_full && ws->queue.bytes >= ws->full_bytes + ws->options.queue_bytes_max) {
         kal_ws_close(ws, KAL_WS_CLOSE_TRY_LATER, "messages are not read fast enough");
         return false;
     }
@@ -463,6 +463,8 @@ static bool after_queuing(kal_ws *ws, bool is_queued)
     mark_dirty(ws);
     if (ws->queue.bytes <= ws->options.queue_bytes_max)
         return true;
+    if (!ws->was_full)
+        ws->full_bytes = ws->queue.bytes;
     ws->was_full = true;
     return false;
 }

@@ -89,6 +89,7 @@ struct kal_ws {
     uint64_t progress_ms; /* last time that bytes were written, or began to wait */
     uint64_t deadline_ms; /* of closing */
     kal_ws_queue queue;
+    size_t full_bytes; /* that were queued when it became full */
     kal_ws_options options;
     kal_ws_reader reader;
     kal_buf rest; /* input that waits: for the next turn, or the end of a pause */

@@ -41,11 +41,22 @@ struct kal_ws_sessions {
 
 /* ---- messages to the client ---- */
 
+/* Who does not read is not listened to either, until he does: so his requests cannot fill his queue
+ * further. */
+static bool send_body(ws_session *s, const kal_message_head *head, kal_message_body *body)
+{
+    bool has_room = kal_ws_send(s->ws, head, body);
+
+    if (!has_room && kal_ws_is_open(s->ws))
+        kal_ws_pause(s->ws, true);
+    return has_room;
+}
+
 static void reply_send(kal_message_writer *r, ws_session *s)
 {
     kal_message_body *body = kal_message_end(r); /* owned */
     if (body != NULL)
-        kal_ws_send(s->ws, NULL, body);
+        (void)send_body(s, NULL, body);
     kal_message_body_release(body);
 }
 
@@ -116,8 +127,7 @@ static kal_wire client_wire(void *connection)
 
 static bool client_send(void *connection, const kal_message_head *head, kal_message_body *body)
 {
-    ws_session *s = connection;
-    return kal_ws_send(s->ws, head, body);
+    return send_body(connection, head, body);
 }
 
 static void client_expel(void *connection, const kal_error *err)
@@ -223,12 +233,21 @@ static kal_status take_count(const kal_json *object, const char *key, bool *give
     return KAL_OK;
 }
 
-static kal_status take_on_slow(const kal_json *options, kal_live_slow *out, kal_error *err)
+static kal_status bad_option(const char *message, kal_error *err)
+{
+    kal_error_set(err, KAL_INVALID, "%s", message);
+    kal_error_code(err, "INVALID_OPTION");
+    return KAL_INVALID;
+}
+
+static kal_status take_on_slow(const kal_json *options, bool *given_out, kal_live_slow *out,
+                               kal_error *err)
 {
     static const char *const NAMES[] = {"pause", "coalesce", "close"};
     const kal_json *member = kal_json_find(options, "on_slow");
 
-    if (member == NULL || member->kind == KAL_JSON_NULL)
+    *given_out = member != NULL && member->kind != KAL_JSON_NULL;
+    if (!*given_out)
         return KAL_OK;
     for (size_t i = 0; i < KAL_ARRAY_LEN(NAMES); i++) {
         if (member->kind == KAL_JSON_STRING && kal_bytes_equal(member->text, kal_cstr(NAMES[i]))) {
@@ -236,27 +255,35 @@ static kal_status take_on_slow(const kal_json *options, kal_live_slow *out, kal_
             return KAL_OK;
         }
     }
-    kal_error_set(err, KAL_INVALID, "'on_slow' is 'pause', 'coalesce' or 'close'");
-    kal_error_code(err, "INVALID_OPTION");
-    return KAL_INVALID;
+    return bad_option("'on_slow' is 'pause', 'coalesce' or 'close'", err);
+}
+
+static kal_status take_hash(const kal_json *options, bool *given_out, bool *out, kal_error *err)
+{
+    const kal_json *member = kal_json_find(options, "hash");
+
+    *given_out = member != NULL && member->kind != KAL_JSON_NULL;
+    if (!*given_out)
+        return KAL_OK;
+    *out = member->boolean;
+    return member->kind == KAL_JSON_BOOL ? KAL_OK : bad_option("'hash' is true or false", err);
 }
 
 static kal_status take_request(const kal_json *subscription, kal_live_request *out, kal_error *err)
 {
     const kal_json *options = kal_json_find(subscription, "options");
-    const kal_json *hash = kal_json_find(options, "hash");
-    bool given = false;
 
     out->id = text_of(subscription, "id");
     out->sql = text_of(subscription, "sql");
-    KAL_TRY(take_count(options, "batch_size", &given, &out->batch_size, err));
-    KAL_TRY(take_count(options, "last_rows", &given, &out->last_rows, err));
+    if (options != NULL && options->kind != KAL_JSON_OBJECT && options->kind != KAL_JSON_NULL)
+        return bad_option("'options' is an object", err);
+    KAL_TRY(take_count(options, "batch_size", &out->has_batch_size, &out->batch_size, err));
+    KAL_TRY(take_count(options, "last_rows", &out->has_last_rows, &out->last_rows, err));
     KAL_TRY(take_count(options, "from", &out->has_from, &out->from, err));
     if (!out->has_from)
         KAL_TRY(take_count(options, "from_seq_id", &out->has_from, &out->from, err));
-    KAL_TRY(take_on_slow(options, &out->on_slow, err));
-    out->wants_hash = hash != NULL && hash->kind == KAL_JSON_BOOL && hash->boolean;
-    return KAL_OK;
+    KAL_TRY(take_on_slow(options, &out->has_on_slow, &out->on_slow, err));
+    return take_hash(options, &out->has_hash, &out->wants_hash, err);
 }
 
 static void subscribe(ws_session *s, const kal_json *subscription)
@@ -288,6 +315,8 @@ static void next_batch(ws_session *s, const kal_json *message)
     kal_bytes id = text_of(message, "subscription_id");
     if (kal_live_next_batch(s->client, id, &err) != KAL_OK)
         send_error(s, id, &err);
+    else if (s->messages > 0)
+        s->messages--; /* each answers a batch: whoever reads fast is not too fast */
 }
 
 static void unsubscribe(ws_session *s, const kal_json *message)
@@ -380,7 +409,7 @@ static void on_message(void *context, kal_ws *ws, kal_bytes payload, bool is_tex
 static void on_writable(void *context, kal_ws *ws)
 {
     ws_session *s = context;
-    (void)ws;
+    kal_ws_pause(ws, false);
     if (s->client != NULL)
         kal_live_client_writable(s->client);
 }

@@ -96,8 +96,10 @@ static bool parse_rename(kal_parser *p, alter_vec *steps)
         if (!kal_parser_name(p, "the table's new name after RENAME TO", &step.new_name))
             return false;
         if (kal_parser_at(p, KAL_TOKEN_DOT))
-            return kal_parser_fail(p, KAL_UNSUPPORTED, step.position,
-                                   "a table cannot move to another namespace");
+            return kal_parser_fail(
+                p, KAL_UNSUPPORTED, step.position,
+                "a table cannot move to another namespace: its new name is given "
+                "without one");
         return add_step(p, steps, step);
     }
     step.kind = KAL_SQL_ALTER_RENAME_COLUMN;

@@ -289,42 +289,7 @@ static void take_ack(subscriber *s, const kal_json *m)
     s->version = version;
 }
 
-static void take_message(subscriber *s, const held *message)
-{
-    kal_error err = KAL_ERROR_INIT;
-    kal_json *m = NULL;
-    kal_arena arena; /* owned */
-
-    kal_arena_init(&arena, NULL);
-    if (kal_json_parse(kal_bytes_of(message->text, message->len), &arena, &m, &err) != KAL_OK)
-        complain(s, "not JSON", message);
-    kal_bytes type = kal_json_find(m, "type")->text;
-    const kal_json *hash = kal_json_find(m, "state_hash");
-    if (hash != NULL)
-        snprintf(s->hash, sizeof s->hash, "%.*s", KAL_FMT(hash->text));
-    assert_true(kal_bytes_equal(kal_json_find(m, "subscription_id")->text, KAL_STR("s")));
-    s->messages++;
-    if (getenv("KAL_LIVE_TRACE") != NULL)
-        fprintf(stderr, "%s: %s: %s\n", s->user, s->sql, message->text);
-    if (kal_bytes_equal(type, KAL_STR("change"))) {
-        take_change(s, m, message);
-    } else if (kal_bytes_equal(type, KAL_STR("initial_data_batch"))) {
-        take_batch(s, m, message);
-    } else if (kal_bytes_equal(type, KAL_STR("schema_change"))) {
-        take_schema(s, m);
-    } else if (kal_bytes_equal(type, KAL_STR("error"))) {
-        kal_bytes code = kal_json_find(m, "code")->text;
-        s->is_ended = true;
-        snprintf(s->code, sizeof s->code, "%.*s", KAL_FMT(code));
-    } else {
-        assert_true(kal_bytes_equal(type, KAL_STR("subscription_ack")));
-        take_ack(s, m);
-    }
-    kal_arena_release(&arena);
-}
-
-/* ---- the hash of what is known, as docs/websocket.md says it ---- */
-
+/* The hash of what is known, as docs/websocket.md says it. */
 static void hash_cell(subscriber *s, const known_row *row, kal_bytes name, kal_buf *out)
 {
     kal_error err = KAL_ERROR_INIT;
@@ -370,6 +335,52 @@ static void hash_of_known(subscriber *s, char out[33])
         }
     }
     snprintf(out, 33, "%016llx%016llx", (unsigned long long)(sum >> 64), (unsigned long long)sum);
+}
+
+/* It is of what the client has once it has taken the message. */
+static void check_hash(subscriber *s, const held *message)
+{
+    char own[33];
+
+    hash_of_known(s, own);
+    if (strcmp(own, s->hash) != 0)
+        complain(s, "another hash than that of what is known", message);
+}
+
+static void take_message(subscriber *s, const held *message)
+{
+    kal_error err = KAL_ERROR_INIT;
+    kal_json *m = NULL;
+    kal_arena arena; /* owned */
+
+    kal_arena_init(&arena, NULL);
+    if (kal_json_parse(kal_bytes_of(message->text, message->len), &arena, &m, &err) != KAL_OK)
+        complain(s, "not JSON", message);
+    kal_bytes type = kal_json_find(m, "type")->text;
+    const kal_json *hash = kal_json_find(m, "state_hash");
+    if (hash != NULL)
+        snprintf(s->hash, sizeof s->hash, "%.*s", KAL_FMT(hash->text));
+    assert_true(kal_bytes_equal(kal_json_find(m, "subscription_id")->text, KAL_STR("s")));
+    s->messages++;
+    if (getenv("KAL_LIVE_TRACE") != NULL)
+        fprintf(stderr, "%s: %s: %s\n", s->user, s->sql, message->text);
+    if (kal_bytes_equal(type, KAL_STR("change"))) {
+        take_change(s, m, message);
+    } else if (kal_bytes_equal(type, KAL_STR("initial_data_batch"))) {
+        take_batch(s, m, message);
+    } else if (kal_bytes_equal(type, KAL_STR("schema_change"))) {
+        take_schema(s, m);
+    } else if (kal_bytes_equal(type, KAL_STR("error"))) {
+        kal_bytes code = kal_json_find(m, "code")->text;
+        s->is_ended = true;
+        snprintf(s->code, sizeof s->code, "%.*s", KAL_FMT(code));
+    } else {
+        assert_true(kal_bytes_equal(type, KAL_STR("subscription_ack")));
+        take_ack(s, m);
+    }
+    if (hash != NULL && !s->is_ended)
+        check_hash(s, message);
+    kal_arena_release(&arena);
 }
 
 /* ---- the run ---- */
@@ -458,10 +469,13 @@ static void connect_sub(run *r, subscriber *s, bool with_from)
     s->hash[0] = '\0';
     kal_live_request request = {.id = KAL_STR("s"),
                                 .sql = kal_cstr(s->sql),
+                                .has_batch_size = true,
                                 .batch_size = s->batch_size,
                                 .has_from = with_from,
                                 .from = s->seq,
+                                .has_on_slow = true,
                                 .on_slow = s->on_slow,
+                                .has_hash = true,
                                 .wants_hash = s->wants_hash};
     if (!with_from) {
         forget_rows(s);
