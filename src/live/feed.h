@@ -127,6 +127,7 @@ struct live_feed_sub {
     kal_error *failure;   /* owned; NULL: none */
     kal_live_client *client;
     live_feed *feed; /* one reference */
+    live_user *user; /* one reference */
     live_feed_target target;
     kal_message_head *head;
     char *id;      /* owned */

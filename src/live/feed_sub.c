@@ -297,7 +297,7 @@ static void free_sub(live_feed_sub *sub)
         sub->task->sub = NULL; /* only the worker's thread looks at it */
     }
     kal_gauge_remove(&w->live->subs);
-    live_user_leave(w->live, client->principal.user_no);
+    live_user_leave(sub->user);
     live_diff_release(sub->telling);
     live_picture_release(sub->told);
     live_feed_release(sub->feed);
@@ -535,7 +535,8 @@ static kal_status begin(kal_live_client *client, live_feed *feed, const live_fee
 {
     kal_live *live = client->worker->live;
 
-    if (!live_user_enter(live, client->principal.user_no)) {
+    live_user *user = live_user_enter(live, client->principal.user_no); /* the subscription's */
+    if (user == NULL) {
         live_feed_release(feed);
         kal_error_set(err, KAL_LIMIT, "a user may have %u subscriptions at a time",
                       live->options.per_user_max);
@@ -543,6 +544,7 @@ static kal_status begin(kal_live_client *client, live_feed *feed, const live_fee
         return KAL_LIMIT;
     }
     live_feed_sub *sub = make_sub(client, feed, target, r, parsed->text);
+    sub->user = user;
     sub->batch_size = options->batch_size;
     sub->on_slow = options->on_slow;
     kal_status status = make_head(sub, err);

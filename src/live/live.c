@@ -16,7 +16,6 @@ enum {
     STEP_CHANGES_MAX = 256,
     STEP_REBOUND_MAX = 64,
     ID_BYTES = 4,
-    USER_BYTES = 8,
 };
 
 /* ---- who wants what ---- */
@@ -62,41 +61,6 @@ void live_interest_remove(kal_live *live, uint32_t table_id, unsigned worker)
         free(interest);
     }
     atomic_fetch_sub(&live->interest_count, 1);
-    pthread_mutex_unlock(&live->interest_lock);
-}
-
-static kal_bytes user_key(uint64_t user_no, uint8_t out[USER_BYTES])
-{
-    kal_store_be64(out, user_no);
-    return kal_bytes_of(out, USER_BYTES);
-}
-
-bool live_user_enter(kal_live *live, uint64_t user_no)
-{
-    uint8_t bytes[USER_BYTES];
-    kal_bytes key = user_key(user_no, bytes);
-
-    pthread_mutex_lock(&live->interest_lock);
-    uintptr_t count = (uintptr_t)kal_map_find(&live->per_user, key);
-    bool may = count < live->options.per_user_max;
-    if (may)
-        kal_map_put(&live->per_user, key, (void *)(count + 1));
-    pthread_mutex_unlock(&live->interest_lock);
-    return may;
-}
-
-void live_user_leave(kal_live *live, uint64_t user_no)
-{
-    uint8_t bytes[USER_BYTES];
-    kal_bytes key = user_key(user_no, bytes);
-
-    pthread_mutex_lock(&live->interest_lock);
-    uintptr_t count = (uintptr_t)kal_map_find(&live->per_user, key);
-    KAL_ASSERT(count > 0);
-    if (count == 1)
-        kal_map_remove(&live->per_user, key);
-    else
-        kal_map_put(&live->per_user, key, (void *)(count - 1));
     pthread_mutex_unlock(&live->interest_lock);
 }
 
@@ -503,7 +467,8 @@ kal_status kal_live_open(const kal_live_options *options, kal_live **live_out, k
     }
     pthread_mutex_init(&live->interest_lock, NULL);
     kal_map_init(&live->interests);
-    kal_map_init(&live->per_user);
+    pthread_mutex_init(&live->users_lock, NULL);
+    kal_map_init(&live->users);
     for (unsigned i = 0; i < live->options.workers; i++)
         open_worker(live, i);
     live->observer = (kal_tables_observer){live, on_committed, on_altered};
@@ -542,9 +507,10 @@ void kal_live_close(kal_live *live)
         return;
     for (unsigned i = 0; i < live->options.workers; i++)
         close_worker(&live->workers[i]);
-    KAL_ASSERT(live->interests.len == 0 && live->per_user.len == 0);
+    KAL_ASSERT(live->interests.len == 0 && live->users.len == 0);
     kal_map_release(&live->interests);
-    kal_map_release(&live->per_user);
+    kal_map_release(&live->users);
+    pthread_mutex_destroy(&live->users_lock);
     pthread_mutex_destroy(&live->interest_lock);
     free(live->workers);
     free(live);

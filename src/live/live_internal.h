@@ -26,6 +26,7 @@
 typedef struct live_table live_table;
 typedef struct live_query live_query;
 typedef struct live_sub live_sub;
+typedef struct live_user live_user;
 
 /* ---- what comes to a worker ---- */
 
@@ -158,6 +159,7 @@ struct live_query {
     live_result result;  /* live_plan_has_result() */
     /* constant, also for tasks */
     kal_arena arena;
+    live_user *payer; /* of the arena; one reference */
     kal_table *table; /* retained */
     kal_bytes sql;
     kal_principal principal; /* whose session functions it was bound with */
@@ -227,6 +229,7 @@ struct live_sub {
     kal_list link;        /* client->subs */
     kal_list failed_link; /* worker->failed */
     live_query *query;
+    live_user *user; /* one reference */
     char *id;        /* owned */
     uint64_t number; /* names it in system.live_queries */
     kal_live_slow on_slow;
@@ -272,6 +275,7 @@ struct kal_live_task {
     live_task_kind kind;
     kal_live_worker *worker;
     live_query *query;  /* one reference */
+    live_user *payer;   /* of what comes out; one reference */
     live_sub *sub;      /* NULL: it is gone */
     uint64_t last_rows; /* 0: all */
     uint64_t from;      /* REPLAY: changes after it */
@@ -347,11 +351,32 @@ struct kal_live {
     kal_gauge subs;
     pthread_mutex_t interest_lock;
     kal_map interests; /* be32 table_id -> live_interest (owned) */
-    kal_map per_user;  /* be64 user_no -> count as uintptr_t */
+    pthread_mutex_t users_lock;
+    kal_map users; /* be64 user_no -> live_user */
     _Atomic uint64_t interest_count;
     _Atomic uint64_t next_number;
     kal_live_worker *workers; /* owned; options.workers of them */
 };
+
+/* ---- users.c ---- */
+
+/* A user who has, or pays for, live queries: all that has to do with them and whose size he chose
+ * is charged to his budget, a part of everybody's. Whoever has such memory has a reference. Any
+ * thread. */
+typedef struct live_user {
+    kal_live *live;
+    uint64_t user_no;
+    size_t refs; /* under users_lock, as the next one */
+    size_t subs;
+    kal_budget budget;
+} live_user;
+
+live_user *live_user_get(kal_live *live, uint64_t user_no); /* one reference */
+live_user *live_user_retain(live_user *user);               /* returns user */
+void live_user_release(live_user *user);                    /* NULL is allowed */
+/* With one subscription more, and one reference; NULL: he has as many as he may. */
+live_user *live_user_enter(kal_live *live, uint64_t user_no);
+void live_user_leave(live_user *user);
 
 /* ---- registry.c ---- */
 
@@ -366,9 +391,6 @@ void live_format_id(uint64_t sub_number, char out[KAL_LIVE_ID_BYTES]);
 void live_interest_add(kal_live *live, uint32_t table_id, unsigned worker);
 void live_interest_remove(kal_live *live, uint32_t table_id, unsigned worker);
 void live_inbox_add(kal_live_worker *worker, live_item *item);
-/* false: the user has as many as he may. */
-bool live_user_enter(kal_live *live, uint64_t user_no);
-void live_user_leave(kal_live *live, uint64_t user_no);
 void live_block_release(live_block *block);
 /* Sets now_us: reading the clock for each of many messages would cost more than telling it. */
 void live_worker_look_at_clock(kal_live_worker *w);
@@ -516,7 +538,8 @@ KAL_MUST_CHECK kal_status live_top_take(live_top *top, const live_query *query,
 
 kal_live_task *live_task_make(live_sub *sub, live_task_kind kind);
 /* For no subscription in particular. */
-kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_task_kind kind);
+kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_user *payer,
+                                  live_task_kind kind);
 /* The row's text was appended to task->text at row.offset. */
 KAL_MUST_CHECK kal_status live_task_add_row(kal_live_task *task, live_row row, kal_error *err);
 /* Takes the reference; body NULL: KAL_LIMIT. */

@@ -19,7 +19,8 @@ enum {
 
 /* ---- a task ---- */
 
-kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_task_kind kind)
+kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, live_user *payer,
+                                  live_task_kind kind)
 {
     kal_live_task *task = calloc(1, sizeof *task);
 
@@ -28,17 +29,18 @@ kal_live_task *live_task_make_for(kal_live_worker *worker, live_query *query, li
     task->kind = kind;
     task->worker = worker;
     task->query = live_query_retain(query);
+    task->payer = live_user_retain(payer);
     task->error = KAL_ERROR_INIT;
-    kal_buf_init(&task->text, worker->live->options.budget);
-    kal_arena_init(&task->scratch, worker->live->options.budget);
-    kal_arena_init(&task->kept, worker->live->options.budget);
+    kal_buf_init(&task->text, &payer->budget);
+    kal_arena_init(&task->scratch, &payer->budget);
+    kal_arena_init(&task->kept, &payer->budget);
     kal_map_init(&task->touched_by_key);
     return task;
 }
 
 kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
 {
-    kal_live_task *task = live_task_make_for(sub->client->worker, sub->query, kind);
+    kal_live_task *task = live_task_make_for(sub->client->worker, sub->query, sub->user, kind);
     task->sub = sub;
     task->last_rows = sub->last_rows;
     task->wants_hash = sub->wants_hash;
@@ -47,8 +49,6 @@ kal_live_task *live_task_make(live_sub *sub, live_task_kind kind)
 
 void live_task_free(kal_live_worker *worker, kal_live_task *task)
 {
-    kal_budget *budget = worker->live->options.budget;
-
     if (task == NULL)
         return;
     if (task->kind == LIVE_TASK_FEED) {
@@ -57,7 +57,7 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
     }
     for (size_t i = 0; i < task->bodies.len; i++)
         kal_message_body_release(task->bodies.items[i].body);
-    kal_budget_release(budget, task->rows_bytes + task->bodies_bytes);
+    kal_budget_release(&task->payer->budget, task->rows_bytes + task->bodies_bytes);
     live_groups_close(task->groups);
     live_top_close(task->top);
     live_shown_close(task->shown);
@@ -67,6 +67,7 @@ void live_task_free(kal_live_worker *worker, kal_live_task *task)
     kal_buf_release(&task->text);
     kal_arena_release(&task->scratch);
     kal_arena_release(&task->kept);
+    live_user_release(task->payer);
     live_query_release(worker, task->query);
     free(task);
 }
@@ -122,7 +123,7 @@ static kal_status keep_newest(kal_live_task *task, kal_error *err)
 kal_status live_task_add_row(kal_live_task *task, live_row row, kal_error *err)
 {
     if (kal_buf_failed(&task->text) || task->text.len > options_of(task)->first_rows_bytes_max ||
-        !kal_budget_charge(options_of(task)->budget, sizeof row))
+        !kal_budget_charge(&task->payer->budget, sizeof row))
         return memory_used_up(err);
     task->rows_bytes += sizeof row;
     row.len = (uint32_t)(task->text.len - row.offset);
@@ -160,12 +161,13 @@ kal_status live_task_add_body(kal_live_task *task, kal_message_body *body, uint6
                               kal_error *err)
 {
     live_waiting made = {.seq = seq, .body = body};
+    size_t bytes = sizeof made + (body == NULL ? 0 : kal_message_body_members(body).len);
 
-    if (body == NULL || !kal_budget_charge(options_of(task)->budget, sizeof made)) {
+    if (body == NULL || !kal_budget_charge(&task->payer->budget, bytes)) {
         kal_message_body_release(body);
         return memory_used_up(err);
     }
-    task->bodies_bytes += sizeof made;
+    task->bodies_bytes += bytes;
     kal_vec_push(&task->bodies, made);
     return KAL_OK;
 }
@@ -274,11 +276,11 @@ static kal_status read_result(kal_live_task *task, kal_view *view, kal_error *er
     const kal_live_options *o = options_of(task);
     const live_query *q = task->query;
 
-    task->shown = live_shown_open(o->budget);
+    task->shown = live_shown_open(&task->payer->budget);
     if (q->plan.is_grouped)
-        task->groups = live_groups_open(o->budget);
+        task->groups = live_groups_open(&task->payer->budget);
     else
-        task->top = live_top_open(&q->plan, o->budget);
+        task->top = live_top_open(&q->plan, &task->payer->budget);
     KAL_TRY(
         o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_row, task, err));
     return q->plan.is_grouped
@@ -459,7 +461,7 @@ static kal_status read_past(replay *r, kal_view *view, kal_error *err)
     const kal_live_options *o = options_of(task);
     const live_query *q = task->query;
 
-    task->top = live_top_open(&q->plan, o->budget);
+    task->top = live_top_open(&q->plan, &task->payer->budget);
     KAL_TRY(o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_unchanged, r,
                          err));
     for (size_t i = 0; i < r->net.len; i++) {
@@ -491,7 +493,7 @@ static kal_status read_log(kal_live_task *task, kal_view *view, kal_error *err)
 {
     replay r = {.task = task};
 
-    kal_arena_init(&r.arena, options_of(task)->budget);
+    kal_arena_init(&r.arena, &task->payer->budget);
     kal_map_init(&r.by_key);
     kal_buf_init(&r.name, NULL);
     kal_status status =

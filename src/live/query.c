@@ -437,6 +437,7 @@ static void free_query(live_query *q)
 {
     kal_table_release(q->table);
     kal_arena_release(&q->arena);
+    live_user_release(q->payer);
     free(q);
 }
 
@@ -498,7 +499,7 @@ static kal_status share_or_bind(kal_live_worker *w, live_query **q, kal_error *e
     return KAL_OK;
 }
 
-static live_query *make_query(kal_budget *budget, const kal_principal *principal)
+static live_query *make_query(kal_live *live, const kal_principal *principal)
 {
     live_query *q = kal_cache_lines_alloc(sizeof *q, "live queries");
 
@@ -509,7 +510,8 @@ static live_query *make_query(kal_budget *budget, const kal_principal *principal
     q->refs = 1;
     q->is_detached = true; /* until it is attached */
     q->principal = *principal;
-    kal_arena_init(&q->arena, budget);
+    q->payer = live_user_get(live, principal->user_no);
+    kal_arena_init(&q->arena, &q->payer->budget);
     return q;
 }
 
@@ -529,13 +531,14 @@ kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
                           const kal_principal *principal, kal_bytes sql, live_query **query_out,
                           kal_sql_live_options *options_out, kal_error *err)
 {
-    live_query *q =
-        make_query(w->live->options.budget, principal); /* owned until it is given out */
+    live_query *q = make_query(w->live, principal); /* owned until it is given out */
 
     kal_status status = parse_readable(w->live, catalog, q, sql, err);
     *options_out = q->parsed.options;
     if (status == KAL_OK)
         status = share_or_bind(w, &q, err);
+    if (status == KAL_LIMIT)
+        kal_error_set(err, KAL_LIMIT, "the memory that a user's live queries may take is used up");
     if (status == KAL_OK)
         *query_out = q;
     else
@@ -562,7 +565,7 @@ kal_status live_query_bind_alone(kal_live *live, kal_catalog_worker *catalog,
                                  const kal_principal *principal, kal_bytes sql,
                                  live_query **query_out, kal_error *err)
 {
-    live_query *q = make_query(live->options.budget, principal); /* owned until it is given out */
+    live_query *q = make_query(live, principal); /* owned until it is given out */
 
     kal_status status = parse_readable(live, catalog, q, sql, err);
     if (status == KAL_OK)
@@ -631,8 +634,7 @@ static kal_status bind_again(kal_live_worker *w, const live_query *old, live_que
     kal_table *table = NULL;
 
     KAL_TRY(find_again(w, old, &table, err));
-    live_query *q =
-        make_query(w->live->options.budget, &old->principal); /* owned until it is given out */
+    live_query *q = make_query(w->live, &old->principal); /* owned until it is given out */
     q->table = kal_table_retain(table);
     kal_status status = parse(q, old->sql, err);
     if (status == KAL_OK)

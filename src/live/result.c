@@ -198,7 +198,8 @@ void live_result_release(kal_live_worker *w, live_query *q)
 
 bool live_result_move(live_query *from, live_query *to)
 {
-    if (from->result.state != LIVE_RESULT_READY || to->result.state != LIVE_RESULT_NONE)
+    if (from->result.state != LIVE_RESULT_READY || to->result.state != LIVE_RESULT_NONE ||
+        from->payer != to->payer) /* what it takes is charged to him */
         return false;
     KAL_ASSERT(kal_list_empty(&from->result.dirty_link));
     to->result.state = LIVE_RESULT_READY;
@@ -372,7 +373,7 @@ void live_result_need(kal_live_worker *w, live_query *q)
 
     if (q->result.state != LIVE_RESULT_NONE)
         return;
-    kal_live_task *task = live_task_make_for(w, q, LIVE_TASK_STATE);
+    kal_live_task *task = live_task_make_for(w, q, q->payer, LIVE_TASK_STATE);
     q->result.state = LIVE_RESULT_LOADING;
     if (o->ops->submit(o->context, q->principal.user_no, task, &err) == KAL_OK)
         return;
@@ -477,7 +478,8 @@ static kal_status add_row(void *context, const live_shown_change *change, kal_er
 kal_live_task *live_result_rows(live_sub *sub, kal_status *status, kal_error *err)
 {
     live_query *q = sub->query;
-    kal_live_task *out = live_task_make_for(sub->client->worker, q, LIVE_TASK_FIRST_ROWS);
+    kal_live_task *out =
+        live_task_make_for(sub->client->worker, q, sub->user, LIVE_TASK_FIRST_ROWS);
 
     out->seq = q->result.seq;
     out->has_rows = true;
@@ -595,7 +597,7 @@ kal_live_task *live_result_changes(live_sub *sub, const kal_live_task *touched, 
 {
     live_query *q = sub->query;
     const live_shown *shown = q->result.shown;
-    kal_live_task *out = live_task_make_for(sub->client->worker, q, LIVE_TASK_REPLAY);
+    kal_live_task *out = live_task_make_for(sub->client->worker, q, sub->user, LIVE_TASK_REPLAY);
 
     out->from = sub->seq;
     out->seq = q->result.seq > sub->seq ? q->result.seq : sub->seq;

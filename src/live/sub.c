@@ -119,7 +119,7 @@ static void drop_changes(live_sub *sub)
     sub->waiting.len = kept;
     size_t left = kept * sizeof(live_waiting);
     if (sub->waiting_bytes > left)
-        kal_budget_release(options_of(sub)->budget, sub->waiting_bytes - left);
+        kal_budget_release(&sub->user->budget, sub->waiting_bytes - left);
     sub->waiting_bytes = left;
 }
 
@@ -127,7 +127,7 @@ static void drop_waiting(live_sub *sub)
 {
     for (size_t i = 0; i < sub->waiting.len; i++)
         kal_message_body_release(sub->waiting.items[i].body);
-    kal_budget_release(options_of(sub)->budget, sub->waiting_bytes);
+    kal_budget_release(&sub->user->budget, sub->waiting_bytes);
     sub->waiting_bytes = 0;
     kal_vec_release(&sub->waiting);
 }
@@ -154,14 +154,14 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
     live_waiting waiting = {.seq = seq, .body = body, .is_schema = is_schema};
 
     if (sub->waiting_bytes + bytes > options_of(sub)->waiting_bytes_max ||
-        !kal_budget_charge(options_of(sub)->budget, bytes)) {
+        !kal_budget_charge(&sub->user->budget, bytes)) {
         lose_waiting(sub);
         if (!is_schema) {
             set_lag(sub, lag_of(sub) + 1);
             return;
         }
         bytes = sizeof(live_waiting); /* few, and they have to be kept */
-        if (!kal_budget_charge(options_of(sub)->budget, bytes)) {
+        if (!kal_budget_charge(&sub->user->budget, bytes)) {
             fail_memory(sub);
             return;
         }
@@ -671,8 +671,8 @@ static void free_sub(live_sub *sub)
     drop_waiting(sub);
     live_interest_remove(w->live, table_id, w->index);
     kal_gauge_remove(&w->live->subs);
-    live_user_leave(w->live, client->principal.user_no);
     live_query_release(w, sub->query);
+    live_user_leave(sub->user);
     kal_message_head_free(sub->head);
     free(sub->failure);
     free(sub->id);
@@ -753,7 +753,7 @@ static kal_status too_many(const char *whose, unsigned most, kal_error *err)
     return KAL_LIMIT;
 }
 
-static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes id)
+static live_sub *make_sub(kal_live_client *client, live_query *query, live_user *user, kal_bytes id)
 {
     kal_live_worker *w = client->worker;
     live_sub *sub = kal_cache_lines_alloc(sizeof *sub, "live queries");
@@ -765,6 +765,7 @@ static live_sub *make_sub(kal_live_client *client, live_query *query, kal_bytes 
     sub->id[id.len] = '\0';
     sub->client = client;
     sub->query = query;
+    sub->user = user;
     sub->number = atomic_fetch_add(&w->live->next_number, 1) + 1;
     sub->created_at_us = kal_clock_wall_us(w->live->options.clock);
     atomic_init(&sub->last_update_us, sub->created_at_us);
@@ -808,11 +809,12 @@ static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
 
     KAL_TRY(live_query_get(client->worker, catalog, &client->principal, r->sql, &query,
                            &sql_options, err));
-    if (!live_user_enter(live, client->principal.user_no)) {
+    live_user *user = live_user_enter(live, client->principal.user_no); /* the subscription's */
+    if (user == NULL) {
         live_query_release(client->worker, query);
         return too_many("a user", live->options.per_user_max, err);
     }
-    live_sub *sub = make_sub(client, query, r->id);
+    live_sub *sub = make_sub(client, query, user, r->id);
     live_options options = live_options_of(r, &sql_options);
     sub->batch_size = options.batch_size;
     sub->last_rows = options.last_rows;
