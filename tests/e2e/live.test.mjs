@@ -319,6 +319,71 @@ test("how far a slow client lags is told in changes of its query, whatever other
     await bob.sql("DELETE FROM app.notes");
 });
 
+test("first rows of many subscriptions at once come one after the other, however often batches are asked for", async () => {
+    const client = await LiveClient.open(server, ann.token, { perMessageDeflate: false });
+    const SUBS = 12, ROWS = 160;
+    await ann.sql(`INSERT INTO app.notes (id, room, n) VALUES ${Array.from({ length: ROWS }, (_, i) => `(${i}, '${"r".repeat(3000)}', 1)`).join(", ")}`);
+    const seen = new Map();
+    let more = 0;
+    const all = new Promise((resolve, reject) => {
+        client.onMessage = (m) => {
+            if (m.type === "error") reject(new Error(JSON.stringify(m)));
+            if (m.type !== "initial_data_batch") return;
+            seen.set(m.subscription_id, (seen.get(m.subscription_id) ?? 0) + m.rows.length);
+            more += m.batch_control.has_more;
+            if (m.batch_control.has_more) client.send({ type: "next_batch", subscription_id: m.subscription_id });
+            else if (seen.size === SUBS && [...seen.values()].every((n) => n === ROWS)) resolve();
+        };
+        client.ended.then((end) => reject(new Error(`closed: ${end.code} ${end.reason}`)));
+    });
+    client.send({ subscriptions: Array.from({ length: SUBS }, (_, i) => ({ id: `s${i}`, sql: `SELECT * FROM app.notes WHERE n = ${1} OR n = ${100 + i}`,
+        options: { batch_size: i % 2 === 0 ? 1000 : 10 } })) });
+    await all;
+    assert.ok(more >= 6 * 15);
+    client.onMessage = undefined;
+    client.inbox.length = 0;
+    client.ended.catch(() => {});
+    await client.close();
+    await ann.sql("DELETE FROM app.notes");
+});
+
+test("after a role, a password or a user was taken away nothing more is told", async () => {
+    await root.sql("CREATE SHARED TABLE app.internal (id INT PRIMARY KEY)");
+    for (const [i, how] of ["ALTER USER svc SET ROLE user", "ALTER USER svc SET PASSWORD 'another password'", "DROP USER svc"].entries()) {
+        if (i !== 1) await root.sql(`${i === 0 ? "CREATE USER 'svc' WITH PASSWORD 'password of svc' ROLE service" : "ALTER USER svc SET ROLE service"}`);
+        else await root.sql("ALTER USER svc SET ROLE service");
+        const svc = await server.client("svc", i < 2 ? "password of svc" : "another password");
+        const client = await LiveClient.open(server, svc.token);
+        await client.subscribe("s", "SELECT * FROM app.internal");
+        await root.sql(`INSERT INTO app.internal VALUES (${10 * i})`);
+        assert.equal((await client.next()).type, "change");
+        await root.sql(how);
+        await root.sql(`INSERT INTO app.internal VALUES (${10 * i + 1})`);
+        const end = await client.next();
+        assert.equal(end.code, "TOKEN_REVOKED", JSON.stringify(end));
+        await client.ended;
+    }
+    await root.sql("DROP TABLE app.internal");
+});
+
+test("options of the message go before those of the text, and are checked as those are", async () => {
+    const client = await LiveClient.open(server, ann.token);
+    const text = "SUBSCRIBE TO app.notes OPTIONS (on_slow = 'close', last_rows = 5, batch_size = 7)";
+    const options = async () => JSON.parse((await root.sql("SELECT options FROM system.live_queries WHERE query_id = 's'")).rows[0][0]);
+    await client.subscribe("s", text);
+    assert.deepEqual(await options(), { batch_size: 7, last_rows: 5, on_slow: "close" });
+    client.send({ type: "unsubscribe", subscription_id: "s" });
+    await client.subscribe("s", text, { on_slow: "pause", last_rows: 0, batch_size: 9, hash: true });
+    assert.deepEqual(await options(), { batch_size: 9, on_slow: "pause" });
+    for (const bad of [{ hash: "true" }, { hash: 1 }, { on_slow: "never" }, { batch_size: -1 }, { last_rows: "x" }, "text", [1]]) {
+        const { error } = await client.subscribe("t", "SELECT * FROM app.notes", bad);
+        assert.equal(error?.code, "INVALID_OPTION", JSON.stringify(bad));
+    }
+    client.send({ type: "subscribe", subscription: { id: 5, sql: "SELECT * FROM app.notes" } });
+    assert.equal((await client.next()).code, "INVALID_SUBSCRIPTION_ID");
+    await client.close();
+});
+
 test("SUBSCRIBE TO says what to send", async () => {
     const { rows, schema } = await ann.sql("SUBSCRIBE TO app.notes WHERE n > 3 OPTIONS (last_rows = 7)");
     const reply = Object.fromEntries(schema.map((c, i) => [c.name, rows[0][i]]));

@@ -94,7 +94,8 @@ void test_db_reopen(test_db *db)
 static const char FREEZE[] =
     "trap 'kill -CONT $PPID' EXIT; read -r line; kill -STOP $PPID; for i in $(seq 2000); do "
     "states=$(cat /proc/$PPID/task/*/stat | sed 's/.*) \\(.\\).*/\\1/' | sort -u); "
-    "[ \"$states\" = T ] && cp -a \"$dir\" \"$dir.frozen\" && exit 0; done; exit 1";
+    "[ \"$states\" = T ] && cp -a \"$dir\" \"$dir.frozen\" && exit 0; done; "
+    "echo \"states of the threads: $states\" >&2; exit 1";
 
 void test_db_prepare_freeze(test_db *db)
 {
