@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 struct test_db {
-    char dir[64];
+    char dir[128];
     bool sync;
     const kal_clock *clock;
     kal_exec *exec;
@@ -41,7 +41,10 @@ static test_db *open_with(bool sync, const kal_clock *clock)
     test_db *db = calloc(1, sizeof *db);
     if (db == NULL)
         abort();
-    snprintf(db->dir, sizeof db->dir, "/tmp/kalamdb-test-XXXXXX");
+    const char *place = getenv("TMPDIR");
+    if (snprintf(db->dir, sizeof db->dir, "%s/kalamdb-test-XXXXXX",
+                 place == NULL ? "/tmp" : place) >= (int)sizeof db->dir)
+        fail("TMPDIR is too long", "", place);
     if (mkdtemp(db->dir) == NULL)
         fail("cannot make a temporary directory", "", db->dir);
     db->sync = sync;
