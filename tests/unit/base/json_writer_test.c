@@ -85,9 +85,9 @@ static void escape_plainly(const uint8_t *text, size_t len, char *out)
         for (size_t k = 1; k < sizeof SHORT; k += 2)
             found = SHORT[k] == (char)text[i] ? &SHORT[k - 1] : found;
         if (found != NULL)
-            out += sprintf(out, "\\%c", *found);
+            out += snprintf(out, 3, "\\%c", *found);
         else if (text[i] < 0x20)
-            out += sprintf(out, "\\u%04x", text[i]);
+            out += snprintf(out, 7, "\\u%04x", text[i]);
         else
             *out++ = (char)text[i];
     }
