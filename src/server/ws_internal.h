@@ -53,6 +53,8 @@ void kal_ws_loop_close_handles(kal_ws_loop *loop);
 void kal_ws_loop_release(kal_ws_loop *loop); /* the handles are closed, or were never opened */
 /* on_turn is due in this turn. */
 void kal_ws_loop_want_turn(kal_ws_loop *loop);
+/* Now, instead of after libuv's other callbacks. From a callback of the loop. */
+void kal_ws_loop_turn(kal_ws_loop *loop);
 /* Pings and time-outs. */
 void kal_ws_loop_tick(kal_ws_loop *loop);
 /* Begins to close all of them; with force their sockets are closed at once. */

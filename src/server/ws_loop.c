@@ -25,9 +25,8 @@ void kal_ws_loop_want_turn(kal_ws_loop *loop)
     kal_ws_loop_update(loop);
 }
 
-static void on_check(uv_check_t *check)
+void kal_ws_loop_turn(kal_ws_loop *loop)
 {
-    kal_ws_loop *loop = check->data;
     kal_ws *some[WS_SOCKETS_PER_TURN];
     unsigned count = 0;
     size_t bytes = 0;
@@ -43,6 +42,11 @@ static void on_check(uv_check_t *check)
     }
     kal_ws_work(loop, some, count);
     kal_ws_loop_update(loop);
+}
+
+static void on_check(uv_check_t *check)
+{
+    kal_ws_loop_turn(check->data);
 }
 
 kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *options, kal_error *err)
