@@ -105,7 +105,8 @@ void kal_table_release(kal_table *table); /* NULL is allowed */
 
 /* Opens a stored row of this or an older version of the table as the columns of this one. snapshot
  * (NULL: now): of the view that read the row. cached_only: KAL_BUSY when the definition that wrote
- * the row has to be read from the store first, which happens once per version. KAL_CORRUPT, KAL_IO.
+ * the row has to be read from the store first, which happens once per version. KAL_STALE: the row
+ * is newer than the table object. KAL_CORRUPT, KAL_IO.
  */
 KAL_MUST_CHECK kal_status kal_table_row_open(kal_table *table, const kal_kv_snapshot *snapshot,
                                              kal_bytes bytes, bool cached_only, kal_row *row_out,

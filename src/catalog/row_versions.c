@@ -163,6 +163,10 @@ kal_status kal_table_row_open(kal_table *table, const kal_kv_snapshot *snapshot,
     KAL_TRY(kal_row_peek(bytes, &version, &seq, err));
     if (KAL_LIKELY(version == table->def->schema_version))
         return kal_row_open(&table->layout, bytes, row_out, err);
+    /* Whoever looked the table up before an ALTER may read rows that were written after it. */
+    if (version > table->def->schema_version && atomic_load(&table->fate) != KAL_TABLE_CURRENT)
+        return kal_error_set(err, KAL_STALE, "table '%.*s' was altered meanwhile, try again",
+                             KAL_FMT(table->def->table_name));
     if (version == 0 || version > table->def->schema_version)
         return kal_error_set(err, KAL_CORRUPT,
                              "a row of table '%.*s' has schema version %u, the table has %u",

@@ -613,7 +613,7 @@ static void start(kal_exec_job *job)
     }
     if (status == KAL_END)
         return;
-    if (status == KAL_BUSY)
+    if (status == KAL_BUSY || status == KAL_STALE) /* there it starts over */
         to_pool(job);
     else
         finish(job, status, &err);

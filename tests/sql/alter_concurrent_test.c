@@ -3,8 +3,8 @@
  *
  * Goal: writers never wait for more than a moment, never meet an error that is not theirs, and lose
  * nothing; once SET NOT NULL has answered there is no NULL, whatever was on its way. Method:
- * threads that insert (some NULL, some with columns that come and go) beside one that alters; what
- * was acknowledged is counted and compared at the end.
+ * threads that insert (some NULL, some with columns that come and go), and update and read the
+ * newest rows, beside one that alters; what was acknowledged is counted and compared at the end.
  */
 #include "base/assert.h"
 #include "base/thread.h"
@@ -55,6 +55,12 @@ static void write_rows(void *context)
         else if (i % 7 == 6 && i > 10)
             snprintf(sql, sizeof sql, "UPDATE app.t SET a = a + 1, b = 'u' WHERE id = %llu",
                      (unsigned long long)(id - WRITERS));
+        else if (i % 9 == 5 && i > 10) /* the newest rows, of others too */
+            snprintf(sql, sizeof sql, "UPDATE app.t SET b = 'r' WHERE id > %llu AND a < 0",
+                     (unsigned long long)(id - 3 * WRITERS));
+        else if (i % 9 == 7 && i > 10)
+            snprintf(sql, sizeof sql, "SELECT id, a, b FROM app.t WHERE id > %llu",
+                     (unsigned long long)(id - 3 * WRITERS));
         else
             snprintf(sql, sizeof sql, "INSERT INTO app.t (id, a) VALUES (%llu, %s)",
                      (unsigned long long)id, i % 3 == 0 ? "NULL" : "7");

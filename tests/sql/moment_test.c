@@ -115,11 +115,44 @@ static void test_statements(void **state)
     test_db_close(db);
 }
 
+/* Goal: whoever looked a table up before an ALTER and meets a row that was written after it starts
+ * over; the row is not called damaged. */
+static void test_row_of_a_later_version(void **state)
+{
+    test_db *db = test_db_open(false);
+    kal_exec *exec = test_db_exec(db);
+    kal_catalog_worker *worker = kal_catalog_worker_open(exec->catalog); /* owned */
+    kal_error err = KAL_ERROR_INIT;
+    kal_scan_range all = {0};
+    kal_table *table = NULL;
+    kal_scan *scan = NULL; /* owned */
+    kal_view view;
+    kal_row row;
+
+    (void)state;
+    test_db_run(db, "CREATE NAMESPACE n");
+    test_db_run(db, "CREATE SHARED TABLE n.t (id INT PRIMARY KEY)");
+    assert_int_equal(kal_catalog_get_table(worker, KAL_STR("n"), KAL_STR("t"), &table, &err),
+                     KAL_OK);
+    kal_table_retain(table);
+    test_db_run(db, "ALTER TABLE n.t ADD COLUMN a INT");
+    test_db_run(db, "INSERT INTO n.t VALUES (1, 2)");
+    kal_view_open(&view, exec->tables, 1, NULL);
+    assert_int_equal(kal_scan_open(&view, table, &all, &scan, &err), KAL_OK);
+    assert_int_equal(kal_scan_next(scan, &row, NULL, &err), KAL_STALE);
+    kal_scan_close(scan);
+    kal_view_close(&view);
+    kal_table_release(table);
+    kal_catalog_worker_close(worker);
+    test_db_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transaction),
         cmocka_unit_test(test_statements),
+        cmocka_unit_test(test_row_of_a_later_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
