@@ -24,7 +24,7 @@ for my $file (@ARGV) {
           | (?<string>(?:R"\((?:.*?)\)")|"(?:\\.|[^"\\\n])*")
           | (?<char>'(?:\\.|[^'\\\n])*')
           | (?<newline>\n)
-          | (?<other>.)
+          | (?<other>[^/"'\nR]+|.)
         )}gsxm) {
         my $token = $1;
         if (defined $+{include}) {
