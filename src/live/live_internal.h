@@ -283,6 +283,7 @@ struct kal_live_task {
     bool wants_hash;
     bool hashes_all;   /* REPLAY: the hash of what the client has is not known */
     live_hash hash;    /* of all rows as of seq */
+    bool is_changed;   /* REPLAY of first rows: the log has changes after `from` */
     bool may_use_rows; /* when the log does not reach back: stored rows after `from` */
     _Atomic bool is_cancelled;
     /* what came out */

@@ -461,6 +461,7 @@ static kal_status read_past(replay *r, kal_view *view, kal_error *err)
     const kal_live_options *o = options_of(task);
     const live_query *q = task->query;
 
+    task->is_changed = r->net.len > 0;
     task->top = live_top_open(&q->plan, &task->payer->budget);
     KAL_TRY(o->ops->scan(o->context, view, q->table, q->plan.where, q->wanted, visit_unchanged, r,
                          err));

@@ -529,6 +529,7 @@ static kal_status add_touched_groups(kal_live_task *out, const live_shown *shown
 typedef struct difference {
     kal_live_task *out;
     kal_map past; /* name -> live_touched */
+    bool tells_all;
 } difference;
 
 static kal_status add_difference(void *context, const live_shown_change *row, kal_error *err)
@@ -539,7 +540,9 @@ static kal_status add_difference(void *context, const live_shown_change *row, ka
 
     if (past != NULL)
         change.before = past->members;
-    return kal_bytes_equal(change.before, change.after) ? KAL_OK : add_change(d->out, &change, err);
+    return kal_bytes_equal(change.before, change.after) && !d->tells_all
+               ? KAL_OK
+               : add_change(d->out, &change, err);
 }
 
 static kal_status add_difference_to(difference *d, const live_shown *shown,
@@ -561,7 +564,9 @@ static kal_status add_difference_to(difference *d, const live_shown *shown,
 static kal_status add_top_changes(kal_live_task *out, const live_shown *shown,
                                   const kal_live_task *past, kal_error *err)
 {
-    difference d = {.out = out};
+    /* Who has part of the commit after his seq may have been told that a row went which is there
+     * again. */
+    difference d = {.out = out, .tells_all = past->is_changed};
 
     kal_map_init(&d.past);
     kal_status status = add_difference_to(&d, shown, past, err);

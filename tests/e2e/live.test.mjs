@@ -445,8 +445,9 @@ test("groups, first rows, and the hash of the state", async () => {
     assert.equal(gone.old_values[0].room, "r0");
     assert.equal(gone.state_hash, hashOf([group.rows[0]], names));
     await again.subscribe("t", "SELECT id, n FROM app.notes ORDER BY n DESC, id LIMIT 2", { from: ranks[1].seq });
-    const left = [await again.next(), await again.next()];
-    assert.deepEqual(left.map((m) => [m.change_type, (m.rows ?? m.old_values)[0].id]).sort(), [["delete", "4"], ["insert", "1"]]);
+    // Row 3 as it is: who was cut off in the middle of a commit may have been told that it went.
+    const left = [await again.next(), await again.next(), await again.next()];
+    assert.deepEqual(left.map((m) => [m.change_type, (m.rows ?? m.old_values)[0].id]).sort(), [["delete", "4"], ["insert", "1"], ["update", "3"]]);
     assert.equal((await again.subscribe("x", "SELECT count(*) AS c FROM app.notes", { hash: true, last_rows: 1 })).error.code, "INVALID_OPTION");
     await again.close();
     await ann.sql("DELETE FROM app.notes");
