@@ -574,13 +574,14 @@ static kal_status add_top_changes(kal_live_task *out, const live_shown *shown,
     return status;
 }
 
-/* All of them together bring the client from one seq to another. */
+/* All of them together bring the client from one seq to another. Bodies are the task's, but not
+ * charged to its payer: a connection may still have them when he has no subscription any more. */
 static kal_status make_bodies(kal_live_task *out, kal_error *err)
 {
     for (size_t i = 0; i < out->shown_changes.len; i++) {
         uint64_t seq = i + 1 == out->shown_changes.len ? out->seq : out->from;
         kal_message_body *body =
-            make_body(out->text.budget, out->query, &out->shown_changes.items[i], seq); /* task's */
+            make_body(budget_of(out->worker), out->query, &out->shown_changes.items[i], seq);
         if (body != NULL && i + 1 == out->shown_changes.len)
             note_hash(&out->query->result, body);
         KAL_TRY(live_task_add_body(out, body, out->from, err));

@@ -366,6 +366,29 @@ test("after a role, a password or a user was taken away nothing more is told", a
     await root.sql("DROP TABLE app.internal");
 });
 
+test("what waits for a client outlives its last subscription", async () => {
+    await root.sql("CREATE USER 'zoe' WITH PASSWORD 'password of zoe' ROLE user");
+    const zoe = await server.client("zoe", "password of zoe");
+    const query = "SELECT n, max(body) AS body FROM app.notes GROUP BY n";
+    const first = await LiveClient.open(server, zoe.token);
+    await zoe.sql("INSERT INTO app.notes (id, n) VALUES (0, 0)");
+    const { seq } = await first.subscribe("s", query);
+    await first.close();
+    for (let i = 0; i < 60; i++) await zoe.sql(`INSERT INTO app.notes (id, n, body) VALUES (${i + 1}, ${i + 1}, '${"b".repeat(200000)}')`);
+    const client = await LiveClient.open(server, zoe.token, { perMessageDeflate: false });
+    client.ws._socket.pause();
+    client.send({ type: "subscribe", subscription: { id: "s", sql: query, options: { from: seq } } });
+    let shown;
+    do [shown] = (await zoe.sql("SHOW LIVE QUERIES")).rows; while (shown?.[6] !== "delivering");
+    await root.sql(`KILL LIVE QUERY '${shown[0]}'`); // the client has not read what was queued
+    client.ws._socket.resume();
+    let last;
+    do last = await client.next(); while (last.type !== "error");
+    assert.equal(last.code, "KILLED");
+    await client.close();
+    await root.sql("DROP USER zoe");
+});
+
 test("options of the message go before those of the text, and are checked as those are", async () => {
     const client = await LiveClient.open(server, ann.token);
     const text = "SUBSCRIBE TO app.notes OPTIONS (on_slow = 'close', last_rows = 5, batch_size = 7)";

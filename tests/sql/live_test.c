@@ -45,7 +45,14 @@ static const char *const USERS[] = {"ann", "bob"};
 typedef struct held {
     char *text; /* owned: a whole message */
     size_t len;
+    kal_message_body *body; /* one reference, as the queue of a connection has it */
 } held;
+
+static void free_held(held *message)
+{
+    free(message->text);
+    kal_message_body_release(message->body);
+}
 
 typedef struct subscriber {
     const char *user;
@@ -96,7 +103,7 @@ static bool on_send(void *connection, const kal_message_head *head, kal_message_
 
     assert_int_equal(kal_message_make(head, body, KAL_WIRE_JSON, KAL_PACK_PLAIN, 32768, &m, &err),
                      KAL_OK);
-    held one = {malloc(m.len + 1), m.len};
+    held one = {malloc(m.len + 1), m.len, kal_message_body_retain(body)};
     kal_message_write_prefix(&m, (uint8_t *)one.text);
     size_t at = kal_message_prefix_len(&m);
     memcpy(one.text + at, m.middle.ptr, m.middle.len);
@@ -424,8 +431,7 @@ static void read_messages(subscriber *s, size_t most)
         bool was_batch = strstr(s->queue.items[i].text, "initial_data_batch") != NULL;
         if (!s->is_ended)
             take_message(s, &s->queue.items[i]);
-        free(s->queue.items[i].text);
-        s->queue.items[i].text = NULL;
+        free_held(&s->queue.items[i]);
         if (was_batch)
             ask_for_more(s);
     }
@@ -447,7 +453,7 @@ static void forget_rows(subscriber *s)
 static void drop_queue(subscriber *s)
 {
     for (size_t i = 0; i < s->queue.len; i++)
-        free(s->queue.items[i].text);
+        free_held(&s->queue.items[i]);
     s->queue.len = 0;
 }
 
