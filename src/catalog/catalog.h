@@ -332,7 +332,8 @@ KAL_MUST_CHECK kal_status kal_users_scan(kal_catalog *catalog, const kal_kv_snap
 KAL_MUST_CHECK kal_status kal_catalog_get_any_user(kal_catalog *catalog, kal_bytes user_id,
                                                    kal_arena *arena, kal_user *user_out,
                                                    kal_error *err);
-/* Another one whenever a user was changed, before the change is answered. Any thread. */
+/* Another one whenever a user is new or gone, or his role or the worth of his tokens changed,
+ * before that is answered. Any thread. */
 uint64_t kal_catalog_users_version(kal_catalog *catalog);
 /* What every request asks: false when the user is gone. Never touches the store. */
 bool kal_catalog_user_state(kal_catalog *catalog, uint64_t user_no, uint32_t *generation_out,

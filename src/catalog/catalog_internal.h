@@ -74,10 +74,10 @@ struct kal_catalog {
     kal_schema_cache *cache;  /* owned */
     pthread_mutex_t ddl_lock; /* held from begin to end of a change */
     /* A look-up that goes to the store and what it puts into the cache are one step to publish. */
-    pthread_rwlock_t publish_lock; /* protects the next two */
-    kal_map namespace_map;         /* name -> kal_namespace, owned */
-    kal_map user_map;              /* be64 user_no -> kal_user_state, owned */
-    _Atomic uint64_t users_version;
+    pthread_rwlock_t publish_lock;  /* protects the next two */
+    kal_map namespace_map;          /* name -> kal_namespace, owned */
+    kal_map user_map;               /* be64 user_no -> kal_user_state, owned */
+    _Atomic uint64_t users_version; /* see kal_catalog_users_version() */
 };
 
 /* ---- changes ---- */

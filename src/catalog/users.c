@@ -183,10 +183,22 @@ kal_status kal_users_load(kal_catalog *c, kal_error *err)
     return kal_users_scan(c, NULL, load_one, c, err);
 }
 
+/* A login changes the record, but not what tokens are worth. */
+static bool has_same_rights(const kal_user_state *a, const kal_user_state *b)
+{
+    return a->token_generation == b->token_generation && a->role == b->role &&
+           a->is_deleted == b->is_deleted;
+}
+
 void kal_users_publish(kal_catalog *c, const kal_change_step *step)
 {
+    uint8_t bytes[8];
+    const kal_user_state *before = kal_map_find(&c->user_map, number_key(step->user_no, bytes));
+    bool is_alike = before != NULL && has_same_rights(before, &step->user_state);
+
     remember(c, step->user_no, &step->user_state);
-    atomic_fetch_add(&c->users_version, 1);
+    if (!is_alike)
+        atomic_fetch_add(&c->users_version, 1);
 }
 
 uint64_t kal_catalog_users_version(kal_catalog *c)

@@ -538,10 +538,7 @@ static kal_status begin(kal_live_client *client, live_feed *feed, const live_fee
     live_user *user = live_user_enter(live, client->principal.user_no); /* the subscription's */
     if (user == NULL) {
         live_feed_release(feed);
-        kal_error_set(err, KAL_LIMIT, "a user may have %u subscriptions at a time",
-                      live->options.per_user_max);
-        kal_error_code(err, "SUBSCRIPTION_LIMIT_EXCEEDED");
-        return KAL_LIMIT;
+        return live_too_many("a user", live->options.per_user_max, err);
     }
     live_feed_sub *sub = make_sub(client, feed, target, r, parsed->text);
     sub->user = user;

@@ -109,23 +109,35 @@ static uint32_t place_in_run(const kal_interval_node *n, const interval_entry *e
 
 /* ---- the tree ---- */
 
+static interval_end later_end(interval_end a, interval_end b)
+{
+    return compare_ends(b, a) > 0 ? b : a;
+}
+
+static interval_end last_of(const kal_interval_node *n)
+{
+    interval_end last = n->own_last;
+    if (n->left != NULL)
+        last = later_end(last, n->left->last);
+    return n->right == NULL ? last : later_end(last, n->right->last);
+}
+
+static interval_end last_of_run(const kal_interval_node *n)
+{
+    interval_end last = end_of(&n->run[0]);
+    for (uint32_t i = 1; i < n->len; i++)
+        last = later_end(last, end_of(&n->run[i]));
+    return last;
+}
+
 static void update(kal_interval_node *n)
 {
-    n->last = n->own_last;
-    if (n->left != NULL && compare_ends(n->left->last, n->last) > 0)
-        n->last = n->left->last;
-    if (n->right != NULL && compare_ends(n->right->last, n->last) > 0)
-        n->last = n->right->last;
+    n->last = last_of(n);
 }
 
 static void update_run(kal_interval_node *n)
 {
-    n->own_last = end_of(&n->run[0]);
-    for (uint32_t i = 1; i < n->len; i++) {
-        interval_end end = end_of(&n->run[i]);
-        if (compare_ends(end, n->own_last) > 0)
-            n->own_last = end;
-    }
+    n->own_last = last_of_run(n);
     update(n);
 }
 
@@ -414,16 +426,9 @@ void kal_interval_tree_stab(const kal_interval_tree *tree, kal_bytes point,
 
 /* ---- checking ---- */
 
-static bool is_same_end(interval_end a, interval_end b)
-{
-    return compare_ends(a, b) == 0;
-}
-
 /* Of the sub-tree; *before: the entry that comes before it, or NULL, then its last one. */
 static bool is_valid_node(const kal_interval_node *n, const interval_entry **before, size_t *count)
 {
-    interval_end own = end_of(&n->run[0]);
-
     if (n->len == 0 || n->len > n->room || n->room > RUN_MAX ||
         (n->left != NULL && n->left->priority > n->priority) ||
         (n->right != NULL && n->right->priority > n->priority) ||
@@ -433,17 +438,11 @@ static bool is_valid_node(const kal_interval_node *n, const interval_entry **bef
         if (*before != NULL && compare_entries(*before, &n->run[i]) >= 0)
             return false;
         *before = &n->run[i];
-        own = compare_ends(end_of(&n->run[i]), own) > 0 ? end_of(&n->run[i]) : own;
     }
     *count += n->len;
     if (n->right != NULL && !is_valid_node(n->right, before, count))
         return false;
-    interval_end last = own;
-    if (n->left != NULL && compare_ends(n->left->last, last) > 0)
-        last = n->left->last;
-    if (n->right != NULL && compare_ends(n->right->last, last) > 0)
-        last = n->right->last;
-    return is_same_end(n->own_last, own) && is_same_end(n->last, last);
+    return compare_ends(n->own_last, last_of_run(n)) == 0 && compare_ends(n->last, last_of(n)) == 0;
 }
 
 bool kal_interval_tree_is_valid(const kal_interval_tree *tree)

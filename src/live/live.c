@@ -356,7 +356,6 @@ static bool step_item(kal_live_worker *w, live_item *item, unsigned *budget)
     case LIVE_ITEM_BLOCK:
         return step_block(w, item->block, budget);
     case LIVE_ITEM_ALTERED:
-        check_users(w);
         live_rebind_begin(w);
         live_feeds_altered(w);
         break;
@@ -385,6 +384,7 @@ bool kal_live_worker_step(kal_live_worker *w)
 
     live_worker_look_at_clock(w);
     take_inbox(w);
+    check_users(w); /* after the inbox: what was committed since is not in it */
     while (budget > 0) {
         /* Rows of the new shape come after everybody knows it. */
         if (live_rebind_step(w, STEP_REBOUND_MAX))
@@ -402,12 +402,7 @@ bool kal_live_worker_step(kal_live_worker *w)
 
 void kal_live_worker_tick(kal_live_worker *w)
 {
-    for (size_t left = kal_list_piece(w->client_count); left > 0; left--) {
-        pthread_mutex_lock(&w->registry_lock);
-        kal_list *link = kal_list_rotate(&w->clients);
-        pthread_mutex_unlock(&w->registry_lock);
-        check_token(w, KAL_CONTAINER_OF(link, kal_live_client, link));
-    }
+    check_users(w); /* those of whose tables nothing comes */
     live_feeds_tick(w);
 }
 

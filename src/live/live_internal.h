@@ -54,6 +54,15 @@ typedef struct live_item {
     uint64_t sub_number; /* KILL */
 } live_item;
 
+enum { LIVE_NUMBER_BYTES = 8 };
+
+/* The key of a number in a map. */
+static inline kal_bytes live_number_key(uint64_t number, uint8_t out[LIVE_NUMBER_BYTES])
+{
+    kal_store_be64(out, number);
+    return kal_bytes_of(out, LIVE_NUMBER_BYTES);
+}
+
 /* ---- queries ---- */
 
 enum { LIVE_INSERT, LIVE_UPDATE, LIVE_DELETE, LIVE_BODIES };
@@ -323,7 +332,6 @@ struct kal_live_worker {
     kal_map queries;  /* share key -> live_query that is not detached */
     kal_map shapes;   /* key -> live_shape */
     kal_list clients;
-    size_t client_count;
     kal_list rebinding;             /* queries whose table was altered */
     kal_list failed;                /* subscriptions that are to end */
     kal_list dirty;                 /* grouped queries whose changes are to be told */
@@ -378,6 +386,8 @@ void live_user_release(live_user *user);                    /* NULL is allowed *
 /* With one subscription more, and one reference; NULL: he has as many as he may. */
 live_user *live_user_enter(kal_live *live, uint64_t user_no);
 void live_user_leave(live_user *user);
+/* KAL_LIMIT */
+kal_status live_too_many(const char *whose, unsigned most, kal_error *err);
 
 /* ---- registry.c ---- */
 

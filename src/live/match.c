@@ -8,7 +8,7 @@
 #include "live/live_internal.h"
 #include "sql/row_values.h"
 
-enum { USER_BYTES = 8, SAMPLE_EVERY = 64, PREFETCH_AHEAD = 4 };
+enum { SAMPLE_EVERY = 64, PREFETCH_AHEAD = 4 };
 
 /* A change being matched, with its rows decoded when somebody asks. */
 typedef struct matching {
@@ -251,14 +251,14 @@ static void match_partition(kal_live_worker *w, live_partition *p, const kal_cha
 
 void live_match(kal_live_worker *w, const kal_change *change)
 {
-    uint8_t bytes[USER_BYTES];
+    uint8_t bytes[LIVE_NUMBER_BYTES];
     uint32_t version = change->table->def->schema_version;
     live_table *next = NULL;
 
-    kal_store_be64(bytes, change->user_no);
+    const kal_bytes user = live_number_key(change->user_no, bytes);
     for (live_table *t = live_tables_of(w, change->table_id); t != NULL; t = next) {
         next = t->next; /* subscriptions that end may take t away */
-        live_partition *p = kal_map_find(&t->partitions, kal_bytes_of(bytes, sizeof bytes));
+        live_partition *p = kal_map_find(&t->partitions, user);
         if (p != NULL && t->table->def->schema_version >= version)
             match_partition(w, p, change);
     }

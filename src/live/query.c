@@ -11,14 +11,6 @@
 
 #include <stdlib.h>
 
-enum { NUMBER_BYTES = 8 };
-
-static kal_bytes number_key(uint64_t number, uint8_t out[NUMBER_BYTES])
-{
-    kal_store_be64(out, number);
-    return kal_bytes_of(out, NUMBER_BYTES);
-}
-
 /* ---- shapes ---- */
 
 static void shape_key(const live_query *q, kal_buf *out)
@@ -82,13 +74,13 @@ static uint64_t version_number(const kal_table *table)
 
 live_table *live_tables_of(const kal_live_worker *w, uint32_t table_id)
 {
-    uint8_t bytes[NUMBER_BYTES];
-    return kal_map_find(&w->tables, number_key(table_id, bytes));
+    uint8_t bytes[LIVE_NUMBER_BYTES];
+    return kal_map_find(&w->tables, live_number_key(table_id, bytes));
 }
 
 static live_table *get_table(kal_live_worker *w, kal_table *table)
 {
-    uint8_t bytes[NUMBER_BYTES];
+    uint8_t bytes[LIVE_NUMBER_BYTES];
     live_table *first = live_tables_of(w, table->def->table_id);
     live_table *t = first;
 
@@ -108,14 +100,14 @@ static live_table *get_table(kal_live_worker *w, kal_table *table)
     t->next = first;
     kal_map_init(&t->partitions);
     kal_list_init(&t->queries);
-    kal_map_put(&w->tables, number_key(table->def->table_id, bytes), t);
+    kal_map_put(&w->tables, live_number_key(table->def->table_id, bytes), t);
     return t;
 }
 
 static void take_out_of_chain(kal_live_worker *w, live_table *t)
 {
-    uint8_t bytes[NUMBER_BYTES];
-    kal_bytes key = number_key(t->table->def->table_id, bytes);
+    uint8_t bytes[LIVE_NUMBER_BYTES];
+    kal_bytes key = live_number_key(t->table->def->table_id, bytes);
     live_table *first = kal_map_find(&w->tables, key);
 
     if (first == t && t->next == NULL) {
@@ -142,8 +134,8 @@ static void drop_table_if_unused(kal_live_worker *w, live_table *t)
 
 static live_partition *get_partition(live_table *t, uint64_t user_no)
 {
-    uint8_t bytes[NUMBER_BYTES];
-    kal_bytes key = number_key(user_no, bytes);
+    uint8_t bytes[LIVE_NUMBER_BYTES];
+    kal_bytes key = live_number_key(user_no, bytes);
     live_partition *p = kal_map_find(&t->partitions, key);
 
     if (p != NULL)
@@ -160,10 +152,10 @@ static live_partition *get_partition(live_table *t, uint64_t user_no)
 
 static void drop_partition_if_unused(live_table *t, live_partition *p)
 {
-    uint8_t bytes[NUMBER_BYTES];
+    uint8_t bytes[LIVE_NUMBER_BYTES];
     if (p->index.len > 0)
         return;
-    kal_map_remove(&t->partitions, number_key(p->user_no, bytes));
+    kal_map_remove(&t->partitions, live_number_key(p->user_no, bytes));
     kal_condition_index_release(&p->index);
     free(p);
 }
@@ -537,8 +529,6 @@ kal_status live_query_get(kal_live_worker *w, kal_catalog_worker *catalog,
     *options_out = q->parsed.options;
     if (status == KAL_OK)
         status = share_or_bind(w, &q, err);
-    if (status == KAL_LIMIT)
-        kal_error_set(err, KAL_LIMIT, "the memory that a user's live queries may take is used up");
     if (status == KAL_OK)
         *query_out = q;
     else

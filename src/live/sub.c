@@ -102,6 +102,11 @@ static uint64_t lag_of(const live_sub *sub)
     return atomic_load_explicit(&sub->lag, memory_order_relaxed);
 }
 
+static void add_lag(live_sub *sub, uint64_t changes)
+{
+    set_lag(sub, lag_of(sub) + changes);
+}
+
 /* ---- what waits ---- */
 
 /* Changes that wait are let go, schema messages never. */
@@ -115,7 +120,7 @@ static void drop_changes(live_sub *sub)
         else
             kal_message_body_release(waiting.body);
     }
-    set_lag(sub, lag_of(sub) + sub->waiting.len - kept);
+    add_lag(sub, sub->waiting.len - kept);
     sub->waiting.len = kept;
     size_t left = kept * sizeof(live_waiting);
     if (sub->waiting_bytes > left)
@@ -157,7 +162,7 @@ static void add_waiting(live_sub *sub, uint64_t seq, kal_message_body *body, boo
         !kal_budget_charge(&sub->user->budget, bytes)) {
         lose_waiting(sub);
         if (!is_schema) {
-            set_lag(sub, lag_of(sub) + 1);
+            add_lag(sub, 1);
             return;
         }
         bytes = sizeof(live_waiting); /* few, and they have to be kept */
@@ -407,7 +412,7 @@ bool live_sub_wants(live_sub *sub, uint64_t seq)
         return false;
     if (sub->state != LIVE_BEHIND && !sub->has_lost_waiting)
         return true;
-    set_lag(sub, lag_of(sub) + 1);
+    add_lag(sub, 1);
     return false;
 }
 
@@ -416,7 +421,7 @@ void live_sub_change(live_sub *sub, uint64_t seq, kal_message_body *body)
     if (sub->state != LIVE_LIVE) {
         add_waiting(sub, seq, body, false);
     } else if (sub->client->is_full) {
-        set_lag(sub, lag_of(sub) + 1);
+        add_lag(sub, 1);
         fall_behind(sub, seq - 1);
     } else {
         tell(sub, seq, body);
@@ -436,7 +441,7 @@ void live_sub_group_change(live_sub *sub, uint64_t first, uint64_t last, bool is
         tell(sub, last, body);
     } else {
         sub->takes_groups = false;
-        set_lag(sub, lag_of(sub) + 1);
+        add_lag(sub, 1);
         fall_behind(sub, first - 1); /* it is told all of them again */
     }
 }
@@ -746,13 +751,6 @@ static kal_status check_id(const kal_live_client *client, kal_bytes id, kal_erro
     return KAL_INVALID;
 }
 
-static kal_status too_many(const char *whose, unsigned most, kal_error *err)
-{
-    kal_error_set(err, KAL_LIMIT, "%s may have %u subscriptions at a time", whose, most);
-    kal_error_code(err, "SUBSCRIPTION_LIMIT_EXCEEDED");
-    return KAL_LIMIT;
-}
-
 static live_sub *make_sub(kal_live_client *client, live_query *query, live_user *user, kal_bytes id)
 {
     kal_live_worker *w = client->worker;
@@ -812,7 +810,7 @@ static kal_status begin(kal_live_client *client, kal_catalog_worker *catalog,
     live_user *user = live_user_enter(live, client->principal.user_no); /* the subscription's */
     if (user == NULL) {
         live_query_release(client->worker, query);
-        return too_many("a user", live->options.per_user_max, err);
+        return live_too_many("a user", live->options.per_user_max, err);
     }
     live_sub *sub = make_sub(client, query, user, r->id);
     live_options options = live_options_of(r, &sql_options);
@@ -842,7 +840,7 @@ kal_status kal_live_subscribe(kal_live_client *client, kal_catalog_worker *catal
 
     KAL_TRY(check_id(client, r->id, err));
     if (client->sub_count >= live->options.per_client_max)
-        return too_many("a connection", live->options.per_client_max, err);
+        return live_too_many("a connection", live->options.per_client_max, err);
     bool is_feed = false;
     KAL_TRY(live_feed_subscribe(client, catalog, r, &is_feed, err));
     if (is_feed)
@@ -899,7 +897,6 @@ kal_live_client *kal_live_client_open(kal_live_worker *w, const kal_principal *p
     kal_list_init(&client->feed_subs);
     pthread_mutex_lock(&w->registry_lock);
     kal_list_push_back(&w->clients, &client->link);
-    w->client_count++;
     pthread_mutex_unlock(&w->registry_lock);
     return client;
 }
@@ -923,7 +920,6 @@ void kal_live_client_close(kal_live_client *client)
     live_feed_close_client(client);
     pthread_mutex_lock(&client->worker->registry_lock);
     kal_list_remove(&client->link);
-    client->worker->client_count--;
     pthread_mutex_unlock(&client->worker->registry_lock);
     free(client);
 }

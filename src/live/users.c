@@ -7,13 +7,7 @@
 
 #include <stdlib.h>
 
-enum { USER_BYTES = 8, SHARE = 4, SHARE_BYTES_MIN = 16 * 1024 * 1024 };
-
-static kal_bytes user_key(uint64_t user_no, uint8_t out[USER_BYTES])
-{
-    kal_store_be64(out, user_no);
-    return kal_bytes_of(out, USER_BYTES);
-}
+enum { SHARE = 4, SHARE_BYTES_MIN = 16 * 1024 * 1024 };
 
 /* Of the memory of all statements and live queries. */
 static size_t share_of(const kal_budget *all)
@@ -25,8 +19,8 @@ static size_t share_of(const kal_budget *all)
 /* The lock is held. */
 static live_user *find_or_make(kal_live *live, uint64_t user_no)
 {
-    uint8_t bytes[USER_BYTES];
-    kal_bytes key = user_key(user_no, bytes);
+    uint8_t bytes[LIVE_NUMBER_BYTES];
+    kal_bytes key = live_number_key(user_no, bytes);
     live_user *user = kal_map_find(&live->users, key);
 
     if (user != NULL)
@@ -60,7 +54,7 @@ live_user *live_user_retain(live_user *user)
 
 void live_user_release(live_user *user)
 {
-    uint8_t bytes[USER_BYTES];
+    uint8_t bytes[LIVE_NUMBER_BYTES];
 
     if (user == NULL)
         return;
@@ -68,12 +62,19 @@ void live_user_release(live_user *user)
     pthread_mutex_lock(&live->users_lock);
     bool is_last = --user->refs == 0;
     if (is_last)
-        kal_map_remove(&live->users, user_key(user->user_no, bytes));
+        kal_map_remove(&live->users, live_number_key(user->user_no, bytes));
     pthread_mutex_unlock(&live->users_lock);
     if (!is_last)
         return;
     KAL_ASSERT(user->subs == 0 && user->budget.used == 0);
     free(user);
+}
+
+kal_status live_too_many(const char *whose, unsigned most, kal_error *err)
+{
+    kal_error_set(err, KAL_LIMIT, "%s may have %u subscriptions at a time", whose, most);
+    kal_error_code(err, "SUBSCRIPTION_LIMIT_EXCEEDED");
+    return KAL_LIMIT;
 }
 
 live_user *live_user_enter(kal_live *live, uint64_t user_no)

@@ -660,11 +660,9 @@ static void end_if_drained(http_loop *loop)
 static void on_wake(uv_async_t *wake)
 {
     http_loop *loop = wake->data;
-    if (atomic_exchange(&loop->is_woken, false)) {
-        /* Before the answers that came along: to write one takes as long as to tell of a change. */
-        kal_ws_loop_want_turn(&loop->ws);
-        kal_ws_loop_turn(&loop->ws);
-    }
+    /* Before the answers that came along: to write one takes as long as to tell of a change. */
+    if (atomic_exchange(&loop->is_woken, false))
+        kal_ws_loop_wake(&loop->ws);
     deliver_mail(loop);
     if (atomic_load(&loop->server->stopping) && !loop->is_draining)
         begin_drain(loop);

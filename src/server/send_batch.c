@@ -142,6 +142,10 @@ static void run_ring(kal_send_batch *batch, kal_send *sends, unsigned count)
             return;
         }
     }
+    for (unsigned i = 0; i < count; i++) {
+        if (sends[i].sent == -EINTR)
+            kal_send_one(&sends[i]);
+    }
 }
 
 void kal_send_batch_run(kal_send_batch *batch, kal_send *sends, unsigned count)

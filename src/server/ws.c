@@ -120,8 +120,7 @@ static kal_send gather(const kal_ws *ws, struct iovec *pieces, unsigned max)
 /* Calls nobody back. */
 static void take_result(kal_ws *ws, const kal_send *s)
 {
-    if (s->sent < 0 && s->sent != -EAGAIN && s->sent != -EWOULDBLOCK && s->sent != -ENOBUFS &&
-        s->sent != -EINTR) {
+    if (s->sent < 0 && s->sent != -EAGAIN && s->sent != -EWOULDBLOCK && s->sent != -ENOBUFS) {
         kal_ws_cut(ws);
         return;
     }
@@ -129,7 +128,7 @@ static void take_result(kal_ws *ws, const kal_send *s)
         kal_ws_queue_sent(&ws->queue, (size_t)s->sent);
         ws->progress_ms = now_ms(ws);
     }
-    ws->is_blocked = s->sent != -EINTR && (s->sent < 0 || (size_t)s->sent < s->bytes);
+    ws->is_blocked = s->sent < 0 || (size_t)s->sent < s->bytes;
 }
 
 static void after_writing(kal_ws *ws)

@@ -42,7 +42,7 @@ typedef struct kal_ws_loop {
     kal_list dirty; /* have something to write, and the socket may take it */
     uv_check_t check;
     uv_idle_t idle;  /* active while there is more to do: the loop must not wait */
-    bool wants_turn; /* on_turn is due */
+    bool wants_turn; /* on_turn has more to do */
     kal_send_batch *batch;
     struct iovec pieces[WS_PIECES_PER_BATCH];
 } kal_ws_loop;
@@ -51,10 +51,8 @@ KAL_MUST_CHECK kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_
                                            kal_error *err);
 void kal_ws_loop_close_handles(kal_ws_loop *loop);
 void kal_ws_loop_release(kal_ws_loop *loop); /* the handles are closed, or were never opened */
-/* on_turn is due in this turn. */
-void kal_ws_loop_want_turn(kal_ws_loop *loop);
-/* Now, instead of after libuv's other callbacks. From a callback of the loop. */
-void kal_ws_loop_turn(kal_ws_loop *loop);
+/* A turn with on_turn, now instead of after libuv's callbacks. From a callback of the loop. */
+void kal_ws_loop_wake(kal_ws_loop *loop);
 /* Pings and time-outs. */
 void kal_ws_loop_tick(kal_ws_loop *loop);
 /* Begins to close all of them; with force their sockets are closed at once. */

@@ -19,13 +19,7 @@ void kal_ws_loop_update(kal_ws_loop *loop)
         uv_idle_stop(&loop->idle);
 }
 
-void kal_ws_loop_want_turn(kal_ws_loop *loop)
-{
-    loop->wants_turn = loop->o.on_turn != NULL;
-    kal_ws_loop_update(loop);
-}
-
-void kal_ws_loop_turn(kal_ws_loop *loop)
+static void take_turn(kal_ws_loop *loop)
 {
     kal_ws *some[WS_SOCKETS_PER_TURN];
     unsigned count = 0;
@@ -46,7 +40,13 @@ void kal_ws_loop_turn(kal_ws_loop *loop)
 
 static void on_check(uv_check_t *check)
 {
-    kal_ws_loop_turn(check->data);
+    take_turn(check->data);
+}
+
+void kal_ws_loop_wake(kal_ws_loop *loop)
+{
+    loop->wants_turn = loop->o.on_turn != NULL;
+    take_turn(loop);
 }
 
 kal_status kal_ws_loop_open(kal_ws_loop *loop, const kal_ws_loop_options *options, kal_error *err)

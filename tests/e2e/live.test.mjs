@@ -349,6 +349,14 @@ test("first rows of many subscriptions at once come one after the other, however
 
 test("after a role, a password or a user was taken away nothing more is told", async () => {
     await root.sql("CREATE SHARED TABLE app.internal (id INT PRIMARY KEY)");
+    await root.sql("CREATE USER 'leo' WITH PASSWORD 'password of leo' ROLE service");
+    const leo = await server.client("leo", "password of leo");
+    const leaving = await LiveClient.open(server, leo.token);
+    await leaving.subscribe("s", "SELECT * FROM app.internal");
+    const left = await fetch(`${server.url}/v1/api/auth/logout`, { method: "POST", headers: { authorization: `Bearer ${leo.token}` } });
+    assert.equal(left.status, 200);
+    await root.sql("INSERT INTO app.internal VALUES (1000)");
+    assert.equal((await leaving.next()).code, "TOKEN_REVOKED");
     for (const [i, how] of ["ALTER USER svc SET ROLE user", "ALTER USER svc SET PASSWORD 'another password'", "DROP USER svc"].entries()) {
         if (i !== 1) await root.sql(`${i === 0 ? "CREATE USER 'svc' WITH PASSWORD 'password of svc' ROLE service" : "ALTER USER svc SET ROLE service"}`);
         else await root.sql("ALTER USER svc SET ROLE service");
@@ -402,6 +410,8 @@ test("options of the message go before those of the text, and are checked as tho
         const { error } = await client.subscribe("t", "SELECT * FROM app.notes", bad);
         assert.equal(error?.code, "INVALID_OPTION", JSON.stringify(bad));
     }
+    const deep = `SELECT * FROM app.notes WHERE ${"(".repeat(5000)}n = 1${")".repeat(5000)}`;
+    assert.match((await client.subscribe("t", deep)).error.message, /nests deeper/);
     client.send({ type: "subscribe", subscription: { id: 5, sql: "SELECT * FROM app.notes" } });
     assert.equal((await client.next()).code, "INVALID_SUBSCRIPTION_ID");
     await client.close();

@@ -8,6 +8,7 @@
  * a statement). Method: seeded random writes over a USER and a SHARED table, by one thread or two,
  * subscribers with random queries and tempers; after each round everything is compared. Each run is
  * a new table in one database. (With two writers, or a kill, a seed does not repeat a run exactly.)
+ * KAL_TEST_COUNT makes more runs, KAL_TEST_TRACE shows every message.
  */
 #include "unit/base/seed.h"
 
@@ -370,7 +371,7 @@ static void take_message(subscriber *s, const held *message)
         snprintf(s->hash, sizeof s->hash, "%.*s", KAL_FMT(hash->text));
     assert_true(kal_bytes_equal(kal_json_find(m, "subscription_id")->text, KAL_STR("s")));
     s->messages++;
-    if (getenv("KAL_LIVE_TRACE") != NULL)
+    if (getenv("KAL_TEST_TRACE") != NULL)
         fprintf(stderr, "%s: %s: %s\n", s->user, s->sql, message->text);
     if (kal_bytes_equal(type, KAL_STR("change"))) {
         take_change(s, m, message);
@@ -497,7 +498,7 @@ static void connect_sub(run *r, subscriber *s, bool with_from)
         s->is_strict = s->is_strict && s->is_loaded && !s->is_grouped && !s->is_top && !s->is_slow;
         s->is_loaded = false;
     }
-    if (getenv("KAL_LIVE_TRACE") != NULL)
+    if (getenv("KAL_TEST_TRACE") != NULL)
         fprintf(stderr, "%s: %s: subscribe %d from %llu slow %d on_slow %d batch %d\n", s->user,
                 s->sql, with_from, (unsigned long long)s->seq, s->is_slow, (int)s->on_slow,
                 (int)s->batch_size);
@@ -614,7 +615,7 @@ static void random_value(kal_rng *rng, char *out, size_t size)
 static void run_as(run *r, const char *user, const char *sql)
 {
     test_query q = {.user = user, .sql = sql};
-    if (getenv("KAL_LIVE_TRACE") != NULL)
+    if (getenv("KAL_TEST_TRACE") != NULL)
         fprintf(stderr, "%s: %s\n", user, sql);
     test_reply reply = test_db_query(r->db, &q);
     if (reply.code != NULL && strstr(reply.message, "duplicate key") == NULL &&
@@ -874,7 +875,7 @@ static void kill_server(run *r)
     test_db_prepare_freeze(r->db);
     start_writer(r, &w);
     usleep((unsigned)below(r, KILL_DELAY_US));
-    if (getenv("KAL_LIVE_TRACE") != NULL)
+    if (getenv("KAL_TEST_TRACE") != NULL)
         fprintf(stderr, "killed\n");
     test_db_freeze(r->db);
     join_writer(&w); /* what it writes now is lost */
@@ -959,7 +960,7 @@ static void state_equals_the_query(void **state)
 {
     kal_rng rng;
     uint64_t seed = kal_test_seed(&rng);
-    const char *runs = getenv("KAL_LIVE_RUNS");
+    const char *runs = getenv("KAL_TEST_COUNT");
     unsigned count = runs == NULL ? RUNS : (unsigned)strtoul(runs, NULL, 10);
     test_db *db = NULL;
 
