@@ -120,7 +120,7 @@ static uint64_t seq_of(const live_query *q, const kal_value *values)
 }
 
 static kal_status write_change(const row_writer *w, const kal_value *before, const kal_value *after,
-                               uint64_t seq, kal_error *err)
+                               uint64_t seq, uint64_t told_seq, kal_error *err)
 {
     const char *type = before == NULL ? "insert" : after == NULL ? "delete" : "update";
 
@@ -141,13 +141,14 @@ static kal_status write_change(const row_writer *w, const kal_value *before, con
         kal_json_end_array(w->json);
     }
     kal_json_key(w->json, "seq");
-    kal_json_u64(w->json, seq);
+    kal_json_u64(w->json, told_seq);
     return KAL_OK;
 }
 
 kal_status live_encode_change(const live_query *query, const kal_value *before,
-                              const kal_value *after, uint64_t seq, kal_arena *scratch,
-                              kal_budget *budget, kal_message_body **body_out, kal_error *err)
+                              const kal_value *after, uint64_t seq, uint64_t told_seq,
+                              kal_arena *scratch, kal_budget *budget, kal_message_body **body_out,
+                              kal_error *err)
 {
     kal_buf members; /* owned, until the body has it */
     kal_json_writer json;
@@ -158,7 +159,7 @@ kal_status live_encode_change(const live_query *query, const kal_value *before,
     (void)kal_buf_reserve(&members, BODY_BYTES); /* or it has failed, which is looked at below */
     kal_json_writer_init(&json, &members);
     kal_json_begin_members(&json);
-    kal_status status = write_change(&w, before, after, seq, err);
+    kal_status status = write_change(&w, before, after, seq, told_seq, err);
     if (status == KAL_OK && kal_buf_failed(&members))
         status = kal_error_set(err, KAL_LIMIT, "the memory of live queries is used up");
     if (status != KAL_OK) {

@@ -452,11 +452,13 @@ void live_query_write_changes(const live_query *before, const live_query *after,
  * of the table's row, hidden ones too. Errors are those of expressions. */
 KAL_MUST_CHECK kal_status live_encode_row(const live_query *query, const kal_value *values,
                                           kal_arena *scratch, kal_buf *out, kal_error *err);
-/* The shared part of a message about a change: before NULL: insert; after NULL: delete. */
+/* The shared part of a message about a change: before NULL: insert; after NULL: delete. seq: of the
+ * row; told_seq: up to which the client has everything once it has the message. */
 KAL_MUST_CHECK kal_status live_encode_change(const live_query *query, const kal_value *before,
                                              const kal_value *after, uint64_t seq,
-                                             kal_arena *scratch, kal_budget *budget,
-                                             kal_message_body **body_out, kal_error *err);
+                                             uint64_t told_seq, kal_arena *scratch,
+                                             kal_budget *budget, kal_message_body **body_out,
+                                             kal_error *err);
 
 /* What the note of a body says. */
 enum { LIVE_NOTE_NONE, LIVE_NOTE_DELTA, LIVE_NOTE_HASH };

@@ -173,11 +173,11 @@ kal_status live_task_add_body(kal_live_task *task, kal_message_body *body, uint6
 }
 
 static kal_status add_change(kal_live_task *task, const kal_value *before, const kal_value *after,
-                             uint64_t seq, kal_error *err)
+                             uint64_t seq, uint64_t told_seq, kal_error *err)
 {
     kal_message_body *body = NULL; /* the task's */
 
-    KAL_TRY(live_encode_change(task->query, before, after, seq, &task->scratch,
+    KAL_TRY(live_encode_change(task->query, before, after, seq, told_seq, &task->scratch,
                                options_of(task)->budget, &body, err));
     if (task->wants_hash) {
         kal_status status = live_note_delta(task->query, before, after, &task->scratch,
@@ -187,7 +187,7 @@ static kal_status add_change(kal_live_task *task, const kal_value *before, const
             return status;
         }
     }
-    return live_task_add_body(task, body, seq, err);
+    return live_task_add_body(task, body, told_seq, err);
 }
 
 static kal_status test_values(const kal_live_task *task, const kal_value *values, bool *out,
@@ -249,8 +249,9 @@ static kal_status visit_row(void *context, const kal_row *row, kal_error *err)
         return add_row(task, values, row->seq, err);
     /* It may have matched when the client last saw it. These come in no order, so none of them says
      * that the client has all up to it. */
-    return task->kind == LIVE_TASK_REPLAY ? add_change(task, values, NULL, task->from, err)
-                                          : KAL_OK;
+    return task->kind == LIVE_TASK_REPLAY
+               ? add_change(task, values, NULL, task->from, task->from, err)
+               : KAL_OK;
 }
 
 /* Rows after task->from; 0: all. */
@@ -290,24 +291,32 @@ static kal_status read_result(kal_live_task *task, kal_view *view, kal_error *er
 
 /* ---- the log ---- */
 
+/* Its values when the query has it, else NULL. */
+static kal_status values_in(kal_live_task *task, kal_bytes stored, kal_value **values_out,
+                            kal_error *err)
+{
+    bool is_in = false;
+
+    KAL_TRY(live_stored_values(task->query, stored, &task->scratch, values_out, err));
+    if (*values_out != NULL)
+        KAL_TRY(test_values(task, *values_out, &is_in, err));
+    if (!is_in)
+        *values_out = NULL;
+    return KAL_OK;
+}
+
 static kal_status replay_rows(kal_live_task *task, kal_bytes before_bytes, kal_bytes after_bytes,
-                              uint64_t seq, kal_error *err)
+                              uint64_t seq, uint64_t told_seq, kal_error *err)
 {
     kal_value *before = NULL;
     kal_value *after = NULL;
-    bool was_in = false;
-    bool is_in = false;
 
     trim_scratch(task);
-    KAL_TRY(live_stored_values(task->query, before_bytes, &task->scratch, &before, err));
-    KAL_TRY(live_stored_values(task->query, after_bytes, &task->scratch, &after, err));
-    if (before != NULL)
-        KAL_TRY(test_values(task, before, &was_in, err));
-    if (after != NULL)
-        KAL_TRY(test_values(task, after, &is_in, err));
-    if (!was_in && !is_in)
+    KAL_TRY(values_in(task, before_bytes, &before, err));
+    KAL_TRY(values_in(task, after_bytes, &after, err));
+    if (before == NULL && after == NULL)
         return KAL_OK;
-    return add_change(task, was_in ? before : NULL, is_in ? after : NULL, seq, err);
+    return add_change(task, before, after, seq, told_seq, err);
 }
 
 /* Which groups the row was or is in; each is noted once. */
@@ -415,7 +424,7 @@ static kal_status visit_change(void *context, const kal_change *c, kal_error *er
         KAL_TRY(note_between(task, c, err));
     return task->coalesce || task->query->plan.has_limit
                ? note_net(r, c, err)
-               : replay_rows(task, c->before, c->after, c->seq, err);
+               : replay_rows(task, c->before, c->after, c->seq, c->seq, err);
 }
 
 static int by_net_seq(const void *a, const void *b)
@@ -467,25 +476,47 @@ static kal_status read_past(replay *r, kal_view *view, kal_error *err)
                          err));
     for (size_t i = 0; i < r->net.len; i++) {
         kal_value *values = NULL;
-        bool was_in = false;
         trim_scratch(task);
-        KAL_TRY(
-            live_stored_values(task->query, r->net.items[i]->before, &task->scratch, &values, err));
+        KAL_TRY(values_in(task, r->net.items[i]->before, &values, err));
         if (values != NULL)
-            KAL_TRY(test_values(task, values, &was_in, err));
-        if (was_in)
             KAL_TRY(live_top_take(task->top, q, values, false, &task->scratch, err));
     }
     return live_top_each(task->top, keep_past, task, err);
 }
 
+/* How many there are up to the last one that the client is told. */
+static kal_status count_told(replay *r, size_t *count_out, kal_error *err)
+{
+    kal_live_task *task = r->task;
+
+    for (*count_out = r->net.len; *count_out > 0; --*count_out) {
+        const net_change *net = r->net.items[*count_out - 1];
+        kal_value *before = NULL;
+        kal_value *after = NULL;
+        trim_scratch(task);
+        KAL_TRY(values_in(task, net->before, &before, err));
+        KAL_TRY(values_in(task, net->after, &after, err));
+        if (before != NULL || after != NULL)
+            break;
+    }
+    return KAL_OK;
+}
+
+/* Who has a part of them has rows as they never were together: only with the last one he has
+ * everything, up to where the log was read, and before it he has what he had, so that after a cut
+ * he is told everything again. */
 static kal_status replay_net(replay *r, kal_error *err)
 {
+    kal_live_task *task = r->task;
+    size_t count = 0;
+
     if (r->net.len > 1)
         qsort(r->net.items, r->net.len, sizeof *r->net.items, by_net_seq);
-    for (size_t i = 0; i < r->net.len; i++) {
+    KAL_TRY(count_told(r, &count, err));
+    for (size_t i = 0; i < count; i++) {
         const net_change *net = r->net.items[i];
-        KAL_TRY(replay_rows(r->task, net->before, net->after, net->seq, err));
+        uint64_t told_seq = i + 1 < count ? task->from : task->seq;
+        KAL_TRY(replay_rows(task, net->before, net->after, net->seq, told_seq, err));
     }
     return KAL_OK;
 }

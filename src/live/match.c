@@ -86,8 +86,8 @@ static kal_status body_of(matching *m, live_query *q, bool was_in, bool is_in,
     const kal_value *before = was_in ? m->before_values : NULL;
     const kal_value *after = is_in ? m->after_values : NULL;
     if (shape->bodies[kind] == NULL)
-        KAL_TRY(live_encode_change(q, before, after, m->change->seq, &m->worker->scratch, budget,
-                                   &shape->bodies[kind], err));
+        KAL_TRY(live_encode_change(q, before, after, m->change->seq, m->change->seq,
+                                   &m->worker->scratch, budget, &shape->bodies[kind], err));
     *out = shape->bodies[kind];
     return q->hash_subs == 0
                ? KAL_OK

@@ -143,7 +143,7 @@ static kal_status is_same(live_feed_task *task, const void *before, const void *
 static kal_status encode(live_feed_task *task, const void *before, const void *after, uint64_t seq,
                          kal_message_body **body_out, kal_error *err)
 {
-    return live_encode_change(task->feed->query, before, after, seq, &task->base.scratch,
+    return live_encode_change(task->feed->query, before, after, seq, seq, &task->base.scratch,
                               task->feed->worker->live->options.budget, body_out, err);
 }
 
