@@ -28,6 +28,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define VARIABLE "kal_t"
 #define COUNTED  "kal k" /* the name of the column that count(*) reads: no column is called so */
@@ -308,6 +309,45 @@ static bool is_live(const kal_dead_set *dead, uint64_t row)
     return row < dead->row_count && (dead->bits[row / 64] >> (row % 64) & 1) == 0;
 }
 
+static kal_dead_set dead_of(const kal_slot *slot, int64_t base, uint64_t file)
+{
+    uint64_t at = (uint64_t)base + file;
+    return at < slot->dead.len ? slot->dead.items[at] : (kal_dead_set){0};
+}
+
+/* Rows of one file, one after the other, as a scan without a condition of its own gives them. */
+static bool is_run(const kal_dead_set *dead, const uint64_t *files, const int64_t *rows,
+                   idx_t count)
+{
+    uint64_t differs = 0;
+
+    if (count == 0 || (uint64_t)rows[0] >= dead->row_count ||
+        count > dead->row_count - (uint64_t)rows[0])
+        return false;
+    for (idx_t i = 0; i < count; i++) /* no branch: several in one instruction */
+        differs |= (files[i] ^ files[0]) | ((uint64_t)rows[i] ^ ((uint64_t)rows[0] + i));
+    return differs == 0;
+}
+
+/* Most of them are alive: the dead ones are looked up, not the others. */
+static void mark_run(const kal_dead_set *dead, uint64_t first, idx_t count, bool *out)
+{
+    uint64_t end = first + count;
+
+    memset(out, true, count);
+    for (uint64_t row = first - first % 64; row < end; row += 64) {
+        uint64_t bits = dead->bits[row / 64];
+        if (row < first)
+            bits &= ~UINT64_C(0) << (first - row);
+        for (; bits != 0; bits &= bits - 1) {
+            uint64_t at = row + (uint64_t)__builtin_ctzll(bits);
+            if (at >= end)
+                break;
+            out[at - first] = false;
+        }
+    }
+}
+
 static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
 {
     const kal_duckdb *api = kal_duckdb_loaded();
@@ -319,11 +359,15 @@ static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vect
     idx_t count = api->data_chunk_get_size(input);
     kal_dead_set dead = {0};
 
+    if (count > 0)
+        dead = dead_of(slot, sets[0], files[0]);
+    if (is_run(&dead, files, rows, count)) {
+        mark_run(&dead, (uint64_t)rows[0], count, out);
+        return;
+    }
     for (idx_t i = 0; i < count; i++) {
-        if (i == 0 || files[i] != files[i - 1]) { /* rarely: a chunk comes from one file */
-            uint64_t at = (uint64_t)sets[i] + files[i];
-            dead = at < slot->dead.len ? slot->dead.items[at] : (kal_dead_set){0};
-        }
+        if (i > 0 && files[i] != files[i - 1]) /* rarely: a chunk comes from one file */
+            dead = dead_of(slot, sets[i], files[i]);
         out[i] = is_live(&dead, (uint64_t)rows[i]);
     }
 }
