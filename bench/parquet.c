@@ -240,8 +240,7 @@ int main(int argc, char **argv)
         return 2;
     snprintf(path, sizeof path, "%s/bench.parquet", argv[2]);
     const kal_parquet_options options = {argv[1], 1000000000,
-                                         argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1,
-                                         kal_clock_system()};
+                                         argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1};
     must(kal_parquet_open(&options, &parquet, &err), &err);
     for (int c = KAL_COMPRESSION_NONE; c <= KAL_COMPRESSION_ZSTD; c++)
         bench_write(parquet, path, (kal_compression)c);

@@ -36,7 +36,6 @@
 #ifndef KAL_ENGINE_PARQUET_H
 #define KAL_ENGINE_PARQUET_H
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "engine/engine.h"
 #include "schema/table_options.h"
@@ -51,8 +50,7 @@ typedef struct kal_parquet kal_parquet; /* opaque: kal_parquet_close */
 typedef struct kal_parquet_options {
     const char *library_path;  /* libduckdb.so; borrowed for the call */
     size_t memory_limit_bytes; /* of the instance */
-    unsigned threads;       /* of DuckDB, besides the callers'; 0 = 1: each caller does its work */
-    const kal_clock *clock; /* borrowed */
+    unsigned threads; /* of DuckDB, besides the callers'; 0 = 1: each caller does its work */
 } kal_parquet_options;
 
 /* Does not open DuckDB yet: the first write or scan does. */
@@ -142,10 +140,10 @@ typedef struct kal_parquet_scan_args {
     bool no_row_numbers; /* are asked: reading by chunks, which then counts from 0 */
     bool few_rows; /* are expected: they are read at once and held in DuckDB's memory, which saves
                       the third of a point read that starting a stream costs */
-    const _Atomic bool
-        *cancelled;            /* or NULL; this and the deadline are looked at between batches */
-    uint64_t deadline_mono_ns; /* 0 = none */
-    kal_budget *budget;        /* of the rows at hand; NULL = unlimited */
+    /* Asked between batches; what it answers, but KAL_OK, ends the scan. NULL: nobody. */
+    kal_status (*check)(const void *context, kal_error *err);
+    const void *check_context;
+    kal_budget *budget; /* of the rows at hand; NULL = unlimited */
 } kal_parquet_scan_args;
 
 typedef struct kal_parquet_scan kal_parquet_scan; /* opaque: kal_parquet_scan_close */

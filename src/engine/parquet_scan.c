@@ -134,13 +134,7 @@ static kal_status check_types(kal_parquet_scan *scan, kal_error *err)
 static kal_status still_wanted(const kal_parquet_scan *scan, kal_error *err)
 {
     const kal_parquet_scan_args *args = &scan->args;
-
-    if (args->cancelled != NULL && atomic_load(args->cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
-    if (args->deadline_mono_ns != 0 &&
-        kal_clock_mono_ns(scan->session.parquet->options.clock) >= args->deadline_mono_ns)
-        return kal_error_set(err, KAL_TIMEOUT, "the statement took too long and was stopped");
-    return KAL_OK;
+    return args->check == NULL ? KAL_OK : args->check(args->check_context, err);
 }
 
 static kal_status start(kal_parquet_scan *scan, kal_error *err)

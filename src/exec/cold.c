@@ -117,7 +117,6 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
     const kal_parquet_options parquet = {
         .library_path = o->duckdb_library,
         .memory_limit_bytes = o->memory_limit_bytes / 4,
-        .clock = o->clock,
     };
 
     KAL_TRY(make_empty(cold, "tmp", cold->scratch_dir, err));
@@ -125,8 +124,8 @@ static kal_status open_parts(kal_cold *cold, kal_error *err)
     cold->links = kal_file_links_open(cold->files_dir);
     KAL_TRY(open_far(cold, err));
     KAL_TRY(kal_parquet_open(&parquet, &cold->parquet, err));
-    cold->backend = kal_segment_backend_open_parquet(cold->parquet, o->clock, cold->scratch_dir,
-                                                     cold->cache, kal_cold_open_store, cold);
+    cold->backend = kal_segment_backend_open_parquet(cold->parquet, cold->scratch_dir, cold->cache,
+                                                     kal_cold_open_store, cold);
     return KAL_OK;
 }
 

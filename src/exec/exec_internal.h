@@ -216,6 +216,8 @@ typedef struct kal_key_range {
 KAL_MUST_CHECK kal_status kal_key_range_init(kal_key_range *range, const kal_table *table,
                                              const kal_expr *where, kal_budget *budget,
                                              kal_error *err);
+/* A point becomes a range: everything from the key to just after it. */
+void kal_key_range_spread(kal_key_range *range);
 void kal_key_range_release(kal_key_range *range);
 
 /* What WHERE (a bound tree) demands of columns; in the run's arena. */

@@ -216,6 +216,17 @@ kal_status kal_key_range_init(kal_key_range *range, const kal_table *table, cons
     return KAL_OK;
 }
 
+void kal_key_range_spread(kal_key_range *range)
+{
+    if (!range->is_point)
+        return;
+    kal_buf_append_bytes(&range->upper, kal_buf_bytes(&range->lower));
+    if (range->upper.len < KAL_PRIMARY_KEY_BYTES_MAX)
+        kal_buf_append_byte(&range->upper, 0);
+    else if (!to_prefix_end(&range->upper)) /* no bound may be longer */
+        kal_buf_truncate(&range->upper, 0);
+}
+
 void kal_key_range_release(kal_key_range *range)
 {
     kal_buf_release(&range->lower);

@@ -625,10 +625,7 @@ static bool find_range(kal_run *run, kal_key_range *range)
     if (kal_bind_where(&b, s->where, &where, &ignored) != KAL_OK ||
         kal_key_range_init(range, table, where, run->budget, &ignored) != KAL_OK)
         return false;
-    if (range->is_point) { /* everything from the key to just after it */
-        kal_buf_append_bytes(&range->upper, kal_buf_bytes(&range->lower));
-        kal_buf_append_byte(&range->upper, 0);
-    }
+    kal_key_range_spread(range);
     if (range->is_empty || kal_buf_failed(&range->upper)) {
         kal_key_range_release(range);
         return false;

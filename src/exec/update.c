@@ -231,10 +231,8 @@ static kal_status find_by_scan(kal_run *run, change_plan *plan, kal_view *view, 
     bool parses_json = kal_expr_count(plan->where, KAL_EXPR_JSON) > 0; /* as long as they are */
 
     KAL_TRY(kal_key_range_init(&range, table, plan->where, run->budget, err));
-    kal_bytes lower = kal_buf_bytes(&range.lower);
-    if (range.is_point) /* one key: everything from it to just after it */
-        kal_buf_append_bytes(&range.upper, lower), kal_buf_append_byte(&range.upper, 0);
-    kal_scan_range bounds = {.lower = lower,
+    kal_key_range_spread(&range);
+    kal_scan_range bounds = {.lower = kal_buf_bytes(&range.lower),
                              .upper = kal_buf_bytes(&range.upper),
                              .conditions = kal_run_conditions(run, table, plan->where)};
     kal_status status =

@@ -82,9 +82,8 @@ typedef kal_status (*kal_segment_open_store)(void *context, kal_bytes storage_id
                                              kal_object_store **store_out, kal_error *err);
 /* Segments as Parquet files in the objects of storages. All are borrowed; scratch_dir: where a file
  * lies while it is made; cache: for objects that are no files of this machine, on scratch_dir's
- * file system; clock: of the deadlines of scans. */
-kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const kal_clock *clock,
-                                                      const char *scratch_dir,
+ * file system. */
+kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const char *scratch_dir,
                                                       kal_object_cache *cache,
                                                       kal_segment_open_store open_store,
                                                       void *context);

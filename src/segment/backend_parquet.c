@@ -21,7 +21,6 @@
 typedef struct parquet_backend {
     kal_segment_backend base;
     kal_parquet *parquet;    /* borrowed */
-    const kal_clock *clock;  /* borrowed */
     const char *scratch_dir; /* borrowed */
     kal_object_cache *cache; /* borrowed */
     kal_segment_open_store open_store;
@@ -263,22 +262,10 @@ static kal_status parquet_local_file(kal_segment_backend *backend, const kal_seg
 }
 
 /* What ends a scan also ends the wait for its file. */
-typedef struct scan_watch {
-    const parquet_backend *backend;
-    const kal_parquet_scan_args *args;
-} scan_watch;
-
 static kal_status go_on(void *context, kal_error *err)
 {
-    const scan_watch *watch = context;
-    const kal_parquet_scan_args *args = watch->args;
-
-    if (args->cancelled != NULL && atomic_load(args->cancelled))
-        return kal_error_set(err, KAL_CANCELLED, "the statement was cancelled");
-    if (args->deadline_mono_ns != 0 &&
-        kal_clock_mono_ns(watch->backend->clock) >= args->deadline_mono_ns)
-        return kal_error_set(err, KAL_TIMEOUT, "the statement took too long and was stopped");
-    return KAL_OK;
+    const kal_parquet_scan_args *args = context;
+    return args->check == NULL ? KAL_OK : args->check(args->check_context, err);
 }
 
 static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_place *place,
@@ -288,8 +275,7 @@ static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_p
 {
     const parquet_backend *b = (const parquet_backend *)backend;
     kal_parquet_scan_args here = *args;
-    scan_watch watch = {b, args};
-    const kal_object_poll poll = {go_on, &watch};
+    const kal_object_poll poll = {go_on, &here};
     parquet_reader *reader = calloc(1, sizeof *reader);
 
     *reader_out = NULL;
@@ -382,8 +368,7 @@ static const kal_segment_backend_ops PARQUET_OPS = {
     .remove = parquet_remove,
 };
 
-kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const kal_clock *clock,
-                                                      const char *scratch_dir,
+kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, const char *scratch_dir,
                                                       kal_object_cache *cache,
                                                       kal_segment_open_store open_store,
                                                       void *context)
@@ -393,7 +378,6 @@ kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, cons
         kal_die("out of memory: segments");
     *b = (parquet_backend){.base = {&PARQUET_OPS},
                            .parquet = parquet,
-                           .clock = clock,
                            .scratch_dir = scratch_dir,
                            .cache = cache,
                            .open_store = open_store,

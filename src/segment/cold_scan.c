@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { BATCH_ROWS = 2048, BATCH_VALUES_MAX = 64 * 1024, FILTERS_MAX = 3 };
+enum { BATCH_ROWS = 2048, BATCH_VALUES_MAX = 64 * 1024 };
 
 /* Where a column of the table comes from in what the open segment's reader gives. */
 typedef struct column_place {
@@ -141,38 +141,69 @@ static kal_status plan_columns(kal_cold_scan *scan, const kal_table_definition *
     return KAL_OK;
 }
 
-/* A bound of the first key column, when the bound of keys begins with a whole value of it and the
- * file has the column with today's type. Wider than the bound of keys: rows are compared again. */
-static void add_bound(kal_cold_scan *scan, const kal_table_definition *file_def, kal_bytes bound,
-                      kal_parquet_op op, kal_parquet_filter *filters, size_t *count)
+/* Whether the file has the key column as today's, so that it may be compared with its bounds. */
+static bool has_key_column(const kal_cold_scan *scan, const kal_table_definition *file_def,
+                           uint32_t at)
 {
     const kal_table_definition *def = scan->args.table->def;
-    kal_value value;
 
-    if (bound.len == 0 || def->key_column_count == 0 || file_def->key_column_count == 0)
-        return;
-    const kal_column *now = &def->columns[def->key_columns[0]];
-    const kal_column *then = &file_def->columns[file_def->key_columns[0]];
-    if (now->column_id != then->column_id || !kal_type_equal(now->type, then->type))
-        return;
-    if (kal_key_decode(&bound, now->type, &scan->arena, &value, NULL) != KAL_OK)
-        return;
-    filters[(*count)++] = (kal_parquet_filter){then->name, op, value};
+    if (at >= def->key_column_count || at >= file_def->key_column_count)
+        return false;
+    const kal_column *now = &def->columns[def->key_columns[at]];
+    const kal_column *then = &file_def->columns[file_def->key_columns[at]];
+    return now->column_id == then->column_id && kal_type_equal(now->type, then->type);
+}
+
+/* The next value of a bound of keys, which is moved behind it; false: there is no whole one. */
+static bool next_of_bound(kal_cold_scan *scan, kal_type type, kal_bytes *bound, kal_value *out)
+{
+    return bound->len > 0 && kal_key_decode(bound, type, &scan->arena, out, NULL) == KAL_OK;
+}
+
+/* Bounds of the key columns, as far as the bounds of keys begin with whole values of them: of the
+ * first, and as long as both have the same value, of the next one. Wider than the bounds of keys:
+ * rows are compared again. */
+static size_t add_bounds(kal_cold_scan *scan, const kal_table_definition *file_def,
+                         kal_parquet_filter *filters, size_t count)
+{
+    const kal_table_definition *def = scan->args.table->def;
+    kal_bytes lower = scan->args.lower;
+    kal_bytes upper = scan->args.upper;
+    bool same = true;
+
+    for (uint32_t i = 0; same && has_key_column(scan, file_def, i); i++) {
+        kal_type type = def->columns[def->key_columns[i]].type;
+        kal_bytes name = file_def->columns[file_def->key_columns[i]].name;
+        kal_bytes from = lower;
+        kal_bytes to = upper;
+        kal_value value;
+        bool has_lower = next_of_bound(scan, type, &lower, &value);
+        if (has_lower)
+            filters[count++] = (kal_parquet_filter){name, KAL_PARQUET_GE, value};
+        bool has_upper = next_of_bound(scan, type, &upper, &value);
+        if (has_upper)
+            filters[count++] = (kal_parquet_filter){name, KAL_PARQUET_LE, value};
+        same = has_lower && has_upper &&
+               kal_bytes_equal(kal_bytes_of(from.ptr, from.len - lower.len),
+                               kal_bytes_of(to.ptr, to.len - upper.len));
+    }
+    return count;
 }
 
 static size_t plan_filters(kal_cold_scan *scan, const kal_table_definition *file_def,
-                           const kal_parquet_column *columns, kal_parquet_filter *filters)
+                           const kal_parquet_column *columns, kal_parquet_filter **filters_out)
 {
     const kal_segment_info *info = &scan->segment->info;
     uint64_t user_no = scan->args.user_no;
     size_t count = 0;
 
+    *filters_out = kal_arena_alloc(&scan->arena, (1 + 2 * scan->args.table->def->key_column_count) *
+                                                     sizeof **filters_out);
     if (!scan->args.all_users && !(info->user_min == user_no && info->user_max == user_no))
-        filters[count++] = (kal_parquet_filter){columns[KAL_SEGMENT_USER_COLUMN].name,
-                                                KAL_PARQUET_EQ, kal_value_bigint((int64_t)user_no)};
-    add_bound(scan, file_def, scan->args.lower, KAL_PARQUET_GE, filters, &count);
-    add_bound(scan, file_def, scan->args.upper, KAL_PARQUET_LE, filters, &count);
-    return count;
+        (*filters_out)[count++] =
+            (kal_parquet_filter){columns[KAL_SEGMENT_USER_COLUMN].name, KAL_PARQUET_EQ,
+                                 kal_value_bigint((int64_t)user_no)};
+    return add_bounds(scan, file_def, *filters_out, count);
 }
 
 static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_error *err)
@@ -183,7 +214,7 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
     const kal_segment_written expected = {info->row_count, info->size_bytes};
     const kal_table_definition *def = a->table->def;
     kal_table_definition *older = NULL;
-    kal_parquet_filter filters[FILTERS_MAX];
+    kal_parquet_filter *filters = NULL;
     kal_parquet_read_column *read = NULL;
     size_t count = 0;
 
@@ -197,15 +228,16 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
         KAL_TRY(kal_dead_rows_get(a->kv, a->snapshot, segment, &scan->dead, err));
     const kal_parquet_column *columns = kal_segment_columns(def, &scan->arena, &count);
     KAL_TRY(plan_columns(scan, def, columns, &read, err));
+    size_t filter_count = plan_filters(scan, def, columns, &filters);
     kal_parquet_scan_args args = {
         .columns = read,
         .column_count = scan->read_count,
         .filters = filters,
-        .filter_count = plan_filters(scan, def, columns, filters),
+        .filter_count = filter_count,
         .no_row_numbers = scan->by_chunks && scan->dead == NULL,
         .few_rows = a->few_rows,
-        .cancelled = a->cancelled,
-        .deadline_mono_ns = a->deadline_mono_ns,
+        .check = a->check,
+        .check_context = a->check_context,
         .budget = a->budget,
     };
     scan->batch_rows = BATCH_VALUES_MAX / scan->read_count;

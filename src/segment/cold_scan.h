@@ -32,8 +32,10 @@ typedef struct kal_cold_scan_args {
     bool no_seq;               /* which then does not ask for KAL_COLD_COLUMN_SEQ */
     bool dead_too;
     bool few_rows; /* are expected */
-    const _Atomic bool *cancelled;
-    uint64_t deadline_mono_ns;
+    /* Asked between batches and while a far segment is fetched; what it answers, but KAL_OK, ends
+     * the scan. NULL: nobody. */
+    kal_status (*check)(const void *context, kal_error *err);
+    const void *check_context;
     kal_budget *budget;
 } kal_cold_scan_args;
 

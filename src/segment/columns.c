@@ -47,6 +47,11 @@ kal_status kal_segment_sources(const kal_table *table, const kal_table_definitio
     kal_segment_column_source *sources =
         kal_arena_alloc(arena, now->column_count * sizeof *sources);
 
+    /* By an older definition than the file's, columns would be missing: in what is read, and, when
+     * the segment is merged, for ever. */
+    if (file_def->schema_version > now->schema_version)
+        return kal_error_set(err, KAL_STALE, "table '%.*s' was altered meanwhile, try again",
+                             KAL_FMT(now->table_name));
     for (uint32_t i = 0; i < now->column_count; i++) {
         const kal_column *column = &now->columns[i];
         uint32_t at = find_id(file_def, column->column_id);

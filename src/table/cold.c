@@ -171,6 +171,8 @@ static kal_cold_scan_args rows_between(const kal_view *view, kal_table *table,
         .user_no = kal_table_user_no(table, view->user_no),
         .lower = first,
         .upper = kal_bytes_of(after, last.len + 1),
+        .check = view->check,
+        .check_context = view->check_context,
     };
 }
 

@@ -245,6 +245,11 @@ static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *e
 
 /* ---- merging ---- */
 
+static kal_status check_now(const void *args, kal_error *err)
+{
+    return kal_flush_check(args, 0, err);
+}
+
 static kal_status open_input(compaction *c, const kal_view *view, compact_input *input,
                              kal_error *err)
 {
@@ -259,6 +264,8 @@ static kal_status open_input(compaction *c, const kal_view *view, compact_input 
         .segment_id = info->segment_id,
         .all_users = true,
         .wants_keys = true,
+        .check = check_now,
+        .check_context = c->args,
     };
 
     KAL_TRY(kal_dead_rows_get(tables->kv, view->snapshot, input->segment, &input->dead, err));

@@ -273,6 +273,8 @@ static kal_status open_cold(kal_scan *scan, const kal_manifest *manifest,
         .wants_keys = !range->no_keys || has_overlay(view),
         .by_chunks = range->by_chunks,
         .no_seq = range->no_seq,
+        .check = view->check,
+        .check_context = view->check_context,
     };
 
     if (!kal_cold_scan_may_find(&args))

@@ -11,7 +11,7 @@ import { S3Server } from "./s3_server.mjs";
 
 const SECRET = "Sup3r/s3cret+key=0123456789";
 const s3 = new S3Server({ secret: SECRET });
-const server = new Server({ args: ["--flush-interval-ms", "200", "--s3-cache-mb", "64", "--log-level", "debug"] });
+const server = new Server({ args: ["--flush-interval-ms", "200", "--s3-cache-mb", "64", "--log-level", "debug", "--timeout-ms", "10000"] });
 const base = mkdtempSync(join(tmpdir(), "kalamdb-s3-"));
 let root;
 let replies = ""; // all that was answered: no secret may be in it
@@ -287,6 +287,21 @@ test("a statement that waits for the bucket can be given up; the others go on", 
     s3.faults = [];
     s3.release();
     assert.ok(Number((await slow)[0][0]) > 0);
+});
+
+// USER tables are read by another way than SHARED ones.
+test("no statement waits for the bucket longer than it may", async () => {
+    await emptyCache();
+    s3.fault({ method: "GET", match: "app/user", kind: "hold", times: 2 });
+    try {
+        const start = Date.now();
+        assert.equal((await root.error("SELECT count(n) FROM app.user WHERE n >= 0")).code, "QUERY_TIMEOUT");
+        assert.ok(Date.now() - start < 20000, "and not when the bucket is given up");
+    } finally {
+        s3.faults = [];
+        s3.release();
+    }
+    assert.ok(Number((await root.rows("SELECT count(n) FROM app.user WHERE n >= 0"))[0][0]) > 0);
 });
 
 test("a cache that is too small for a table, and a full one", async () => {

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static kal_parquet *open_once(void)
 {
     static kal_parquet *parquet; /* for the life of the process */
-    const kal_parquet_options options = {KAL_TEST_DUCKDB, 0, 1, kal_clock_system()};
+    const kal_parquet_options options = {KAL_TEST_DUCKDB, 0, 1};
     if (parquet == NULL && kal_parquet_open(&options, &parquet, NULL) != KAL_OK)
         abort();
     return parquet;

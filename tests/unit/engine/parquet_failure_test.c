@@ -212,7 +212,7 @@ static void test_refusals(void **state)
 
 static void test_no_library(void **state)
 {
-    const kal_parquet_options options = {"/nowhere/libduckdb.so", 0, 0, kal_clock_system()};
+    const kal_parquet_options options = {"/nowhere/libduckdb.so", 0, 0};
     kal_error err = KAL_ERROR_INIT;
     world w;
     model m;
@@ -351,9 +351,14 @@ static void test_ends_of_writes(void **state)
     world_close(&w);
 }
 
+static kal_status give_answer(const void *answer, kal_error *err)
+{
+    kal_status status = *(const kal_status *)answer;
+    return status == KAL_OK ? KAL_OK : kal_error_set(err, status, "it ends here");
+}
+
 static void test_ends_of_scans(void **state)
 {
-    kal_sim_clock clock;
     world w;
     model m;
     reading r;
@@ -361,15 +366,14 @@ static void test_ends_of_scans(void **state)
     (void)state;
     world_open(&w);
     kal_parquet_close(w.parquet);
-    kal_sim_clock_init(&clock, 1000);
-    const kal_parquet_options options = {KAL_TEST_DUCKDB, (size_t)1 << 30, 2, &clock.clock};
+    const kal_parquet_options options = {KAL_TEST_DUCKDB, (size_t)1 << 30, 2};
     assert_int_equal(kal_parquet_open(&options, &w.parquet, NULL), KAL_OK);
     small_model(&m, 60000);
     must_write(&w, &m, KAL_COMPRESSION_ZSTD, 0);
     read_all(&m, &r);
     kal_value values[2];
     for (int i = 0; i < 40; i++) {
-        _Atomic bool cancel = false;
+        kal_status answer = KAL_OK;
         kal_error err = KAL_ERROR_INIT;
         kal_parquet_scan *scan = NULL;
         kal_budget budget;
@@ -381,17 +385,17 @@ static void test_ends_of_scans(void **state)
             .path = w.path,
             .columns = r.columns,
             .column_count = r.column_count,
-            .cancelled = &cancel,
-            .deadline_mono_ns = kal_clock_mono_ns(&clock.clock) + 1000000,
+            .check = give_answer,
+            .check_context = &answer,
             .budget = &budget,
         };
         assert_int_equal(kal_parquet_scan_open(w.parquet, &args, &scan, &err), KAL_OK);
         for (int k = 0; k < i * 100 && status == KAL_OK; k++)
             status = kal_parquet_scan_next(scan, 1, values, NULL, &rows, &err);
         if (i % 4 == 1)
-            atomic_store(&cancel, true);
+            answer = KAL_CANCELLED;
         else if (i % 4 == 2)
-            kal_sim_clock_advance(&clock, 1000);
+            answer = KAL_TIMEOUT;
         for (int k = 0; i % 4 != 0 && status == KAL_OK && k < 60000; k++)
             status = kal_parquet_scan_next(scan, 1, values, NULL, &rows, &err);
         static const kal_status EXPECTED[] = {KAL_OK, KAL_CANCELLED, KAL_TIMEOUT, KAL_LIMIT};

@@ -25,8 +25,7 @@ unsigned test_count(unsigned usual)
 
 static void world_open_with(world *w, unsigned threads)
 {
-    const kal_parquet_options options = {KAL_TEST_DUCKDB, (size_t)1024 * 1024 * 1024, threads,
-                                         kal_clock_system()};
+    const kal_parquet_options options = {KAL_TEST_DUCKDB, (size_t)1024 * 1024 * 1024, threads};
     snprintf(w->directory, sizeof w->directory, "/tmp/kal-parquet-XXXXXX");
     assert_non_null(mkdtemp(w->directory));
     snprintf(w->path, sizeof w->path, "%s/f.parquet", w->directory);
