@@ -88,7 +88,7 @@ static void bench_write(kal_parquet *parquet, const char *path, kal_compression 
     const kal_parquet_write_args args = {
         .path = path, .columns = TABLE, .column_count = COLUMNS, .compression = compression};
     kal_error err = KAL_ERROR_INIT;
-    uint64_t written = 0;
+    kal_parquet_written written;
     double walls[5];
     double cpus[5];
 
@@ -134,7 +134,7 @@ static void bench_small(kal_parquet *parquet, kal_parquet_scan_args *args, kal_v
                                           .column_count = COLUMNS,
                                           .compression = KAL_COMPRESSION_ZSTD};
     kal_error err = KAL_ERROR_INIT;
-    uint64_t written = 0;
+    kal_parquet_written written;
     double writes[21];
     double streams[21];
     double at_once[21];

@@ -97,6 +97,20 @@ static kal_status copy_pieces(making *m, kal_object_store *from, const kal_segme
     return status;
 }
 
+/* A damaged one would look sound in the backup. */
+static kal_status check_copy(const making *m, const kal_segment_info *info, const char *path,
+                             kal_error *err)
+{
+    kal_status status = kal_parquet_check(m->source->parquet, path, info->checksum, err);
+
+    if (status != KAL_CORRUPT)
+        return status;
+    return kal_error_set(err, KAL_CORRUPT,
+                         "segment '%.*s' in storage '%.*s' is damaged: its bytes are not those "
+                         "that were written",
+                         KAL_FMT(info->object), KAL_FMT(info->storage_id));
+}
+
 static kal_status add_segment(making *m, const kal_segment_info *info, kal_error *err)
 {
     const kal_backup_source *source = m->source;
@@ -112,6 +126,8 @@ static kal_status add_segment(making *m, const kal_segment_info *info, kal_error
     if (fd >= 0)
         close(fd);
     kal_object_store_close(from);
+    if (status == KAL_OK)
+        status = check_copy(m, info, path, err);
     return status == KAL_OK ? kal_making_add(&m->base, name, path, NULL, err) : status;
 }
 

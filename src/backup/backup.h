@@ -49,8 +49,8 @@ typedef struct kal_backup_source {
     kal_segment_open_store open_store; /* of the storages that hold segments */
     void *context;
     const kal_clock *clock;
-    kal_parquet *parquet; /* of kal_backup_make_namespace() */
-    bool is_scheduled;    /* the server itself wanted it */
+    kal_parquet *parquet;
+    bool is_scheduled; /* the server itself wanted it */
 } kal_backup_source;
 
 typedef enum kal_backup_state {

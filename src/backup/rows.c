@@ -145,8 +145,8 @@ static kal_status write_file(row_writer *w, const char *name, kal_error *err)
     const kal_parquet_source source = {w, next_rows};
     const kal_parquet_metadata metadata = {KAL_STR("kalamdb.table"),
                                            kal_table_definition_qualified_name(def, args->arena)};
+    kal_parquet_written written;
     char path[KAL_TREE_PATH_BYTES];
-    uint64_t rows = 0;
 
     KAL_TRY(kal_tree_path(args->making->directory, name, path, err));
     const kal_parquet_write_args file = {
@@ -159,10 +159,11 @@ static kal_status write_file(row_writer *w, const char *name, kal_error *err)
     };
     w->file_rows = 0;
     w->file_bytes = 0;
-    KAL_TRY(kal_parquet_write(args->parquet, &file, &source, &rows, err));
-    if (rows != w->file_rows)
+    KAL_TRY(kal_parquet_write(args->parquet, &file, &source, &written, err));
+    if (written.row_count != w->file_rows)
         return kal_error_set(err, KAL_INTERNAL, "a file of a backup has %llu of %llu rows",
-                             (unsigned long long)rows, (unsigned long long)w->file_rows);
+                             (unsigned long long)written.row_count,
+                             (unsigned long long)w->file_rows);
     return kal_making_add(args->making, name, path, NULL, err);
 }
 

@@ -55,6 +55,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
     c->manifests = store_of(kv, "manifest", KIND_MANIFEST);
     c->segments = store_of(kv, "segment", KIND_SEGMENT);
+    c->segments.format = 2;
     c->doomed = store_of(kv, "doomed segment", KIND_DOOMED);
     c->unnamed = store_of(kv, "table that is being restored", KIND_UNNAMED);
     c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);

@@ -118,7 +118,9 @@ static bool take_texts(kal_bytes *record, kal_segment_info *out)
            kal_bytes_take_text(record, &out->statistics);
 }
 
-static kal_status decode_segment(kal_bytes record, kal_segment_info *out, kal_error *err)
+/* record: the entity's, where it stays. Format 1 has no checksum. */
+static kal_status decode_segment(const kal_entity *entity, kal_bytes record, kal_segment_info *out,
+                                 kal_error *err)
 {
     uint64_t created = 0;
 
@@ -129,8 +131,9 @@ static kal_status decode_segment(kal_bytes record, kal_segment_info *out, kal_er
         kal_bytes_take_le64(&record, &out->seq_max) &&
         kal_bytes_take_le64(&record, &out->user_min) &&
         kal_bytes_take_le64(&record, &out->user_max) && kal_bytes_take_le64(&record, &created) &&
-        take_texts(&record, out) && record.len == 0 && out->row_count > 0 &&
-        out->row_count < UINT32_MAX) {
+        take_texts(&record, out) &&
+        (entity->format == 1 || kal_bytes_take_le64(&record, &out->checksum)) && record.len == 0 &&
+        out->row_count > 0 && out->row_count < UINT32_MAX) {
         out->created_at_us = (int64_t)created;
         return KAL_OK;
     }
@@ -157,7 +160,7 @@ static kal_status visit_segment(void *context, kal_bytes parts, const kal_entity
     KAL_TRY(kal_entity_take_u32(store, &parts, &info.segment_id, err));
     if (!kal_arena_try_copy(scan->arena, entity->record, &record))
         return kal_error_set(err, KAL_LIMIT, "the list of segments exceeds the memory");
-    KAL_TRY(decode_segment(record, &info, err));
+    KAL_TRY(decode_segment(entity, record, &info, err));
     if (!kal_vec_try_push_in(scan->arena, &scan->infos, info))
         return kal_error_set(err, KAL_LIMIT, "the list of segments exceeds the memory");
     return KAL_OK;
@@ -200,6 +203,7 @@ kal_status kal_catalog_put_segment(kal_catalog_change *change, const kal_segment
     kal_buf_append_text(&record, info->storage_id);
     kal_buf_append_text(&record, info->object);
     kal_buf_append_text(&record, info->statistics);
+    kal_buf_append_le64(&record, info->checksum);
     segment_key(c, info->table_id, &key);
     kal_entity_key_u32(&key, info->segment_id);
     kal_status status =

@@ -33,7 +33,8 @@ typedef struct kal_segment_info {
     uint32_t schema_version; /* whose columns the file has */
     uint64_t row_count;      /* dead ones included */
     uint64_t size_bytes;
-    uint64_t seq_min; /* of its rows */
+    uint64_t checksum; /* of its file; 0: not known */
+    uint64_t seq_min;  /* of its rows */
     uint64_t seq_max;
     uint64_t user_min;
     uint64_t user_max;

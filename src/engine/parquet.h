@@ -95,6 +95,11 @@ typedef struct kal_parquet_write_args {
     const _Atomic bool *cancelled; /* or NULL; looked at every 2,048 rows */
 } kal_parquet_write_args;
 
+typedef struct kal_parquet_written {
+    uint64_t row_count;
+    uint64_t checksum; /* tells the file apart from others */
+} kal_parquet_written;
+
 /*
  * On failure the file may be there in part: the caller removes it. What the source returned;
  * KAL_EXISTS: there is such a file, which is left alone; KAL_IO names the path (disk full,
@@ -103,8 +108,8 @@ typedef struct kal_parquet_write_args {
  */
 KAL_MUST_CHECK kal_status kal_parquet_write(kal_parquet *parquet,
                                             const kal_parquet_write_args *args,
-                                            const kal_parquet_source *source, uint64_t *rows_out,
-                                            kal_error *err);
+                                            const kal_parquet_source *source,
+                                            kal_parquet_written *out, kal_error *err);
 
 /* ---- reading ---- */
 
@@ -133,6 +138,7 @@ typedef struct kal_parquet_read_column {
 /* Everything borrowed until the scan is closed, name and values of filters for the call. */
 typedef struct kal_parquet_scan_args {
     const char *path;
+    uint64_t checksum; /* that the file has to have; 0: any */
     const kal_parquet_read_column *columns;
     size_t column_count;               /* may be 0: only row numbers and their count matter */
     const kal_parquet_filter *filters; /* all must hold */
@@ -188,8 +194,9 @@ KAL_MUST_CHECK kal_status kal_parquet_scan_give(kal_parquet_scan *scan, const ui
                                                 const uint32_t *rows, size_t row_count,
                                                 kal_engine_chunk *target, kal_error *err);
 
-/* That the file is there and its bytes are those that were written: for whoever reads it otherwise.
- * KAL_IO, KAL_CORRUPT. */
-KAL_MUST_CHECK kal_status kal_parquet_check(kal_parquet *parquet, const char *path, kal_error *err);
+/* That the file is there and its bytes are those that were written, with this checksum (0: any):
+ * for whoever reads it otherwise. KAL_IO, KAL_CORRUPT. */
+KAL_MUST_CHECK kal_status kal_parquet_check(kal_parquet *parquet, const char *path,
+                                            uint64_t checksum, kal_error *err);
 
 #endif

@@ -44,6 +44,7 @@ typedef struct kal_parquet_seen {
     uint64_t inode; /* 0: none */
     uint64_t size;
     uint64_t changed_ns;
+    uint64_t checksum; /* what was found */
 } kal_parquet_seen;
 
 struct kal_parquet {
@@ -98,9 +99,11 @@ KAL_MUST_CHECK kal_status kal_parquet_rows_register(kal_parquet_instance *instan
 /* ---- parquet_seal.c ---- */
 
 /* Puts the checksum into the session's file, which DuckDB has just written. KAL_IO. */
-KAL_MUST_CHECK kal_status kal_parquet_seal(kal_parquet_session *session, kal_error *err);
-/* The session's file is as it was sealed. KAL_CORRUPT, KAL_IO. */
-KAL_MUST_CHECK kal_status kal_parquet_verify(kal_parquet_session *session, kal_error *err);
+KAL_MUST_CHECK kal_status kal_parquet_seal(kal_parquet_session *session, uint64_t *checksum_out,
+                                           kal_error *err);
+/* The session's file is as it was sealed, with this checksum (0: any). KAL_CORRUPT, KAL_IO. */
+KAL_MUST_CHECK kal_status kal_parquet_verify(kal_parquet_session *session, uint64_t checksum,
+                                             kal_error *err);
 
 /* ---- parquet_vectors.c: a column of a chunk at a time ---- */
 

@@ -143,7 +143,7 @@ static kal_status start(kal_parquet_scan *scan, kal_error *err)
 
     KAL_TRY(still_wanted(scan, err));
     KAL_TRY(open_file(&scan->session, err));
-    KAL_TRY(kal_parquet_verify(&scan->session, err));
+    KAL_TRY(kal_parquet_verify(&scan->session, scan->args.checksum, err));
     kal_buf_init(&sql, NULL);
     append_select(scan, &sql);
     kal_status status = execute(scan, (const char *)sql.ptr, err);
@@ -417,14 +417,15 @@ void kal_parquet_scan_close(kal_parquet_scan *scan)
     free(scan);
 }
 
-kal_status kal_parquet_check(kal_parquet *parquet, const char *path, kal_error *err)
+kal_status kal_parquet_check(kal_parquet *parquet, const char *path, uint64_t checksum,
+                             kal_error *err)
 {
     /* Not begun: DuckDB has no part in it. */
     kal_parquet_session session = {.parquet = parquet, .path = path, .fd = -1};
 
     kal_status status = open_file(&session, err);
     if (status == KAL_OK)
-        status = kal_parquet_verify(&session, err);
+        status = kal_parquet_verify(&session, checksum, err);
     if (session.fd >= 0)
         close(session.fd);
     return status;

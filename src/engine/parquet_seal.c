@@ -9,6 +9,9 @@
  *   PAR1 | data | "kalamsum" | checksum of the rest, le64 | footer | length of the footer, le32 |
  * PAR1
  *
+ * The checksum also tells files apart: whoever remembers that of a file asks for this one and gets
+ * no other, as whole as it may be. 0 stands for any.
+ *
  * A file is verified when it is first read, at about 2 GB/s, and not again while this process lives
  * and the file's inode, size and time of change stay what they are.
  */
@@ -142,12 +145,22 @@ static kal_parquet_seen *place_of(kal_parquet *parquet, const kal_parquet_seen *
     return &parquet->seen[mixed >> 32 & (KAL_PARQUET_SEEN - 1)];
 }
 
-static bool was_seen(kal_parquet *parquet, const kal_parquet_seen *file)
+static bool is_same_file(const kal_parquet_seen *a, const kal_parquet_seen *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed_ns == b->changed_ns;
+}
+
+/* Its checksum then is in file->checksum. */
+static bool was_seen(kal_parquet *parquet, kal_parquet_seen *file)
 {
     pthread_mutex_lock(&parquet->lock);
-    bool seen = memcmp(place_of(parquet, file), file, sizeof *file) == 0;
+    const kal_parquet_seen *seen = place_of(parquet, file);
+    bool same = is_same_file(seen, file);
+    if (same)
+        file->checksum = seen->checksum;
     pthread_mutex_unlock(&parquet->lock);
-    return seen;
+    return same;
 }
 
 static void set_seen(kal_parquet *parquet, const kal_parquet_seen *file)
@@ -181,7 +194,7 @@ static kal_status insert_seal(const kal_parquet_session *session, uint64_t foote
     return status;
 }
 
-kal_status kal_parquet_seal(kal_parquet_session *session, kal_error *err)
+kal_status kal_parquet_seal(kal_parquet_session *session, uint64_t *checksum_out, kal_error *err)
 {
     struct stat info;
     uint64_t footer = 0;
@@ -196,15 +209,17 @@ kal_status kal_parquet_seal(kal_parquet_session *session, kal_error *err)
     if (fstat(session->fd, &info) != 0)
         return read_failed(session, err);
     kal_parquet_seen file = identity_of(&info);
+    file.checksum = sum;
     set_seen(session->parquet, &file);
+    *checksum_out = sum;
     return KAL_OK;
 }
 
-static kal_status verify(const kal_parquet_session *session, uint64_t size, kal_error *err)
+static kal_status verify(const kal_parquet_session *session, uint64_t size, uint64_t *sum_out,
+                         kal_error *err)
 {
     uint8_t seal[SEAL_BYTES];
     uint64_t footer = 0;
-    uint64_t sum = 0;
 
     KAL_TRY(find_footer(session, size, &footer, err));
     if (footer < MAGIC_BYTES + SEAL_BYTES)
@@ -212,22 +227,24 @@ static kal_status verify(const kal_parquet_session *session, uint64_t size, kal_
     KAL_TRY(read_at(session, footer - SEAL_BYTES, seal, sizeof seal, err));
     if (memcmp(seal, SEAL_MAGIC, 8) != 0)
         return damaged(session, "it has no checksum", err);
-    KAL_TRY(checksum_of(session, footer - SEAL_BYTES, SEAL_BYTES, size, &sum, err));
-    if (sum != kal_load_le64(seal + 8))
+    KAL_TRY(checksum_of(session, footer - SEAL_BYTES, SEAL_BYTES, size, sum_out, err));
+    if (*sum_out != kal_load_le64(seal + 8))
         return damaged(session, "its bytes are not those that were written", err);
     return KAL_OK;
 }
 
-kal_status kal_parquet_verify(kal_parquet_session *session, kal_error *err)
+kal_status kal_parquet_verify(kal_parquet_session *session, uint64_t checksum, kal_error *err)
 {
     struct stat info;
 
     if (fstat(session->fd, &info) != 0)
         return read_failed(session, err);
     kal_parquet_seen file = identity_of(&info);
-    if (was_seen(session->parquet, &file))
-        return KAL_OK;
-    KAL_TRY(verify(session, file.size, err));
-    set_seen(session->parquet, &file);
+    if (!was_seen(session->parquet, &file)) {
+        KAL_TRY(verify(session, file.size, &file.checksum, err));
+        set_seen(session->parquet, &file);
+    }
+    if (checksum != 0 && file.checksum != checksum)
+        return damaged(session, "it is another file than the one that was written", err);
     return KAL_OK;
 }

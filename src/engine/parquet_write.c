@@ -265,11 +265,13 @@ static kal_status run_copy(kal_parquet_session *session, kal_error *err)
 }
 
 kal_status kal_parquet_write(kal_parquet *parquet, const kal_parquet_write_args *args,
-                             const kal_parquet_source *source, uint64_t *rows_out, kal_error *err)
+                             const kal_parquet_source *source, kal_parquet_written *out,
+                             kal_error *err)
 {
     kal_parquet_writing w = {.args = args, .source = source, .failure = KAL_ERROR_INIT};
     kal_parquet_session session = {0};
 
+    *out = (kal_parquet_written){0};
     KAL_TRY(check_names(args, err));
     KAL_TRY(kal_parquet_session_begin_write(parquet, &w, args->path, &session, err));
     w.batch_rows = args->column_count >= BATCH_VALUES ? 1 : BATCH_VALUES / args->column_count;
@@ -283,11 +285,11 @@ kal_status kal_parquet_write(kal_parquet *parquet, const kal_parquet_write_args 
     if (status == KAL_OK)
         status = run_copy(&session, err);
     if (status == KAL_OK)
-        status = kal_parquet_seal(&session, err);
+        status = kal_parquet_seal(&session, &out->checksum, err);
     session.is_over = status == KAL_OK;
     kal_parquet_session_end(&session);
     kal_arena_release(&w.bytes);
     free(w.values);
-    *rows_out = w.row_count;
+    out->row_count = w.row_count;
     return status;
 }

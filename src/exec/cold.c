@@ -177,7 +177,7 @@ kal_status kal_cold_file(kal_cold *cold, const kal_segment_info *info, const kal
                          kal_error *err)
 {
     const kal_segment_place place = {info->storage_id, info->object};
-    const kal_segment_written expected = {info->row_count, info->size_bytes};
+    const kal_segment_written expected = {info->row_count, info->size_bytes, info->checksum};
     kal_file_identity before;
     char target[PATH_MAX];
 

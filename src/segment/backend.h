@@ -22,6 +22,7 @@ typedef struct kal_segment_place {
 typedef struct kal_segment_written {
     uint64_t row_count;
     uint64_t size_bytes;
+    uint64_t checksum; /* 0: not known, nothing is compared */
 } kal_segment_written;
 
 typedef struct kal_segment_backend kal_segment_backend;

@@ -219,7 +219,8 @@ static kal_status mem_write(kal_segment_backend *backend, kal_segment_group *gro
     if (status == KAL_OK) {
         mem_segment *before = kal_map_put(&mem->segments, place->object, segment);
         KAL_ASSERT(before == NULL); /* names are never used twice */
-        *out = (kal_segment_written){segment->row_count, segment->values.len};
+        *out = (kal_segment_written){.row_count = segment->row_count,
+                                     .size_bytes = segment->values.len};
     } else {
         release_segment(segment);
     }

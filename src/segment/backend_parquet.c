@@ -2,8 +2,8 @@
  * backend_parquet.c: segments as Parquet files in the objects of storages.
  *
  * A file is made in the scratch directory and put into its storage as a whole, which is durable. It
- * has a checksum inside (engine/parquet.h); what is compared here is that it is the file that was
- * written under this name: its size.
+ * has a checksum inside (engine/parquet.h); that it is the file that was written under this name
+ * its size and this checksum say.
  *
  * An object that is no file of this machine is read through the cache, which a new file goes into
  * at once. One that turns out to be damaged leaves the cache: the damage may be here and not there.
@@ -151,7 +151,10 @@ static kal_status parquet_write(kal_segment_backend *backend, kal_segment_group 
 
     KAL_TRY(scratch_path(b, place, path, err));
     here.path = path;
-    kal_status status = kal_parquet_write(b->parquet, &here, source, &out->row_count, err);
+    kal_parquet_written written;
+    kal_status status = kal_parquet_write(b->parquet, &here, source, &written, err);
+    out->row_count = written.row_count;
+    out->checksum = written.checksum;
     if (status == KAL_OK)
         status = put(b, (parquet_group *)group, place, path, &out->size_bytes, err);
     if (status != KAL_EXISTS)
@@ -253,7 +256,7 @@ static kal_status parquet_local_file(kal_segment_backend *backend, const kal_seg
 
     *pin_out = NULL;
     KAL_TRY(find_file(b, place, expected, poll, &file, err));
-    kal_status status = kal_parquet_check(b->parquet, path_out, err);
+    kal_status status = kal_parquet_check(b->parquet, path_out, expected->checksum, err);
     if (status != KAL_OK)
         give_up(b, place, status, file.pin, err);
     else
@@ -284,6 +287,7 @@ static kal_status parquet_open(kal_segment_backend *backend, const kal_segment_p
     found_file file = {.path = reader->path};
     reader->base.backend = backend;
     here.path = reader->path;
+    here.checksum = expected->checksum;
     kal_status status = find_file(b, place, expected, &poll, &file, err);
     if (status == KAL_OK) {
         status = kal_parquet_scan_open(b->parquet, &here, &reader->scan, err);

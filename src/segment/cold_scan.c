@@ -211,7 +211,7 @@ static kal_status open_segment(kal_cold_scan *scan, kal_segment *segment, kal_er
     const kal_cold_scan_args *a = &scan->args;
     const kal_segment_info *info = &segment->info;
     const kal_segment_place place = {info->storage_id, info->object};
-    const kal_segment_written expected = {info->row_count, info->size_bytes};
+    const kal_segment_written expected = {info->row_count, info->size_bytes, info->checksum};
     const kal_table_definition *def = a->table->def;
     kal_table_definition *older = NULL;
     kal_parquet_filter *filters = NULL;

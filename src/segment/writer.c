@@ -199,6 +199,7 @@ static kal_status write_file(segment_writer *w, kal_arena *arena, kal_error *err
                              (unsigned long long)written.row_count,
                              (unsigned long long)w->info.row_count);
     w->info.size_bytes = written.size_bytes;
+    w->info.checksum = written.checksum;
     return KAL_OK;
 }
 

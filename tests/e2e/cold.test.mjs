@@ -146,6 +146,62 @@ test("files that were read before and are damaged then", async () => {
     await whole();
 });
 
+// Whole and of the right size, but of another table or user: its own checksum is right.
+for (const type of ["SHARED", "USER"])
+    test(`a segment of a ${type} table in the place of one that is as long`, async () => {
+        const [mine, other] = [`mine_${type}`, `them_${type}`].map((name) => name.toLowerCase());
+        for (const table of [mine, other]) {
+            await root.sql(`CREATE ${type} TABLE app.${table} (id INT PRIMARY KEY, v TEXT) WITH (COMPRESSION = 'none')`);
+            await root.sql(`INSERT INTO app.${table} SELECT i, '${table.slice(0, 4)} ' || i FROM range(100, 200) AS r(i)`);
+            await root.sql(`FLUSH TABLE app.${table}`);
+        }
+        await root.sql(`INSERT INTO app.${mine} VALUES (1, 'mine 1')`);
+        await root.sql(`FLUSH TABLE app.${mine}`);
+        const [[place], [foreign]] = [await segments(mine), await segments(other)];
+        const path = join(storage, place);
+        const kept = join(base, `kept-${type}`);
+        assert.equal(readFileSync(path).length, readFileSync(join(storage, foreign)).length);
+        copyFileSync(path, kept);
+        for (const restarts of [false, true]) {
+            copyFileSync(join(storage, foreign), path);
+            if (restarts) {
+                await server.restart();
+                root = await server.client();
+            }
+            for (const sql of [
+                `SELECT v FROM app.${mine}`,
+                `SELECT v FROM app.${mine} WHERE id = 150`,
+                `SELECT max(v) FROM app.${mine} WHERE id > 120`,
+                `UPDATE app.${mine} SET v = v || '!' WHERE id = 150`,
+                `STORAGE COMPACT TABLE app.${mine}`,
+                `BACKUP DATABASE app TO '${join(base, "never")}'`,
+                `BACKUP DATABASE ALL TO '${join(base, "never")}'`,
+            ]) {
+                const error = await root.error(sql);
+                assert.ok(error.message.includes(place.split("/").pop()), `${sql}: ${error.code}: ${error.message}`);
+            }
+            assert.deepEqual(readdirSync(base).filter((name) => name.startsWith("never")), []);
+            copyFileSync(kept, path);
+            assert.deepEqual(await root.rows(`SELECT count(v), min(v), max(v) FROM app.${mine}`), [["101", "mine 1", "mine 199"]]);
+        }
+    });
+
+test("a damaged segment is not backed up as a sound one", async () => {
+    const [first] = await make("USER", "unsound");
+    const path = join(storage, first);
+    const kept = join(base, "kept-unsound");
+    copyFileSync(path, kept);
+    for (const name of ["with one bit flipped in the data", "longer", "cut", "missing"]) {
+        DAMAGES[name](path);
+        const error = await root.error(`BACKUP DATABASE ALL TO '${join(base, "unsound")}'`);
+        assert.ok(error.message.includes(first.split("/").pop()), `${name}: ${error.code}: ${error.message}`);
+        assert.ok(!existsSync(join(base, "unsound")));
+        copyFileSync(kept, path);
+    }
+    await root.sql(`BACKUP DATABASE ALL TO '${join(base, "unsound")}'`);
+    assert.ok((await root.rows(`SHOW BACKUP '${join(base, "unsound")}'`)).every((row) => row[3] === "good"));
+});
+
 test("no link stays of a segment that is gone", async () => {
     const links = () => readdirSync(join(server.dir, "data", "shared")).length;
     const until = async (count) => {

@@ -550,14 +550,13 @@ static kal_status create_storage(fixture *f, const kal_storage *storage, kal_err
     return status;
 }
 
-/* Records of storages as format 2 had them: without the five texts of S3 at the end. */
-static unsigned age_storages(fixture *f)
+/* Records of a kind as the format before `format` had them: without the last bytes. */
+static unsigned age_records(fixture *f, uint8_t kind, uint8_t format, size_t last_bytes)
 {
-    enum { KIND = 8, TEXTS_BYTES = 5 * 4 };
-    static const uint8_t LOWER[] = {KIND};
-    static const uint8_t UPPER[] = {KIND + 1};
+    const uint8_t lower[] = {kind};
+    const uint8_t upper[] = {(uint8_t)(kind + 1)};
     const kal_kv_range range = {
-        .family = KAL_KV_CATALOG, .lower = kal_bytes_of(LOWER, 1), .upper = kal_bytes_of(UPPER, 1)};
+        .family = KAL_KV_CATALOG, .lower = kal_bytes_of(lower, 1), .upper = kal_bytes_of(upper, 1)};
     kal_kv_iter *iter = NULL;
     kal_kv_batch *batch = kal_kv_batch_open(f->kv);
     kal_bytes key;
@@ -567,17 +566,59 @@ static unsigned age_storages(fixture *f)
     assert_int_equal(kal_kv_iter_open(f->kv, NULL, &range, &iter, NULL), KAL_OK);
     while (kal_kv_iter_next(iter, &key, &value, NULL) == KAL_OK) {
         uint8_t older[512];
-        assert_int_equal(value.ptr[0], 3);
-        assert_true(value.len > TEXTS_BYTES && value.len <= sizeof older);
+        assert_int_equal(value.ptr[0], format);
+        assert_true(value.len > last_bytes && value.len <= sizeof older);
         memcpy(older, value.ptr, value.len);
-        older[0] = 2;
-        kal_kv_batch_put(batch, KAL_KV_CATALOG, key, kal_bytes_of(older, value.len - TEXTS_BYTES));
+        older[0] = (uint8_t)(format - 1);
+        kal_kv_batch_put(batch, KAL_KV_CATALOG, key, kal_bytes_of(older, value.len - last_bytes));
         count++;
     }
     kal_kv_iter_close(iter);
     assert_int_equal(kal_kv_write(f->kv, batch, true, NULL), KAL_OK);
     kal_kv_batch_close(batch);
     return count;
+}
+
+/* Format 2 had not the five texts of S3 at the end. */
+static unsigned age_storages(fixture *f)
+{
+    enum { KIND = 8, FORMAT = 3, TEXTS_BYTES = 5 * 4 };
+    return age_records(f, KIND, FORMAT, TEXTS_BYTES);
+}
+
+/* Format 1 had no checksum of the file: nothing is compared then. */
+static void older_segments_are_read(void **state)
+{
+    enum { KIND = 18, FORMAT = 2, TABLE = 2000 };
+    fixture *f = *state;
+    const kal_segment_info made = {.segment_id = 7,
+                                   .table_id = TABLE,
+                                   .schema_version = 1,
+                                   .row_count = 3,
+                                   .size_bytes = 100,
+                                   .checksum = UINT64_C(0x123456789abcdef0),
+                                   .storage_id = KAL_STR("local"),
+                                   .object = KAL_STR("a/b")};
+    kal_segment_info *found = NULL;
+    size_t count = 0;
+    kal_arena arena;
+
+    kal_arena_init(&arena, NULL);
+    kal_catalog_change *change = kal_catalog_begin(f->catalog, &ROOT);
+    assert_int_equal(kal_catalog_put_segment(change, &made, NULL), KAL_OK);
+    assert_int_equal(kal_catalog_commit(change, NULL), KAL_OK);
+    kal_catalog_end(change);
+    for (int is_old = 0; is_old < 2; is_old++) {
+        assert_int_equal(
+            kal_catalog_segments(f->catalog, NULL, TABLE, &arena, &found, &count, NULL), KAL_OK);
+        assert_int_equal(count, 1);
+        assert_int_equal(found[0].checksum, is_old ? 0 : made.checksum);
+        assert_int_equal(found[0].size_bytes, made.size_bytes);
+        assert_true(kal_bytes_equal(found[0].object, made.object));
+        if (!is_old)
+            assert_int_equal(age_records(f, KIND, FORMAT, sizeof made.checksum), 1);
+    }
+    kal_arena_release(&arena);
 }
 
 static void older_storages_are_read(void **state)
@@ -699,6 +740,7 @@ int main(void)
         TEST(rows_follow_the_definitions),
         TEST(features_are_said),
         TEST(a_newer_format_is_refused),
+        TEST(older_segments_are_read),
         TEST(older_storages_are_read),
         TEST(storages_of_s3_survive),
         TEST(opening_fails_where_a_read_fails),

@@ -328,7 +328,7 @@ static void test_ends_of_writes(void **state)
 {
     _Atomic bool cancel = false;
     kal_error err = KAL_ERROR_INIT;
-    uint64_t rows = 0;
+    kal_parquet_written written;
     world w;
     model m;
 
@@ -339,12 +339,12 @@ static void test_ends_of_writes(void **state)
     const kal_parquet_source source = {&f, next_or_fail};
     const kal_parquet_write_args args = {
         .path = w.path, .columns = m.columns, .column_count = m.column_count, .cancelled = &cancel};
-    assert_int_equal(kal_parquet_write(w.parquet, &args, &source, &rows, &err), KAL_BUSY);
+    assert_int_equal(kal_parquet_write(w.parquet, &args, &source, &written, &err), KAL_BUSY);
     assert_string_equal(err.message, "it's the source");
     unlink(w.path);
     f.cancel = &cancel;
     m.next = 0;
-    assert_int_equal(kal_parquet_write(w.parquet, &args, &source, &rows, &err), KAL_CANCELLED);
+    assert_int_equal(kal_parquet_write(w.parquet, &args, &source, &written, &err), KAL_CANCELLED);
     unlink(w.path);
     must_write(&w, &m, KAL_COMPRESSION_ZSTD, 0);
     model_release(&m);

@@ -357,12 +357,12 @@ kal_status write_model(world *w, model *m, kal_compression compression, uint32_t
         .metadata_count = KAL_ARRAY_LEN(metadata),
     };
     const kal_parquet_source source = {m, next_rows};
-    uint64_t rows = 0;
+    kal_parquet_written written;
 
     m->next = 0;
-    kal_status status = kal_parquet_write(w->parquet, &args, &source, &rows, err);
+    kal_status status = kal_parquet_write(w->parquet, &args, &source, &written, err);
     if (status == KAL_OK)
-        assert_int_equal(rows, m->row_count);
+        assert_int_equal(written.row_count, m->row_count);
     return status;
 }
 
