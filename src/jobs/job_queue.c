@@ -121,6 +121,7 @@ static bool copy_texts(kal_arena *arena, kal_job *job)
 
 static void free_entry(kal_job_entry *entry)
 {
+    kal_arena_release(&entry->last_run);
     kal_arena_release(&entry->arena);
     free(entry);
 }
@@ -134,6 +135,7 @@ static kal_job_entry *make_entry(kal_job_queue *q, const kal_job *job)
         kal_die("out of memory: jobs");
     kal_list_init(&entry->link);
     kal_arena_init(&entry->arena, &q->budget);
+    kal_arena_init(&entry->last_run, &q->budget);
     entry->job = *job;
     entry->outcome = KAL_ERROR_INIT;
     atomic_store(&entry->cancel, job->cancel_asked);
@@ -213,7 +215,7 @@ static void move_to(kal_job *job, kal_job_status status, int64_t now)
 }
 
 /* At most `max` bytes, cut at a character; "" when memory is used up: it is only shown. */
-static kal_bytes short_text(kal_job_entry *entry, kal_bytes text, size_t max)
+static kal_bytes short_text(kal_arena *arena, kal_bytes text, size_t max)
 {
     kal_bytes copy = {0};
     if (text.len > max) {
@@ -221,13 +223,14 @@ static kal_bytes short_text(kal_job_entry *entry, kal_bytes text, size_t max)
         while (text.len > 0 && (text.ptr[text.len] & 0xc0) == 0x80)
             text.len--;
     }
-    if (!kal_utf8_valid(text) || !kal_arena_try_copy(&entry->arena, text, &copy))
+    if (!kal_utf8_valid(text) || !kal_arena_try_copy(arena, text, &copy))
         return (kal_bytes){0};
     return copy;
 }
 
+/* The text is in the arena. */
 static void keep_error(kal_job_entry *entry, kal_job *job, kal_status status,
-                       const kal_error *error)
+                       const kal_error *error, kal_arena *arena)
 {
     char text[KAL_ERROR_MESSAGE_BYTES + KAL_ERROR_HINT_BYTES + 4];
 
@@ -236,9 +239,17 @@ static void keep_error(kal_job_entry *entry, kal_job *job, kal_status status,
         snprintf(text, sizeof text, "%s", error->message);
     else
         snprintf(text, sizeof text, "%s (%s)", error->message, error->hint);
-    job->error_text = short_text(entry, kal_cstr(text), KAL_JOB_TEXT_BYTES_MAX);
+    job->error_text = short_text(arena, kal_cstr(text), KAL_JOB_TEXT_BYTES_MAX);
     entry->outcome = *error;
     entry->outcome.status = status;
+}
+
+/* The job's texts are in `texts` now, or with those that it was made with. A job may be tried again
+ * for ever: what an earlier run left must not stay. */
+static void replace_last_run(kal_job_entry *entry, kal_arena *texts)
+{
+    kal_arena_release(&entry->last_run);
+    entry->last_run = *texts;
 }
 
 /* ---- opening, recovering ---- */
@@ -311,7 +322,7 @@ static bool recover(kal_job_entry *entry, const kal_job_ability *ability, int64_
     if (job->status == KAL_JOB_RUNNING && job->cancel_asked) {
         kal_error_set(&error, KAL_CANCELLED, "the job was cancelled");
         move_to(job, KAL_JOB_CANCELLED, now);
-        keep_error(entry, job, KAL_CANCELLED, &error);
+        keep_error(entry, job, KAL_CANCELLED, &error, &entry->last_run);
         return true;
     }
     if (job->status == KAL_JOB_RUNNING)
@@ -325,7 +336,7 @@ static bool recover(kal_job_entry *entry, const kal_job_ability *ability, int64_
                       job->crash_count);
     if (error.status != KAL_OK) {
         move_to(job, KAL_JOB_FAILED, now);
-        keep_error(entry, job, error.status, &error);
+        keep_error(entry, job, error.status, &error, &entry->last_run);
         return true;
     }
     if (job->status != KAL_JOB_RUNNING)
@@ -604,57 +615,85 @@ static kal_job_status status_after(const kal_job *job, const kal_job_end *end)
     return KAL_JOB_FAILED;
 }
 
-kal_status kal_job_queue_end(kal_job_queue *q, kal_job_entry *entry, const kal_job_end *end,
-                             kal_error *err)
+/* What the run leaves; the texts in the arena. */
+static void keep_end(kal_job_queue *q, kal_job_entry *entry, const kal_job_end *end,
+                     kal_arena *texts)
 {
     kal_job *job = &entry->job;
-    int64_t now = now_us(q);
 
-    KAL_ASSERT(job->status == KAL_JOB_RUNNING);
-    move_to(job, status_after(job, end), now);
-    job->cpu_ns += end->cpu_ns;
-    job->progress = short_text(entry, kal_cstr(entry->progress), sizeof entry->progress);
+    job->progress = short_text(texts, kal_cstr(entry->progress), sizeof entry->progress);
     switch (job->status) {
     case KAL_JOB_COMPLETED:
         job->error = KAL_OK;
         job->error_text = (kal_bytes){0};
-        job->result = short_text(entry, end->result, KAL_JOB_TEXT_BYTES_MAX);
+        job->result = short_text(texts, end->result, KAL_JOB_TEXT_BYTES_MAX);
         break;
     case KAL_JOB_RETRYING:
-        job->due_us = now + retry_delay_us(q, job->retry_count++);
-        keep_error(entry, job, end->status, end->error);
+        job->due_us = job->updated_at_us + retry_delay_us(q, job->retry_count++);
+        keep_error(entry, job, end->status, end->error, texts);
         break;
     case KAL_JOB_FAILED:
     case KAL_JOB_CANCELLED:
-        keep_error(entry, job, end->status, end->error);
+        keep_error(entry, job, end->status, end->error, texts);
         break;
-    default:
+    default: /* it says nothing, so the run before has the word */
+        job->error_text = short_text(texts, job->error_text, KAL_JOB_TEXT_BYTES_MAX);
         break;
     }
+}
+
+kal_status kal_job_queue_end(kal_job_queue *q, kal_job_entry *entry, const kal_job_end *end,
+                             kal_error *err)
+{
+    kal_job *job = &entry->job;
+    kal_arena texts; /* becomes the entry's */
+
+    KAL_ASSERT(job->status == KAL_JOB_RUNNING);
+    move_to(job, status_after(job, end), now_us(q));
+    job->cpu_ns += end->cpu_ns;
+    kal_arena_init(&texts, &q->budget);
+    keep_end(q, entry, end, &texts);
+    replace_last_run(entry, &texts);
     kal_status status = write_job(q, job, err);
     if (kal_job_is_finished(job->status))
         remove_entry(q, entry);
     return status;
 }
 
-kal_status kal_job_queue_cancel(kal_job_queue *q, kal_job_entry *entry, kal_error *err)
+/* One that waits. */
+static kal_status cancel_waiting(kal_job_queue *q, kal_job_entry *entry, kal_error *err)
 {
     kal_job job = entry->job;
     kal_error error = KAL_ERROR_INIT;
+    kal_arena texts; /* becomes the entry's, unless the job stays as it is */
 
     kal_error_set(&error, KAL_CANCELLED, "the job was cancelled");
     job.cancel_asked = true;
-    if (job.status == KAL_JOB_RUNNING) {
-        KAL_TRY(write_job(q, &job, err)); /* so that it does not start again after a crash */
-        entry->job.cancel_asked = true;
-        atomic_store(&entry->cancel, true);
-        return KAL_OK;
-    }
     move_to(&job, KAL_JOB_CANCELLED, now_us(q));
-    keep_error(entry, &job, KAL_CANCELLED, &error);
-    KAL_TRY(write_job(q, &job, err));
+    kal_arena_init(&texts, &q->budget);
+    job.progress = short_text(&texts, job.progress, sizeof entry->progress);
+    keep_error(entry, &job, KAL_CANCELLED, &error, &texts);
+    kal_status status = write_job(q, &job, err);
+    if (status != KAL_OK) {
+        kal_arena_release(&texts);
+        return status;
+    }
     entry->job = job;
+    replace_last_run(entry, &texts);
     remove_entry(q, entry);
+    return KAL_OK;
+}
+
+kal_status kal_job_queue_cancel(kal_job_queue *q, kal_job_entry *entry, kal_error *err)
+{
+    kal_job job = entry->job;
+
+    if (job.status != KAL_JOB_RUNNING)
+        return cancel_waiting(q, entry, err);
+    job.cancel_asked = true;
+    KAL_TRY(write_job(q, &job, err)); /* so that it does not start again after a crash */
+    entry->job.cancel_asked = true;
+    atomic_store(&entry->cancel, true);
     return KAL_OK;
 }
 

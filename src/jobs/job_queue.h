@@ -59,11 +59,12 @@ typedef struct kal_job_spec {
 /* A job in memory. */
 typedef struct kal_job_entry {
     kal_list link; /* of the queue; by number */
-    kal_job job;   /* texts in the arena */
+    kal_job job;   /* texts in the arenas */
     kal_arena arena;
-    kal_error outcome;                     /* once it is finished: what ended it */
-    uint32_t holders;                      /* who still wants to see it finished */
-    _Atomic bool cancel;                   /* job.cancel_asked, for the runner */
+    kal_arena last_run;  /* progress, result and error of it: replaced by those of the next one */
+    kal_error outcome;   /* once it is finished: what ended it */
+    uint32_t holders;    /* who still wants to see it finished */
+    _Atomic bool cancel; /* job.cancel_asked, for the runner */
     char progress[KAL_JOB_PROGRESS_BYTES]; /* while it runs */
 } kal_job_entry;
 
