@@ -219,9 +219,10 @@ static bool is_forced(const kal_job_run *job)
     return forced != NULL && forced->kind == KAL_JSON_BOOL && forced->boolean;
 }
 
-/* By the table's newest definition. */
+/* By the table's newest definition. *gone_out: the table was dropped, so there is nothing to be
+ * moved; KAL_NOT_FOUND alone may also be that of a storage. */
 static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_result *sum,
-                               kal_error *err)
+                               bool *gone_out, kal_error *err)
 {
     const kal_flush_args args = {.tables = cold->exec->tables,
                                  .actor = &KAL_PRINCIPAL_SERVER,
@@ -230,11 +231,14 @@ static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_resul
     kal_flush_result result = {0};
     kal_table *table = NULL;
 
-    KAL_TRY(kal_catalog_get_table_by_id(job->worker, job->job->table_id, &table, err));
+    kal_status status = kal_catalog_get_table_by_id(job->worker, job->job->table_id, &table, err);
+    *gone_out = status == KAL_NOT_FOUND;
+    KAL_TRY(status);
     kal_table_retain(table);
-    kal_status status = job->job->type == KAL_JOB_FLUSH
-                            ? kal_table_flush(&args, table, &result, err)
-                            : kal_table_compact(&args, table, is_forced(job), &result, err);
+    status = job->job->type == KAL_JOB_FLUSH
+                 ? kal_table_flush(&args, table, &result, err)
+                 : kal_table_compact(&args, table, is_forced(job), &result, err);
+    *gone_out = status == KAL_NOT_FOUND && atomic_load(&table->fate) == KAL_TABLE_DROPPED;
     kal_table_release(table);
     sum->row_count += result.row_count;
     sum->segment_count += result.segment_count;
@@ -270,11 +274,12 @@ static kal_status run_move(kal_job_run *job, void *context, kal_error *err)
     kal_cold *cold = context;
     kal_flush_result result = {0};
     kal_status status = KAL_STALE;
+    bool is_gone = false;
 
     for (int i = 0; i < ATTEMPTS_MAX && status == KAL_STALE; i++)
-        status = move_current(cold, job, &result, err);
+        status = move_current(cold, job, &result, &is_gone, err);
     count(cold, job->job->type, &result);
-    if (status == KAL_NOT_FOUND) /* dropped: nothing is left to be moved */
+    if (is_gone)
         status = KAL_OK;
     if (status == KAL_CANCELLED) /* by whom? */
         (void)!kal_job_check(job, NULL);

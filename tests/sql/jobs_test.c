@@ -204,6 +204,39 @@ static void flushes_and_compactions_are_jobs(void **state)
     test_db_expect_error(f->db, NULL, "FLUSH TABLE app.none", "TABLE_NOT_FOUND", "app.none");
 }
 
+/* As damage would: no statement drops a storage that a table uses. */
+static void lose_storages(fixture *f)
+{
+    static const uint8_t KINDS[] = {8, 9}; /* storages, and what follows them */
+    kal_kv *kv = test_db_exec(f->db)->kv;
+    kal_kv_batch *batch = kal_kv_batch_open(kv); /* owned */
+    kal_error err = KAL_ERROR_INIT;
+
+    kal_kv_batch_delete_range(batch, KAL_KV_CATALOG, kal_bytes_of(KINDS, 1),
+                              kal_bytes_of(KINDS + 1, 1));
+    assert_int_equal(kal_kv_write(kv, batch, true, &err), KAL_OK);
+    kal_kv_batch_close(batch);
+}
+
+/* Goal: what was not moved is not said to be: only a table that is gone has nothing to be moved. */
+static void a_lost_storage_is_not_a_dropped_table(void **state)
+{
+    fixture *f = *state;
+
+    test_db_run(f->db, "CREATE NAMESPACE app");
+    test_db_run(f->db, "CREATE SHARED TABLE app.t (id BIGINT PRIMARY KEY)");
+    test_db_run(f->db, "INSERT INTO app.t VALUES (1)");
+    test_db_run(f->db, "FLUSH TABLE app.t");
+    test_db_run(f->db, "INSERT INTO app.t VALUES (2)");
+    test_db_run(f->db, "FLUSH TABLE app.t");
+    test_db_run(f->db, "INSERT INTO app.t VALUES (3)");
+    lose_storages(f);
+    test_db_expect_error(f->db, NULL, "FLUSH TABLE app.t", "STORAGE_NOT_FOUND", "local");
+    test_db_expect_error(f->db, NULL, "STORAGE COMPACT TABLE app.t", "STORAGE_NOT_FOUND", "local");
+    test_db_expect(f->db, NULL, "SELECT job_type, status FROM system.jobs WHERE status = 'failed'",
+                   "[[\"flush\",\"failed\"],[\"compact\",\"failed\"]]");
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_db, close_db)
@@ -212,6 +245,7 @@ int main(void)
         TEST(refusals),
         TEST(show_jobs_shows_them),
         TEST(flushes_and_compactions_are_jobs),
+        TEST(a_lost_storage_is_not_a_dropped_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
