@@ -300,7 +300,8 @@ static kal_status add_row(row_loader *l, const kal_value *row, kal_error *err)
     const row_columns *c = &l->columns;
     const kal_value *own = row + c->hidden;
     kal_value *values = NULL;
-    kal_write_op op = {.table = l->args->table, .resolve = insert_new, .existence_only = true};
+    kal_write_op op = {
+        .table = l->args->table, .resolve = insert_new, .existence_only = true, .restored = true};
 
     for (size_t i = 0; i < c->hidden; i++) {
         if (row[i].is_null)

@@ -88,7 +88,8 @@ typedef struct partition_state {
     uint64_t user_no;
     uint64_t now;
     uint64_t before_write;    /* of the current write */
-    const kal_table *changed; /* by the current write, which holds it; NULL: not by it */
+    const kal_table *changed; /* by the current write, which holds it; NULL: not by it, or only by
+                                 rows that the limit is not for */
 } partition_state;
 
 /* A row of a frozen space that the group removes there. */
@@ -531,7 +532,8 @@ static kal_status count_row(group *g, const kal_write_op *op, bool was_there, bo
     if (def->table_type != KAL_TABLE_USER || limit == 0 || was_there == is_there)
         return KAL_OK;
     KAL_TRY(find_partition(g, op->table, op->user_no, &partition, err));
-    partition->changed = op->table;
+    if (!op->restored)
+        partition->changed = op->table;
     if (was_there)
         partition->now -= partition->now > 0;
     else

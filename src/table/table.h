@@ -222,6 +222,7 @@ typedef struct kal_write_op {
     kal_write_action action;
     kal_bytes row;       /* PUT: encoded row (its seq is overwritten); copied by kal_write_add */
     int64_t inserted_us; /* STREAM: of a row that comes back from a backup; 0: now */
+    bool restored;       /* it comes back from a backup: max_rows_per_user may be lower by now */
     bool evict;          /* STREAM: removes the row of seq_seen, if it is still there; no change */
     bool erase;          /* removes whatever stands there, of a user who was dropped; no change */
     /* the row as it lies in a segment, if whoever prepares the write knows it; copied by
