@@ -254,12 +254,14 @@ static kal_status load_table(restoring *r, restored_table *t, kal_error *err)
 
 /* ---- the end ---- */
 
-static kal_status commit_change(restoring *r, kal_catalog_change *change, kal_error *err)
+/* poll as for kal_restore_commit(). */
+static kal_status commit_change(restoring *r, kal_catalog_change *change,
+                                const kal_backup_poll *poll, kal_error *err)
 {
     kal_write *write = kal_write_open(r->target->tables, NULL); /* owned */
 
     kal_write_set_change(write, change);
-    kal_status status = kal_write_commit(write, err);
+    kal_status status = kal_restore_commit(write, poll, err);
     kal_write_close(write);
     return status;
 }
@@ -279,12 +281,12 @@ static kal_status publish(restoring *r, kal_error *err)
                                               t->file.version_count, err);
     }
     if (status == KAL_OK)
-        status = commit_change(r, change, err);
+        status = commit_change(r, change, r->poll, err);
     kal_catalog_end(change);
     return status;
 }
 
-/* What cannot be removed now is when the server starts. */
+/* Also after it was told to end. What cannot be removed now is when the server starts. */
 static void forget(restoring *r)
 {
     kal_error err = KAL_ERROR_INIT;
@@ -297,7 +299,7 @@ static void forget(restoring *r)
             status = kal_catalog_forget_restored(change, r->tables[i].table, &err);
     }
     if (status == KAL_OK)
-        status = commit_change(r, change, &err);
+        status = commit_change(r, change, NULL, &err);
     kal_catalog_end(change);
     if (status != KAL_OK)
         kal_log_warn("backup", "rows of a restoration that failed stay until the next start: %s",

@@ -230,20 +230,27 @@ static kal_status insert_new(void *context, const kal_row *current, kal_arena *a
     return KAL_OK;
 }
 
+kal_status kal_restore_commit(kal_write *write, const kal_backup_poll *poll, kal_error *err)
+{
+    kal_status status = KAL_BUSY;
+
+    while (status == KAL_BUSY) {
+        if (poll != NULL)
+            KAL_TRY(poll->go_on(poll->context, err));
+        status = kal_write_commit(write, err);
+        if (status == KAL_BUSY)
+            kal_thread_pause(BUSY_MS);
+    }
+    return status;
+}
+
 static kal_status commit(row_loader *l, kal_error *err)
 {
     const kal_backup_poll *poll = l->args->poll;
-    kal_status status = KAL_OK;
 
     if (l->write == NULL)
         return KAL_OK;
-    do {
-        status = poll->go_on(poll->context, err);
-        if (status == KAL_OK)
-            status = kal_write_commit(l->write, err);
-        if (status == KAL_BUSY) /* other people's writes come first */
-            kal_thread_pause(BUSY_MS);
-    } while (status == KAL_BUSY);
+    kal_status status = kal_restore_commit(l->write, poll, err);
     if (status == KAL_OK)
         l->loaded += kal_write_op_count(l->write);
     kal_write_close(l->write);

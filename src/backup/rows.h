@@ -31,6 +31,11 @@ typedef struct kal_rows_load_args {
     const kal_owners *owners; /* rows of those who are not here are left out */
 } kal_rows_load_args;
 
+/* Commits a write of a restoration, and waits while too many others do: their writes come first,
+ * but its work is not lost for that. poll NULL: nobody ends the waiting. As kal_write_commit(),
+ * never KAL_BUSY; what poll says. */
+KAL_MUST_CHECK kal_status kal_restore_commit(kal_write *write, const kal_backup_poll *poll,
+                                             kal_error *err);
 /* Writes the rows into the table, in commits of a few megabytes. KAL_CORRUPT: they are not those
  * that the file says. */
 KAL_MUST_CHECK kal_status kal_rows_load(const kal_rows_load_args *args, uint64_t *loaded_out,
