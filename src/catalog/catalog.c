@@ -57,6 +57,7 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->segments = store_of(kv, "segment", KIND_SEGMENT);
     c->segments.format = 2;
     c->doomed = store_of(kv, "doomed segment", KIND_DOOMED);
+    c->doomed.format = 2;
     c->unnamed = store_of(kv, "table that is being restored", KIND_UNNAMED);
     c->cache = kal_schema_cache_open(tables == 0 ? KAL_SCHEMA_CACHE_TABLES_DEFAULT : tables);
     pthread_mutex_init(&c->ddl_lock, NULL);

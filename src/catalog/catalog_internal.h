@@ -14,7 +14,8 @@
  *   10 popular tables             -> see popular.c
  *   11 manifest: u32 table_id     -> u64 version, u32 active hot_id, u32 frozen hot_id or 0
  *   12 segment: u32 table_id, u32 segment_id -> see segments.c
- *   13 doomed segment: u32 segment_id        -> its storage and object
+ *   13 doomed segment: u32 segment_id        -> its storage and object, u64 least and greatest
+ *                                               number of users (format 1: without)
  *   14 table that is being restored: u32 hot_id -> u8 type; see restored.h
  *
  * Numbers are little-endian, texts u32 length and bytes.

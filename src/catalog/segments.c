@@ -263,7 +263,8 @@ static kal_status drop_segment(kal_catalog_change *change, const kal_segment_inf
                                kal_error *err)
 {
     kal_catalog *c = change->catalog;
-    const kal_doomed_segment doomed = {info->segment_id, info->storage_id, info->object};
+    const kal_doomed_segment doomed = {info->segment_id, info->storage_id, info->object,
+                                       info->user_min, info->user_max};
     kal_entity_key key;
 
     segment_key(c, info->table_id, &key);
@@ -304,6 +305,8 @@ kal_status kal_catalog_put_doomed(kal_catalog_change *change, const kal_doomed_s
     kal_buf_init(&record, NULL);
     kal_buf_append_text(&record, doomed->storage_id);
     kal_buf_append_text(&record, doomed->object);
+    kal_buf_append_le64(&record, doomed->user_min);
+    kal_buf_append_le64(&record, doomed->user_max);
     doomed_key(c, doomed->segment_id, &key);
     kal_status status =
         kal_entity_put(&c->doomed, change->batch, &key, kal_buf_bytes(&record), err);
@@ -339,16 +342,28 @@ typedef struct doomed_scan {
     void *context;
 } doomed_scan;
 
+/* Format 1 does not say whose rows it may have: anybody's. */
+static bool decode_doomed(const kal_entity *entity, kal_doomed_segment *out)
+{
+    kal_bytes record = entity->record;
+
+    out->user_min = 0;
+    out->user_max = UINT64_MAX;
+    return kal_bytes_take_text(&record, &out->storage_id) &&
+           kal_bytes_take_text(&record, &out->object) &&
+           (entity->format == 1 || (kal_bytes_take_le64(&record, &out->user_min) &&
+                                    kal_bytes_take_le64(&record, &out->user_max))) &&
+           record.len == 0;
+}
+
 static kal_status visit_doomed(void *context, kal_bytes parts, const kal_entity *entity,
                                kal_error *err)
 {
     doomed_scan *scan = context;
     kal_doomed_segment doomed = {0};
-    kal_bytes record = entity->record;
 
     KAL_TRY(kal_entity_take_u32(&scan->catalog->doomed, &parts, &doomed.segment_id, err));
-    if (!kal_bytes_take_text(&record, &doomed.storage_id) ||
-        !kal_bytes_take_text(&record, &doomed.object) || record.len != 0)
+    if (!decode_doomed(entity, &doomed))
         return kal_record_corrupt("doomed segment", err);
     return scan->visit(scan->context, &doomed, err);
 }

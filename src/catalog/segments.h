@@ -73,6 +73,8 @@ typedef struct kal_doomed_segment {
     uint32_t segment_id;
     kal_bytes storage_id;
     kal_bytes object;
+    uint64_t user_min; /* it has no rows of other users; both 0: of a SHARED table */
+    uint64_t user_max;
 } kal_doomed_segment;
 typedef kal_status (*kal_doomed_visit)(void *context, const kal_doomed_segment *doomed,
                                        kal_error *err);

@@ -18,6 +18,8 @@
  *   3. After that a row of the user's is only in segments whose index has its key.
  *   4. Each step leaves the database as good as before for everybody else; repeating one that is
  *      done finds nothing to do.
+ *   5. A storage that cannot be reached keeps what it has, and nothing else: the other segments,
+ * the change log and what RocksDB holds are done all the same, and then it is said what stays.
  */
 #include "table/erase.h"
 #include "base/assert.h"
@@ -189,39 +191,63 @@ static bool has_rows_of_users(const kal_table *table)
     return type == KAL_TABLE_USER || type == KAL_TABLE_STREAM;
 }
 
-/* By the newest definition; a table that was dropped has no rows. */
+/* By the newest definition; a table that was dropped has no rows. KAL_NOT_FOUND may also be that of
+ * a storage, whose rows nobody has erased. */
 static kal_status for_table(const kal_erase_args *args, uint32_t table_id, table_step step,
                             kal_erase_result *result, kal_error *err)
 {
     kal_status status = KAL_STALE;
+    bool is_gone = false;
 
     for (int i = 0; i < TRIES_MAX && status == KAL_STALE; i++) {
         kal_table *table = NULL;
         KAL_TRY(check(args, err));
         status = kal_catalog_get_table_by_id(args->worker, table_id, &table, err);
+        is_gone = status == KAL_NOT_FOUND;
         if (status != KAL_OK || !has_rows_of_users(table))
             break;
         kal_table_retain(table);
         status = step(args, table, result, err);
+        is_gone = status == KAL_NOT_FOUND && atomic_load(&table->fate) == KAL_TABLE_DROPPED;
         kal_table_release(table);
     }
-    return status == KAL_NOT_FOUND ? KAL_OK : status;
+    return is_gone ? KAL_OK : status;
 }
 
+/* The first failure is the one that is told. */
+typedef struct first_failure {
+    kal_status status;
+    kal_error *err; /* NULL, or about it */
+} first_failure;
+
+static void note(first_failure *first, kal_status status, const kal_error *why)
+{
+    if (status == KAL_OK || first->status != KAL_OK)
+        return;
+    first->status = status;
+    if (first->err != NULL)
+        *first->err = *why;
+}
+
+/* One that fails keeps none of the others. */
 static kal_status for_all_tables(const kal_erase_args *args, table_step step,
                                  kal_erase_result *result, kal_error *err)
 {
     kal_catalog *catalog = tables_of(args)->options.catalog;
+    first_failure first = {KAL_OK, err};
     uint32_t *ids = NULL;
     size_t count = 0;
     kal_arena arena; /* owned */
 
     kal_arena_init(&arena, NULL);
     kal_status status = kal_catalog_table_ids(catalog, (kal_bytes){0}, &arena, &ids, &count, err);
-    for (size_t i = 0; i < count && status == KAL_OK; i++)
-        status = for_table(args, ids[i], step, result, err);
+    for (size_t i = 0; i < count && status != KAL_CANCELLED; i++) {
+        kal_error why = KAL_ERROR_INIT;
+        status = for_table(args, ids[i], step, result, &why);
+        note(&first, status, &why);
+    }
     kal_arena_release(&arena);
-    return status;
+    return first.status != KAL_OK ? first.status : status;
 }
 
 /* ---- wait ---- */
@@ -268,15 +294,16 @@ static kal_status rewrite_segments(const kal_erase_args *args, kal_table *table,
     return KAL_OK;
 }
 
-/* All that is doomed now: replaced segments may have been so before, by a compaction. */
-static kal_status sweep(const kal_erase_args *args, kal_error *err)
+/* All of the user's that is doomed now: replaced segments may have been so before, by a compaction.
+ */
+static kal_status sweep(const kal_erase_args *args, uint64_t *removed_out, kal_error *err)
 {
-    uint64_t removed = 0;
     kal_status status = KAL_BUSY;
 
+    *removed_out = 0;
     if (tables_of(args)->manifests == NULL)
         return KAL_OK;
-    while ((status = kal_tables_sweep(&args->flush, &removed, err)) == KAL_BUSY)
+    while ((status = kal_sweep_for_user(&args->flush, args->user_no, removed_out, err)) == KAL_BUSY)
         KAL_TRY(pause_a_little(args, err));
     return status;
 }
@@ -382,11 +409,44 @@ static kal_status blank_changes(const kal_erase_args *args, kal_erase_result *re
 
 /* ---- all of it ---- */
 
-kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_out, kal_error *err)
+static kal_status clear_segments(const kal_erase_args *args, kal_erase_result *result,
+                                 uint64_t *removed_out, kal_error *err)
+{
+    first_failure first = {KAL_OK, err};
+    kal_error why = KAL_ERROR_INIT;
+
+    *removed_out = 0;
+    tell(args, "writing segments anew");
+    kal_status status = for_all_tables(args, rewrite_segments, result, &why);
+    note(&first, status, &why);
+    if (status == KAL_CANCELLED)
+        return status;
+    tell(args, "removing old segments, waiting for statements that read them");
+    why = (kal_error)KAL_ERROR_INIT;
+    note(&first, sweep(args, removed_out, &why), &why);
+    return first.status;
+}
+
+static kal_status purge(const kal_erase_args *args, kal_error *err)
 {
     const unsigned families = 1u << KAL_KV_ROWS | 1u << KAL_KV_INDEX | 1u << KAL_KV_DELETED |
                               1u << KAL_KV_CHANGES | 1u << KAL_KV_STREAM;
     kal_erase_args copy = *args;
+
+    tell(args, "rewriting the hot store");
+    return kal_kv_purge(tables_of(args)->kv, families, check_hook, &copy, err);
+}
+
+static bool did_nothing(const kal_erase_result *result, uint64_t removed)
+{
+    return result->row_count + result->segment_count + result->change_count + removed == 0;
+}
+
+kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_out, kal_error *err)
+{
+    first_failure first = {KAL_OK, err};
+    kal_error why = KAL_ERROR_INIT;
+    uint64_t removed = 0;
 
     *result_out = (kal_erase_result){0};
     KAL_ASSERT(args->user_no != 0);
@@ -395,12 +455,18 @@ kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_o
     tell(args, "waiting for statements that began before");
     KAL_TRY(wait_for_views(args, err));
     KAL_TRY(wait_for_flushes(args, err));
-    tell(args, "writing segments anew");
-    KAL_TRY(for_all_tables(args, rewrite_segments, result_out, err));
-    tell(args, "removing old segments, waiting for statements that read them");
-    KAL_TRY(sweep(args, err));
+    note(&first, clear_segments(args, result_out, &removed, &why), &why);
+    if (first.status == KAL_CANCELLED)
+        return first.status;
     tell(args, "clearing the change log");
-    KAL_TRY(blank_changes(args, result_out, err));
-    tell(args, "rewriting the hot store");
-    return kal_kv_purge(tables_of(args)->kv, families, check_hook, &copy, err);
+    why = (kal_error)KAL_ERROR_INIT;
+    note(&first, blank_changes(args, result_out, &why), &why);
+    /* A job that waits for a storage comes once a minute: it does not rewrite the whole hot store
+     * each time. If it was stopped before it came to that, the one that succeeds makes up for it.
+     */
+    if (first.status != KAL_OK && did_nothing(result_out, removed))
+        return first.status;
+    why = (kal_error)KAL_ERROR_INIT;
+    note(&first, purge(args, &why), &why);
+    return first.status;
 }

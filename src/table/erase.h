@@ -32,7 +32,9 @@ typedef struct kal_erase_result {
 /*
  * Afterwards nothing of the rows is left. It waits for statements that may still read them, and for
  * flushes that may carry them along. What it reports is of this call. KAL_IO, KAL_CORRUPT: of a
- * segment that cannot be read or removed, by name; KAL_BUSY; what check says.
+ * segment that has or may have rows of the user and cannot be read or removed, by name, when
+ * everything else is done; KAL_NOT_FOUND: of a storage that has no record; KAL_BUSY; what check
+ * says.
  */
 KAL_MUST_CHECK kal_status kal_erase_rows(const kal_erase_args *args, kal_erase_result *result_out,
                                          kal_error *err);

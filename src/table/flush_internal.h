@@ -67,6 +67,13 @@ void kal_flush_under_way(kal_tables *tables, kal_segment_numbers *out);
 /* Whether none of them is being written any more. */
 bool kal_flush_is_over(kal_tables *tables, const kal_segment_numbers *numbers);
 
+/* ---- sweeping (sweep.c) ---- */
+
+/* kal_tables_sweep() for whoever erases a user (0: of all): only of what may have rows of his, so
+ * that no other storage can keep him; the error names the storage. */
+KAL_MUST_CHECK kal_status kal_sweep_for_user(const kal_flush_args *args, uint64_t user_no,
+                                             uint64_t *removed_out, kal_error *err);
+
 /* ---- compaction (compact.c) ---- */
 
 /* Writes one segment anew that has rows of the user, dead ones too, without its dead rows.

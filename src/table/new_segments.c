@@ -99,8 +99,13 @@ static kal_status number(kal_new_segments *s, const uint64_t *user_nos, size_t c
         kal_new_segment segment = {.user_no = user_nos[i], .segment_id = first + (uint32_t)i};
         KAL_TRY(object_name(tables->options.catalog, s->table, user_nos[i], segment.segment_id,
                             &s->arena, &segment.place, err));
-        kal_doomed_segment doomed = {segment.segment_id, segment.place.storage_id,
-                                     segment.place.object};
+        kal_doomed_segment doomed = {.segment_id = segment.segment_id,
+                                     .storage_id = segment.place.storage_id,
+                                     .object = segment.place.object,
+                                     .user_min = user_nos[i],
+                                     .user_max = user_nos[i]};
+        if (user_nos[i] == 0 && s->table->def->table_type == KAL_TABLE_USER)
+            doomed.user_max = UINT64_MAX;
         being_written(tables, segment.segment_id); /* before the doom is known */
         kal_vec_push(&s->items, segment);
         KAL_TRY(kal_catalog_put_doomed(change, &doomed, err));

@@ -24,28 +24,51 @@ enum {
 #define LEFT_BYTES_MIN ((uint64_t)1 << 20) /* of index entries: less is not worth a compaction */
 #define LEFT_PART      4                   /* of the whole index: one of so many bytes */
 
+typedef enum item_state {
+    ITEM_STAYS,
+    ITEM_REMOVED,   /* its file */
+    ITEM_PUBLISHED, /* it is in a manifest by now */
+} item_state;
+
+typedef struct doomed_item {
+    kal_doomed_segment segment; /* arena */
+    item_state state;
+} doomed_item;
+
+/* Of a storage. */
+typedef struct removal_failure {
+    kal_bytes storage_id; /* arena */
+    kal_status status;
+    kal_error why;
+} removal_failure;
+
 typedef struct doomed_list {
     const kal_flush_args *args;
+    uint64_t user_no; /* only what may have rows of his; 0: all */
     kal_arena arena;
-    KAL_VEC(kal_doomed_segment) items; /* arena */
-    KAL_VEC(kal_bytes)
-    failed;            /* arena; the storages of removals that failed, as often as they did */
-    kal_status status; /* of the first that failed */
-    kal_error *err;    /* NULL, or about it */
+    KAL_VEC(doomed_item) items;        /* arena */
+    KAL_VEC(removal_failure) failures; /* arena; of each storage about FAILURES_MAX at most */
 } doomed_list;
+
+static bool is_wanted(const doomed_list *list, const kal_doomed_segment *doomed)
+{
+    return list->user_no == 0 ||
+           (doomed->user_min <= list->user_no && list->user_no <= doomed->user_max);
+}
 
 static kal_status note_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
 {
     doomed_list *list = context;
-    kal_doomed_segment copy = *doomed;
+    doomed_item item = {.segment = *doomed};
 
     (void)err;
     /* No era ends for the sake of what is being written. */
-    if (kal_flush_is_being_written(list->args->tables, doomed->segment_id))
+    if (!is_wanted(list, doomed) ||
+        kal_flush_is_being_written(list->args->tables, doomed->segment_id))
         return KAL_OK;
-    copy.storage_id = kal_arena_copy(&list->arena, doomed->storage_id);
-    copy.object = kal_arena_copy(&list->arena, doomed->object);
-    if (!kal_vec_try_push_in(&list->arena, &list->items, copy))
+    item.segment.storage_id = kal_arena_copy(&list->arena, doomed->storage_id);
+    item.segment.object = kal_arena_copy(&list->arena, doomed->object);
+    if (!kal_vec_try_push_in(&list->arena, &list->items, item))
         kal_die("out of memory: sweep");
     return KAL_OK;
 }
@@ -169,74 +192,86 @@ static kal_status is_abandoned(kal_tables *tables, uint32_t segment_id, bool *ou
 static bool is_given_up(const doomed_list *list, kal_bytes storage_id)
 {
     size_t failures = 0;
-    for (size_t i = 0; i < list->failed.len; i++)
-        failures += kal_bytes_equal(list->failed.items[i], storage_id);
+    for (size_t i = 0; i < list->failures.len; i++)
+        failures += kal_bytes_equal(list->failures.items[i].storage_id, storage_id);
     return failures >= FAILURES_MAX;
 }
 
-static void note_failed(doomed_list *list, kal_bytes storage_id, kal_status status,
-                        const kal_error *why)
+static void note_failure(doomed_list *list, kal_bytes storage_id, kal_status status,
+                         const kal_error *why)
 {
-    if (!kal_vec_try_push_in(&list->arena, &list->failed, storage_id))
+    const removal_failure failure = {storage_id, status, *why};
+    if (!kal_vec_try_push_in(&list->arena, &list->failures, failure))
         kal_die("out of memory: sweep");
-    if (list->status != KAL_OK)
+}
+
+static kal_status remove_file(const doomed_list *list, kal_segment_group *group, doomed_item *item,
+                              kal_error *err)
+{
+    kal_segment_backend *backend = list->args->tables->options.segments;
+    const kal_segment_place place = {item->segment.storage_id, item->segment.object};
+    bool abandoned = false;
+
+    KAL_TRY(is_abandoned(list->args->tables, item->segment.segment_id, &abandoned, err));
+    if (abandoned)
+        KAL_TRY(backend->ops->remove(backend, group, &place, err));
+    item->state = abandoned ? ITEM_REMOVED : ITEM_PUBLISHED;
+    return KAL_OK;
+}
+
+static void sync_removals(doomed_list *list, kal_segment_group *group, doomed_item *items,
+                          size_t count)
+{
+    kal_error why = KAL_ERROR_INIT;
+    kal_status status =
+        group == NULL ? KAL_OK : list->args->tables->options.segments->ops->group_sync(group, &why);
+
+    if (status == KAL_OK)
         return;
-    list->status = status;
-    if (list->err != NULL)
-        *list->err = *why;
+    note_failure(list, items[0].segment.storage_id, status, &why);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].state == ITEM_REMOVED)
+            items[i].state = ITEM_STAYS;
+    }
 }
 
-/* *removed_out false: it is in a manifest by now. */
-static kal_status remove_file(const doomed_list *list, kal_segment_group *group,
-                              const kal_doomed_segment *doomed, bool *removed_out, kal_error *err)
-{
-    kal_segment_backend *backend = list->args->tables->options.segments;
-    const kal_segment_place place = {doomed->storage_id, doomed->object};
-
-    KAL_TRY(is_abandoned(list->args->tables, doomed->segment_id, removed_out, err));
-    return *removed_out ? backend->ops->remove(backend, group, &place, err) : KAL_OK;
-}
-
-/* Items of one storage. Those whose files are gone, durably, are put into ids. One that cannot be
+/* Items of one storage. Those whose files are gone, durably, are REMOVED. One that cannot be
  * removed does not keep the others. */
-static void remove_files(doomed_list *list, const kal_doomed_segment *items, size_t count,
-                         uint32_t *ids, size_t *count_out)
+static void remove_files(doomed_list *list, doomed_item *items, size_t count)
 {
     kal_segment_backend *backend = list->args->tables->options.segments;
+    kal_bytes storage_id = items[0].segment.storage_id;
     kal_segment_group *group = NULL; /* owned */
     kal_error why = KAL_ERROR_INIT;
     kal_status status =
-        count == 1 ? KAL_OK : backend->ops->group_open(backend, items[0].storage_id, &group, &why);
+        count == 1 ? KAL_OK : backend->ops->group_open(backend, storage_id, &group, &why);
 
-    *count_out = 0;
     if (status != KAL_OK) /* then each by itself, which tells what is wrong with it */
         group = NULL;
-    for (size_t i = 0; i < count && !is_given_up(list, items[i].storage_id); i++) {
-        bool removed = false;
+    for (size_t i = 0; i < count && !is_given_up(list, storage_id); i++) {
         why = (kal_error)KAL_ERROR_INIT;
-        status = remove_file(list, group, &items[i], &removed, &why);
+        status = remove_file(list, group, &items[i], &why);
         if (status != KAL_OK)
-            note_failed(list, items[i].storage_id, status, &why);
-        else if (removed)
-            ids[(*count_out)++] = items[i].segment_id;
+            note_failure(list, storage_id, status, &why);
     }
-    status = group == NULL ? KAL_OK : backend->ops->group_sync(group, &why);
-    if (status != KAL_OK) {
-        note_failed(list, items[0].storage_id, status, &why);
-        *count_out = 0;
-    }
+    sync_removals(list, group, items, count);
     backend->ops->group_close(group);
 }
 
-static kal_status remove_some(doomed_list *list, const kal_doomed_segment *items, size_t count,
+/* A failure of a storage is noted; what this returns is one of the store itself. */
+static kal_status remove_some(doomed_list *list, doomed_item *items, size_t count,
                               uint64_t *removed_out, kal_error *err)
 {
     uint32_t ids[REMOVED_TOGETHER]; /* ascending, as the records come */
     size_t removed = 0;
 
-    if (is_given_up(list, items[0].storage_id))
+    if (is_given_up(list, items[0].segment.storage_id))
         return KAL_OK;
-    remove_files(list, items, count, ids, &removed);
+    remove_files(list, items, count);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].state == ITEM_REMOVED)
+            ids[removed++] = items[i].segment.segment_id;
+    }
     if (removed == 0)
         return KAL_OK;
     KAL_TRY(forget(list->args, ids, removed, err));
@@ -244,32 +279,66 @@ static kal_status remove_some(doomed_list *list, const kal_doomed_segment *items
     return drop_entries(list->args->tables, ids, removed, err);
 }
 
+/* From `at` on, of one storage. */
+static size_t count_together(const doomed_list *list, size_t at)
+{
+    const doomed_item *items = list->items.items + at;
+    size_t n = 1;
+    while (at + n < list->items.len && n < REMOVED_TOGETHER &&
+           kal_bytes_equal(items[n].segment.storage_id, items[0].segment.storage_id))
+        n++;
+    return n;
+}
+
+/* ---- what stays ---- */
+
+static kal_status explain(const doomed_list *list, const removal_failure *failure, kal_error *err)
+{
+    if (err == NULL)
+        return failure->status;
+    *err = failure->why;
+    if (list->user_no != 0) {
+        kal_error_set(err, failure->status,
+                      "storage '%.*s' keeps a segment that may have rows of the user: %s",
+                      KAL_FMT(failure->storage_id), failure->why.message);
+        if (failure->why.hint[0] != '\0')
+            kal_error_hint(err, "%s", failure->why.hint);
+    }
+    return failure->status;
+}
+
+/* Why the first item that stays was not removed: it failed, or its storage was given up. */
+static kal_status tell_what_stays(const doomed_list *list, kal_error *err)
+{
+    for (size_t i = 0; i < list->items.len; i++) {
+        const doomed_item *item = &list->items.items[i];
+        for (size_t k = 0; item->state == ITEM_STAYS && k < list->failures.len; k++) {
+            const removal_failure *failure = &list->failures.items[k];
+            if (kal_bytes_equal(failure->storage_id, item->segment.storage_id))
+                return explain(list, failure, err);
+        }
+    }
+    return KAL_OK;
+}
+
 /* Whatever is doomed now was taken out of its manifest before the era ended, so no view of a later
- * era knows of it. */
+ * era knows of it. A storage that cannot be reached does not keep those of others. */
 static kal_status remove_all(doomed_list *list, uint64_t era, uint64_t *removed_out, kal_error *err)
 {
     if (!kal_tables_era_is_over(list->args->tables, era))
         return kal_error_set(err, KAL_BUSY, "old statements are still reading");
-    list->err = err;
     for (size_t at = 0, n = 0; at < list->items.len; at += n) {
-        const kal_doomed_segment *items = list->items.items + at;
-        kal_error why = KAL_ERROR_INIT;
-        for (n = 1; at + n < list->items.len && n < REMOVED_TOGETHER; n++) {
-            if (!kal_bytes_equal(items[n].storage_id, items[0].storage_id))
-                break;
-        }
-        kal_status status = remove_some(list, items, n, removed_out, &why);
-        if (status != KAL_OK)
-            note_failed(list, items[0].storage_id, status, &why);
+        n = count_together(list, at);
+        KAL_TRY(remove_some(list, list->items.items + at, n, removed_out, err));
     }
-    if (list->status != KAL_OK)
-        return list->status;
-    return compact_index(list->args->tables, err);
+    KAL_TRY(compact_index(list->args->tables, err));
+    return tell_what_stays(list, err);
 }
 
-kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out, kal_error *err)
+kal_status kal_sweep_for_user(const kal_flush_args *args, uint64_t user_no, uint64_t *removed_out,
+                              kal_error *err)
 {
-    doomed_list list = {.args = args, .status = KAL_OK};
+    doomed_list list = {.args = args, .user_no = user_no};
     uint64_t era = 0;
 
     *removed_out = 0;
@@ -282,4 +351,9 @@ kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out, k
         status = remove_all(&list, era, removed_out, err);
     kal_arena_release(&list.arena);
     return status;
+}
+
+kal_status kal_tables_sweep(const kal_flush_args *args, uint64_t *removed_out, kal_error *err)
+{
+    return kal_sweep_for_user(args, 0, removed_out, err);
 }

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -194,6 +194,32 @@ test("a user who was dropped can be erased later", async () => {
     assert.deepEqual(await findMarks(cara.marks), []);
     assert.match((await root.sql("DROP USER IF EXISTS 'cara' ERASE")).message, /does not exist/);
     assert.equal((await root.error("DROP USER 'cara' ERASE")).code, "USER_NOT_FOUND");
+});
+
+test("a storage that cannot be reached keeps what it has and nothing else", async () => {
+    const hal = await makeVictim("hal");
+    const isElsewhere = (file) => !file.startsWith(away);
+    const isSegment = (file) => file.endsWith(" rows");
+    for (let i = 0; ; i++) { // a compaction may take a file away that was just listed
+        const segments = (await findMarks(hal.marks)).filter(isSegment);
+        if (segments.some(isElsewhere) && !segments.every(isElsewhere)) break;
+        assert.ok(i < 20, segments.join("\n"));
+    }
+    assert.notDeepEqual(await findMarks([hal.mark.value]), []);
+    renameSync(join(away, "objects"), join(away, "unplugged"));
+    try {
+        const refused = await root.error("DROP USER 'hal' ERASE");
+        assert.match(refused.message, /storage 'away'/);
+        // Other segments, hot rows and the change log are gone by then. Of the segment that stays, the index has the
+        // keys, and the manifest the bounds; this value is in none of them.
+        assert.deepEqual(await findMarks([hal.mark.value]), []);
+        assert.deepEqual((await findMarks(hal.marks)).filter((file) => isElsewhere(file) && !file.includes("/rocksdb/")), []);
+        assert.ok((await findMarks(hal.marks)).some(isSegment));
+    } finally {
+        renameSync(join(away, "unplugged"), join(away, "objects"));
+    }
+    await root.sql("DROP USER 'hal' ERASE");
+    assert.deepEqual(await findMarks(hal.marks), []);
 });
 
 for (const wait of [0, 40, 150]) {
