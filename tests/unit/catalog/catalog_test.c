@@ -649,6 +649,44 @@ static void older_storages_are_read(void **state)
     kal_arena_release(&arena);
 }
 
+static kal_status take_doomed(void *context, const kal_doomed_segment *doomed, kal_error *err)
+{
+    kal_doomed_segment *out = context;
+
+    (void)err;
+    out->segment_id = doomed->segment_id;
+    out->user_min = doomed->user_min;
+    out->user_max = doomed->user_max;
+    return KAL_OK;
+}
+
+/* Records of format 1 do not say whose rows the segment may have: then it may be anybody's. */
+static void older_doomed_segments_are_read(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t KEY[] = {0x13, 0, 0, 0, 7};
+    static const char *const VALUES[] = {
+        "\1\1\0\0\0s\2\0\0\0ob",
+        "\2\1\0\0\0s\2\0\0\0ob\3\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0",
+    };
+    static const size_t LENS[] = {12, 28};
+
+    for (size_t i = 0; i < 2; i++) {
+        kal_kv_batch *batch = kal_kv_batch_open(f->kv); /* owned */
+        kal_doomed_segment found = {0};
+        kal_error err = KAL_ERROR_INIT;
+        kal_kv_batch_put(batch, KAL_KV_CATALOG, kal_bytes_of(KEY, sizeof KEY),
+                         kal_bytes_of((const uint8_t *)VALUES[i], LENS[i]));
+        assert_int_equal(kal_kv_write(f->kv, batch, true, &err), KAL_OK);
+        kal_kv_batch_close(batch);
+        if (kal_catalog_scan_doomed(f->catalog, take_doomed, &found, &err) != KAL_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(found.segment_id, 7);
+        assert_true(found.user_min == (i == 0 ? 0 : 3));
+        assert_true(found.user_max == (i == 0 ? UINT64_MAX : 5));
+    }
+}
+
 static void storages_of_s3_survive(void **state)
 {
     fixture *f = *state;
@@ -742,6 +780,7 @@ int main(void)
         TEST(a_newer_format_is_refused),
         TEST(older_segments_are_read),
         TEST(older_storages_are_read),
+        TEST(older_doomed_segments_are_read),
         TEST(storages_of_s3_survive),
         TEST(opening_fails_where_a_read_fails),
     };
