@@ -21,10 +21,12 @@
  * on without the rows of that file. So:
  *   6. a walk whose range meets no deleted range ignores tombstones altogether. Ranges deleted
  * since the opening are kept in a list; those in the files at opening are not known
- *   7. a walk in the cache alone, which meets blocks that cannot be read all the time, ignores them
- *      always; where its range may meet a deleted one it looks up each row instead
+ *   7. a walk in the cache alone, which meets blocks that cannot be read all the time, and one that
+ *      has to be complete, ignore them always; where their range may meet a deleted one they look
+ *      up each row instead: a get tells every error
  *   8. other walks over deleted ranges look for tombstones as usual: they go wrong only on a disk
- *      that cannot be read, and looking up each row would cost them ten times their work
+ *      that cannot be read, and looking up each row would cost them ten times their work. So
+ *      nothing may be removed, or called a copy, on their word
  *
  * The log. Recovery tolerates a torn tail, what a crash in mid-write leaves, and refuses a record
  * whose checksum is wrong; RocksDB's default would cut the log there and go on without a word. A
@@ -121,6 +123,7 @@ typedef struct rocks_iter {
     kal_kv_family family;
     rocks_snapshot *check; /* owned: one reference; where to look up each row, NULL = nowhere */
     unsigned passed;       /* deleted rows */
+    bool cached_only;
     bool started;
     bool reverse;
 } rocks_iter;
@@ -561,12 +564,14 @@ static kal_status rocks_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
     if (range->upper.len > 0)
         memcpy(iter->lower + range->lower.len, range->upper.ptr, range->upper.len);
     iter->family = range->family;
+    iter->cached_only = range->cached_only;
     bool meets_deleted = may_meet_deleted_range(rocks, range);
-    if (meets_deleted && range->cached_only) {
+    bool looks_up = meets_deleted && (range->cached_only || range->complete);
+    if (looks_up) {
         iter->check = snapshot_to_check(rocks, snapshot);
         snapshot = &iter->check->base;
     }
-    iter->read = iter_read_options(iter, snapshot, range, !meets_deleted || range->cached_only);
+    iter->read = iter_read_options(iter, snapshot, range, !meets_deleted || looks_up);
     iter->iter = rocksdb_create_iterator_cf(rocks->db, iter->read, rocks->families[range->family]);
     *iter_out = &iter->base;
     return KAL_OK;
@@ -596,19 +601,22 @@ static kal_status check_row(rocks_kv *rocks, rocks_iter *iter, kal_error *err)
 {
     size_t len = 0;
     const char *key = rocksdb_iter_key(iter->iter, &len);
+    const rocksdb_readoptions_t *read =
+        iter->cached_only ? iter->check->read_cached : iter->check->read;
     char *rocks_error = NULL;
     rocksdb_pinnableslice_t *pinned = /* owned */
-        rocksdb_get_pinned_cf(rocks->db, iter->check->read_cached, rocks->families[iter->family],
-                              key, len, &rocks_error);
+        rocksdb_get_pinned_cf(rocks->db, read, rocks->families[iter->family], key, len,
+                              &rocks_error);
     if (rocks_error != NULL)
         return take_error("read", rocks->path, rocks_error, err);
     if (pinned == NULL) {
-        bool too_many = ++iter->passed > DELETED_ROWS_MAX;
+        bool too_many = iter->cached_only && ++iter->passed > DELETED_ROWS_MAX;
         return too_many ? not_in_memory(rocks, err) : KAL_NOT_FOUND;
     }
     (void)rocksdb_pinnableslice_value(pinned, &len);
     rocksdb_pinnableslice_destroy(pinned);
-    return len == 0 ? not_in_memory(rocks, err) : KAL_OK; /* invariant 4 */
+    bool unknown = iter->cached_only && len == 0; /* invariant 4 */
+    return unknown ? not_in_memory(rocks, err) : KAL_OK;
 }
 
 /* To the next row that is there. */

@@ -92,6 +92,43 @@ static inline long testing_dir_largest(const testing_dir *dir, const char *suffi
     return largest;
 }
 
+/* Flips a bit of these bytes in the file that has them, so that its block cannot be read; again: as
+ * it was. False: none has them. */
+static inline bool testing_flip_in(const char *path, kal_bytes bytes)
+{
+    FILE *file = fopen(path, "r+b"); /* owned */
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    uint8_t *all = malloc(size + 1); /* owned */
+    assert_non_null(all);
+    assert_int_equal(fread(all, 1, size, file), size);
+    /* The last byte is the one that is flipped. */
+    const uint8_t *found = memmem(all, size, bytes.ptr, bytes.len - 1);
+    if (found != NULL) {
+        fseek(file, found - all + (long)bytes.len - 1, SEEK_SET);
+        fputc(found[bytes.len - 1] ^ 1, file);
+    }
+    fclose(file);
+    free(all);
+    return found != NULL;
+}
+
+static inline bool testing_flip(const testing_dir *dir, kal_bytes bytes)
+{
+    bool found = false;
+    DIR *open = opendir(dir->path); /* owned */
+    assert_non_null(open);
+    for (struct dirent *entry = readdir(open); entry != NULL && !found; entry = readdir(open)) {
+        char path[512];
+        testing_dir_path(dir, entry->d_name, path, sizeof path);
+        found = strstr(entry->d_name, ".sst") != NULL && testing_flip_in(path, bytes);
+    }
+    closedir(open);
+    return found;
+}
+
 static inline kal_kv *testing_open_rocks(const testing_dir *dir)
 {
     kal_kv *kv = NULL;
