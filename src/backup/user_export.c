@@ -194,7 +194,7 @@ static kal_status add_table(user_export *x, kal_table *table, kal_scan *scan, ka
 
 static kal_status add_tables(user_export *x, kal_error *err)
 {
-    const kal_scan_range all = {.no_keys = true};
+    const kal_scan_range all = {.no_keys = true, .complete = true};
     kal_status status = KAL_OK;
 
     for (size_t i = 0; i < x->tables.len && status == KAL_OK; i++) {

@@ -106,10 +106,13 @@ typedef struct kal_kv_range {
     kal_bytes upper;
     bool reverse;
     bool cached_only;
-    bool passing;  /* a walk over much that is read once: it takes no place in the block cache */
-    bool complete; /* KAL_END means all there was, also on a disk that cannot be read: whoever
-                      removes what he has not seen, or says that he has copied all, needs it. Where
-                      a range of the family was deleted it takes up to ten times as long */
+    bool passing;   /* a walk over much that is read once: it takes no place in the block cache */
+    bool complete;  /* KAL_END means all there was, also on a disk that cannot be read: whoever
+                       removes what he has not seen, or says that he has copied all, needs it. Where
+                       a range of the family was deleted it takes up to ten times as long */
+    bool undeleted; /* the caller knows that no batch which the walk can see deleted a range that
+                       meets this one: it need not be looked for, so the walk is complete and takes
+                       no longer */
 } kal_kv_range;
 KAL_MUST_CHECK kal_status kal_kv_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
                                            const kal_kv_range *range, kal_kv_iter **iter_out,

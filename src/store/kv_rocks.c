@@ -20,7 +20,8 @@
  * could not be read when it passes a deleted row or the end of a file at that moment; it then walks
  * on without the rows of that file. So:
  *   6. a walk whose range meets no deleted range ignores tombstones altogether. Ranges deleted
- * since the opening are kept in a list; those in the files at opening are not known
+ *      since the opening are kept in a list; those in the files at opening are not known, but the
+ *      caller may know (kal_kv_range.undeleted)
  *   7. a walk in the cache alone, which meets blocks that cannot be read all the time, and one that
  *      has to be complete, ignore them always; where their range may meet a deleted one they look
  *      up each row instead: a get tells every error
@@ -565,7 +566,7 @@ static kal_status rocks_iter_open(kal_kv *kv, const kal_kv_snapshot *snapshot,
         memcpy(iter->lower + range->lower.len, range->upper.ptr, range->upper.len);
     iter->family = range->family;
     iter->cached_only = range->cached_only;
-    bool meets_deleted = may_meet_deleted_range(rocks, range);
+    bool meets_deleted = !range->undeleted && may_meet_deleted_range(rocks, range);
     bool looks_up = meets_deleted && (range->cached_only || range->complete);
     if (looks_up) {
         iter->check = snapshot_to_check(rocks, snapshot);

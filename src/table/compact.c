@@ -213,8 +213,9 @@ static kal_status holds_user(const compaction *c, const kal_segment *segment, ui
     *out = false;
     if (user_no < segment->info.user_min || user_no > segment->info.user_max)
         return KAL_OK;
-    const kal_kv_range range =
+    kal_kv_range range =
         kal_user_range_of(c->table, user_no, KAL_KV_INDEX, segment->info.segment_id, &of_user);
+    range.complete = true; /* a segment that is said to have none stays as it is */
     KAL_TRY(kal_kv_iter_open(c->args->tables->kv, NULL, &range, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);

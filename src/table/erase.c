@@ -80,8 +80,9 @@ typedef struct key_walk {
 
 static kal_status open_walk(key_walk *walk, uint32_t number, kal_error *err)
 {
-    const kal_kv_range range =
+    kal_kv_range range =
         kal_user_range_of(walk->table, walk->args->user_no, walk->family, number, &walk->range);
+    range.complete = true; /* what it does not find is said to be erased */
     return kal_kv_iter_open(tables_of(walk->args)->kv, NULL, &range, &walk->iter, err);
 }
 
@@ -390,7 +391,8 @@ static kal_status blank_changes(const kal_erase_args *args, kal_erase_result *re
     kal_store_be16(upper, (uint16_t)(blanks->shard + 1));
     const kal_kv_range range = {.family = KAL_KV_CHANGES,
                                 .lower = kal_bytes_of(lower, sizeof lower),
-                                .upper = kal_bytes_of(upper, sizeof upper)};
+                                .upper = kal_bytes_of(upper, sizeof upper),
+                                .complete = true};
     kal_status status = kal_kv_iter_open(kv, NULL, &range, &iter, err);
     while (status == KAL_OK) {
         status = check(args, err);

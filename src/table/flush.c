@@ -25,6 +25,9 @@
  * and every view that was open then is closed.
  *   6. Freeze and publish hold the DDL lock: no table is dropped or altered between looking and
  *      writing.
+ *   7. The frozen space is removed up to the last row that was read, or as a whole when there was
+ *      none behind it: so the walk over it is a complete one, which ends with an error rather than
+ *      without rows that could not be read.
  */
 #include "base/assert.h"
 #include "catalog/storages.h"
@@ -215,8 +218,9 @@ typedef struct flush_frozen {
     const kal_flush_args *args;
     kal_table *table;
     uint32_t hot_id;
-    kal_buf last; /* owned; the cold key of the last row that is gone. Where a step would begin by
-                     passing all that earlier ones have deleted, the next one begins behind it */
+    bool is_whole; /* nothing of it was moved out when this flush began */
+    kal_buf last;  /* owned; the cold key of the last row that is gone. Where a step would begin by
+                      passing all that earlier ones have deleted, the next one begins behind it */
 } flush_frozen;
 
 typedef struct flush_step {
@@ -235,7 +239,11 @@ static kal_status open_rest(const flush_step *s, const kal_view *view, kal_kv_it
     uint8_t bounds[8];
     uint8_t lower[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
     kal_bytes last = kal_buf_bytes(&s->frozen->last);
-    kal_kv_range range = {.family = KAL_KV_ROWS, .passing = true};
+    kal_kv_range range = {.family = KAL_KV_ROWS, .passing = true, .complete = true};
+
+    /* Only steps delete ranges of a space that is still in the manifest: up to `last`. Of one that
+     * is not, nothing that is read here will be published. */
+    range.undeleted = s->frozen->is_whole || last.len > 0;
 
     kal_kv_number_bounds(s->frozen->hot_id, bounds, &range.lower, &range.upper);
     if (last.len > 0) {
@@ -576,9 +584,9 @@ static kal_status find_frozen(kal_tables *tables, const kal_table *table, uint32
 }
 
 static kal_status move_out(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                           kal_flush_result *result, kal_error *err)
+                           bool is_whole, kal_flush_result *result, kal_error *err)
 {
-    flush_frozen frozen = {.args = args, .table = table, .hot_id = hot_id};
+    flush_frozen frozen = {.args = args, .table = table, .hot_id = hot_id, .is_whole = is_whole};
     kal_status status = KAL_OK;
     bool is_last = false;
 
@@ -602,10 +610,10 @@ kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
     /* Of an earlier flush that did not come to its end: what was written since is not in it. */
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
     if (hot_id != 0)
-        KAL_TRY(move_out(args, table, hot_id, result_out, err));
+        KAL_TRY(move_out(args, table, hot_id, false, result_out, err));
     kal_status status = freeze(args, table, err);
     if (status != KAL_OK)
         return status == KAL_END ? KAL_OK : status;
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
-    return move_out(args, table, hot_id, result_out, err);
+    return move_out(args, table, hot_id, true, result_out, err);
 }

@@ -126,6 +126,7 @@ typedef struct kal_scan_range {
     bool no_keys;     /* key_out will be NULL */
     bool by_chunks;   /* rows of segments come by kal_scan_next_chunk(), after all others */
     bool no_seq;      /* which is not asked for _seq */
+    bool complete;    /* as kal_kv_range has it: for what is called a copy */
     const uint64_t *wanted; /* bits of the table's columns that are needed; NULL: all; borrowed */
     kal_conditions conditions; /* rows that do not meet them may be missing; borrowed */
 } kal_scan_range;
@@ -143,8 +144,8 @@ KAL_MUST_CHECK kal_status kal_scan_next_chunk(kal_scan *scan, const uint32_t *co
                                               size_t *rows_out, kal_error *err);
 void kal_scan_close(kal_scan *scan); /* NULL is allowed */
 /* Every row of the table, whoever's partition it is in: for checks that the server makes itself
- * (SET NOT NULL) and for backups, never for what a statement shows. expired_too: also rows of
- * STREAM tables that are too old. The view has no overlay. */
+ * (SET NOT NULL) and for backups, never for what a statement shows; complete. expired_too: also
+ * rows of STREAM tables that are too old. The view has no overlay. */
 KAL_MUST_CHECK kal_status kal_scan_open_all_users(kal_view *view, kal_table *table,
                                                   bool expired_too, kal_scan **scan_out,
                                                   kal_error *err);

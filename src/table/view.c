@@ -165,6 +165,7 @@ struct kal_scan {
     kal_table *table;
     bool reverse;
     bool cached_only;
+    bool complete;
     bool shows_expired;           /* rows of STREAM tables that are too old, too */
     uint64_t passed_over;         /* rows that are too old */
     hot_run runs[2];              /* active, frozen */
@@ -220,8 +221,8 @@ static void position_overlay(kal_scan *scan, kal_bytes lower, kal_bytes upper)
 }
 
 /* One hot space between the bounds, which are in scan->lower and scan->upper. */
-static kal_status open_run(kal_scan *scan, hot_run *run, uint32_t hot_id, kal_bytes lower,
-                           kal_bytes upper, kal_error *err)
+static kal_status open_run(kal_scan *scan, hot_run *run, const kal_manifest *manifest,
+                           uint32_t hot_id, kal_bytes lower, kal_bytes upper, kal_error *err)
 {
     /* The upper bound may have carried into the number of the space. */
     uint32_t carry = kal_load_be32(scan->upper) - kal_load_be32(scan->lower);
@@ -231,7 +232,11 @@ static kal_status open_run(kal_scan *scan, hot_run *run, uint32_t hot_id, kal_by
                           .lower = lower,
                           .upper = upper,
                           .reverse = scan->reverse,
-                          .cached_only = scan->cached_only};
+                          .cached_only = scan->cached_only,
+                          .complete = scan->complete};
+    /* The batch that deletes a space takes it out of the manifest, which the snapshot has; parts go
+     * from frozen ones only. Without a manifest the table may have been dropped. */
+    range.undeleted = manifest != NULL && hot_id == manifest->head.active_hot_id;
     run->ended = false;
     return kal_kv_iter_open(scan->view->tables->kv, scan->view->snapshot, &range, &run->iter, err);
 }
@@ -239,9 +244,11 @@ static kal_status open_run(kal_scan *scan, hot_run *run, uint32_t hot_id, kal_by
 static kal_status open_runs(kal_scan *scan, const kal_manifest *manifest, kal_bytes lower,
                             kal_bytes upper, kal_error *err)
 {
-    KAL_TRY(open_run(scan, &scan->runs[0], active_space(scan->table, manifest), lower, upper, err));
+    KAL_TRY(open_run(scan, &scan->runs[0], manifest, active_space(scan->table, manifest), lower,
+                     upper, err));
     if (manifest != NULL && manifest->head.frozen_hot_id != 0)
-        KAL_TRY(open_run(scan, &scan->runs[1], manifest->head.frozen_hot_id, lower, upper, err));
+        KAL_TRY(open_run(scan, &scan->runs[1], manifest, manifest->head.frozen_hot_id, lower, upper,
+                         err));
     /* The overlay's keys have the space that the table was made with. */
     uint32_t carry = kal_load_be32(scan->upper) - kal_load_be32(scan->lower);
     kal_row_key_set_space(scan->lower, scan->table->hot_id);
@@ -312,6 +319,7 @@ kal_status kal_scan_open(kal_view *view, kal_table *table, const kal_scan_range 
     *scan_out = NULL;
     scan->reverse = range->reverse;
     scan->cached_only = range->cached_only;
+    scan->complete = range->complete;
     kal_status status = open_scan(scan, range, err);
     if (status != KAL_OK) {
         kal_scan_close(scan);
@@ -342,6 +350,7 @@ kal_status kal_scan_open_all_users(kal_view *view, kal_table *table, bool expire
     *scan_out = NULL;
     KAL_ASSERT(view->overlay == NULL);
     scan->shows_expired = expired_too;
+    scan->complete = true;
     kal_status status = open_all_users(scan, err);
     if (status != KAL_OK) {
         kal_scan_close(scan);

@@ -92,11 +92,12 @@ static inline long testing_dir_largest(const testing_dir *dir, const char *suffi
     return largest;
 }
 
-/* Flips a bit of these bytes in the file that has them, so that its block cannot be read; again: as
- * it was. False: none has them. */
+/* Flips the lowest bit of the last one of these bytes, if the file has the others before it and is
+ * a data file of `rows`: its properties say so. */
 static inline bool testing_flip_in(const char *path, kal_bytes bytes)
 {
-    FILE *file = fopen(path, "r+b"); /* owned */
+    static const char family[] = "namerows"; /* rocksdb.column.family.id goes before */
+    FILE *file = fopen(path, "r+b");         /* owned */
     assert_non_null(file);
     fseek(file, 0, SEEK_END);
     size_t size = (size_t)ftell(file);
@@ -104,17 +105,19 @@ static inline bool testing_flip_in(const char *path, kal_bytes bytes)
     uint8_t *all = malloc(size + 1); /* owned */
     assert_non_null(all);
     assert_int_equal(fread(all, 1, size, file), size);
-    /* The last byte is the one that is flipped. */
     const uint8_t *found = memmem(all, size, bytes.ptr, bytes.len - 1);
-    if (found != NULL) {
+    bool is_right = found != NULL && memmem(all, size, family, sizeof family - 1) != NULL;
+    if (is_right) {
         fseek(file, found - all + (long)bytes.len - 1, SEEK_SET);
         fputc(found[bytes.len - 1] ^ 1, file);
     }
     fclose(file);
     free(all);
-    return found != NULL;
+    return is_right;
 }
 
+/* Makes the block of `rows` that has these bytes unreadable; once more: as it was. False: there is
+ * none. */
 static inline bool testing_flip(const testing_dir *dir, kal_bytes bytes)
 {
     bool found = false;

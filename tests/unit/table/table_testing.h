@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "table/table_internal.h"
+#include "unit/store/store_testing.h"
 
 typedef struct testing_db {
     kal_kv *kv;
@@ -21,12 +22,6 @@ typedef struct testing_db {
     kal_catalog_worker *worker;
     kal_tables *tables; /* may be closed, and set to NULL, by the test */
 } testing_db;
-
-static inline void testing_ok(kal_status status, const kal_error *err)
-{
-    if (status != KAL_OK)
-        fail_msg("%s: %s", kal_status_name(status), err->message);
-}
 
 static inline void testing_open(testing_db *db, const kal_tables_options *options)
 {
