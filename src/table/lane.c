@@ -648,7 +648,7 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
     if (action == KAL_WRITE_NONE)
         return KAL_OK;
     KAL_TRY(count_row(g, op, is_there, action == KAL_WRITE_PUT, err));
-    uint64_t seq = ++g->tables->heads[shard].applied;
+    uint64_t seq = g->tables->heads[shard].applied + 1;
     if (is_open) {
         primary_key = arrival_key(g, seq);
         key = kal_row_key(op->table, op->user_no, primary_key, key_bytes);
@@ -659,6 +659,8 @@ static kal_status apply_op(group *g, kal_write *write, kal_write_op *op, kal_err
         next.present = true;
     }
     KAL_TRY(write_row(g, op->table, manifest, stream, key, &stored, &next, err));
+    /* Taken together with the change, which is what undo_seqs() goes by. */
+    g->tables->heads[shard].applied = seq;
     change made = {op, shard, seq, primary_key, current, next.row};
     PUSH(g, &g->changes, made);
     return keep_result(write, op, action == KAL_WRITE_PUT ? next.row : current, err);

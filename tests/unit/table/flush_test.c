@@ -10,7 +10,7 @@
  * segments in memory; a failure prints the seed, KAL_TEST_SEED runs that one alone,
  * KAL_TEST_COUNT more of them.
  *
- * Then frozen rows in RocksDB that cannot be read.
+ * Then frozen rows in RocksDB that cannot be read, and what a failed write leaves.
  */
 #include "base/rng.h"
 #include "table/flush.h"
@@ -631,11 +631,25 @@ static int64_t number_of(int64_t id)
     return (int64_t)(kal_rng_next(&rng) >> 2);
 }
 
-static void open_rocks_world(world *w, const testing_dir *dir)
+/* kv: taken. */
+static void open_catalog(world *w, kal_kv *kv)
 {
-    w->db.kv = testing_open_rocks(dir);
+    w->db.kv = kv;
     OK(w, kal_catalog_open(w->db.kv, &w->db.clock.clock, NULL, &w->db.catalog, &w->err));
     w->db.worker = kal_catalog_worker_open(w->db.catalog);
+}
+
+/* In which nothing fails. */
+static void open_quiet_world(world *w, kal_kv *kv)
+{
+    *w = (world){.err = KAL_ERROR_INIT};
+    w->segments = kal_segment_backend_open_mem(1, 0);
+    w->db.sched = kal_sched_sim(1);
+    kal_sim_clock_init(&w->db.clock, 1700000000000000);
+    open_catalog(w, kv);
+    create_table(w);
+    open_tables(w);
+    find_table(w);
 }
 
 static void reopen_rocks_world(world *w, const testing_dir *dir)
@@ -645,7 +659,7 @@ static void reopen_rocks_world(world *w, const testing_dir *dir)
     kal_catalog_worker_close(w->db.worker);
     kal_catalog_close(w->db.catalog);
     kal_kv_close(w->db.kv);
-    open_rocks_world(w, dir);
+    open_catalog(w, testing_open_rocks(dir));
     open_tables(w);
     find_table(w);
 }
@@ -803,14 +817,7 @@ static void unreadable_rows_are_not_lost(void **state)
     kal_flush_result result;
 
     (void)state;
-    w = (world){.err = KAL_ERROR_INIT};
-    w.segments = kal_segment_backend_open_mem(1, 0);
-    w.db.sched = kal_sched_sim(1);
-    kal_sim_clock_init(&w.db.clock, 1700000000000000);
-    open_rocks_world(&w, &dir);
-    create_table(&w);
-    open_tables(&w);
-    find_table(&w);
+    open_quiet_world(&w, testing_open_rocks(&dir));
     int64_t count = flush_one_step(&w);
     flip_row(&dir, DAMAGED_ROW);
     reopen_rocks_world(&w, &dir);
@@ -828,11 +835,106 @@ static void unreadable_rows_are_not_lost(void **state)
     testing_dir_remove(&dir);
 }
 
+/* ---- a write that fails in the middle ---- */
+
+static void set_dead_count(world *w, uint32_t segment_id, const char *value)
+{
+    uint8_t key[KAL_DEAD_COUNT_KEY_BYTES];
+    kal_kv_batch *batch = kal_kv_batch_open(w->db.kv); /* owned */
+
+    kal_store_be32(key, segment_id);
+    if (value != NULL)
+        kal_kv_batch_put(batch, KAL_KV_DELETED, kal_bytes_of(key, sizeof key), kal_cstr(value));
+    else
+        kal_kv_batch_delete(batch, KAL_KV_DELETED, kal_bytes_of(key, sizeof key));
+    OK(w, kal_kv_write(w->db.kv, batch, false, &w->err));
+    kal_kv_batch_close(batch);
+}
+
+typedef struct deletion {
+    world *w;
+    uint32_t segment_id; /* 0: nothing is damaged */
+} deletion;
+
+/* On the lane, which has read the row and not yet how many of its segment are dead. */
+static kal_status damage_and_delete(void *context, const kal_row *current, kal_arena *arena,
+                                    kal_write_effect *effect_out, kal_error *err)
+{
+    const deletion *d = context;
+    (void)arena, (void)err;
+    assert_non_null(current);
+    if (d->segment_id != 0)
+        set_dead_count(d->w, d->segment_id, "damaged");
+    *effect_out = (kal_write_effect){.action = KAL_WRITE_DELETE};
+    return KAL_OK;
+}
+
+static kal_status delete_row(deletion *d, int64_t id, kal_error *err)
+{
+    world *w = d->w;
+    kal_write *write = kal_write_open(w->db.tables, NULL); /* owned */
+    kal_buf key;                                           /* owned */
+
+    kal_buf_init(&key, NULL);
+    kal_write_op op = {.table = w->table,
+                       .user_no = 1,
+                       .key = testing_key(w->table, id, &key),
+                       .resolve = damage_and_delete,
+                       .context = d};
+    OK(w, kal_write_add(write, &op, NULL, &w->err));
+    kal_status status = kal_write_commit(write, err);
+    kal_write_close(write);
+    kal_buf_release(&key);
+    return status;
+}
+
+static kal_status count_change(void *context, const kal_change *change, kal_error *err)
+{
+    unsigned *count = context;
+    (void)change, (void)err;
+    (*count)++;
+    return KAL_OK;
+}
+
+/* Goal: a write that fails when it has read what it changes takes no seq: the change log has no gap
+ * behind it. Method: the number of a segment's dead rows is damaged while a row of it is deleted.
+ */
+static void failed_writes_take_no_seq(void **state)
+{
+    static world w;
+    kal_error err = KAL_ERROR_INIT;
+    kal_flush_result result;
+    kal_manifest *manifest = NULL; /* owned */
+    unsigned changes = 0;
+    kal_view view;
+
+    (void)state;
+    open_quiet_world(&w, kal_kv_open_mem());
+    kal_flush_args args = {.tables = w.db.tables, .actor = &ROOT};
+    put_rows(&w, 0, 2);
+    OK(&w, kal_table_flush(&args, w.table, &result, &w.err));
+    OK(&w, kal_manifests_newest(w.db.tables->manifests, w.table->def->table_id, &manifest, &w.err));
+    deletion failing = {&w, manifest->segments[0]->info.segment_id};
+    deletion good = {.w = &w};
+    kal_manifest_release(manifest);
+    assert_int_equal(delete_row(&failing, 0, &err), KAL_CORRUPT);
+    set_dead_count(&w, failing.segment_id, NULL);
+    put_rows(&w, 2, 1);
+    OK(&w, delete_row(&good, 0, &w.err));
+    kal_view_open(&view, w.db.tables, 1, NULL);
+    uint16_t shard = kal_row_shard(w.table, 1);
+    OK(&w, kal_view_log_scan(&view, shard, 0, count_change, &changes, &w.err));
+    kal_view_close(&view);
+    assert_int_equal(changes, 4);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_those_of_the_map),
         cmocka_unit_test(unreadable_rows_are_not_lost),
+        cmocka_unit_test(failed_writes_take_no_seq),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
