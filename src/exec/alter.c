@@ -229,6 +229,8 @@ static kal_status carry_out(alter_run *a, kal_error *err)
     if (status != KAL_OK) {
         kal_error ignored = KAL_ERROR_INIT; /* the first failure is the answer */
         kal_catalog_forget(a->change);
+        /* Stores nothing, and a full queue takes it: it fails only where no write is possible until
+         * the server is started anew, which knows nothing of it. */
         if (enforce(a, 0, &ignored) != KAL_OK)
             return status;
     }

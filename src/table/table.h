@@ -43,7 +43,8 @@ typedef struct kal_tables_options {
     bool sync;                    /* fsync before the answer */
     uint64_t sync_interval_ms;    /* when not: at the latest after so long; 0 = 200 */
     uint64_t change_log_rows_max; /* kept per shard; 0 = 10,000 */
-    size_t queue_bytes_max;       /* waiting writes; 0 = 64 MiB; beyond it KAL_BUSY */
+    size_t queue_bytes_max;       /* waiting writes; 0 = 64 MiB; beyond it KAL_BUSY, but for changes
+                                     of the catalog */
     /* Cold rows: all NULL = no table has any. Borrowed. */
     kal_catalog *catalog;
     kal_segment_backend *segments;

@@ -101,6 +101,15 @@ static size_t queued_bytes(const kal_write *write)
     return write->arena.size_bytes + sizeof *write;
 }
 
+/* The queue's lock is held. A change of the catalog always fits: the DDL lock lets one at a time
+ * come, and one that takes something back, after a failure, must not fail because others write
+ * much. */
+static bool is_full_for(const kal_tables *tables, const kal_write *write)
+{
+    return write->change == NULL && tables->queue_bytes > 0 &&
+           tables->queue_bytes + queued_bytes(write) > tables->options.queue_bytes_max;
+}
+
 void kal_write_submit(kal_write *write, kal_write_done done, void *context)
 {
     kal_tables *tables = write->tables;
@@ -111,8 +120,7 @@ void kal_write_submit(kal_write *write, kal_write_done done, void *context)
     pthread_mutex_lock(&tables->lock);
     if (tables->closing) {
         write->status = kal_error_set(&write->error, KAL_CANCELLED, "the server is shutting down");
-    } else if (tables->queue_bytes + queued_bytes(write) > tables->options.queue_bytes_max &&
-               tables->queue_bytes > 0) {
+    } else if (is_full_for(tables, write)) {
         write->status =
             kal_error_set(&write->error, KAL_BUSY, "too many writes are waiting, try again later");
     } else {
