@@ -277,3 +277,48 @@ test("a storage whose directory is gone, and comes back", async () => {
     await flush("app.far");
     assert.deepEqual(await root.rows("SELECT sum(n) FROM app.far"), [["102"]]);
 });
+
+test("FLUSH ALL and STORAGE COMPACT ALL: a table that fails keeps no other one from its turn", async () => {
+    const place = join(base, "renamed");
+    await root.sql("CREATE NAMESPACE every");
+    await root.sql(`CREATE STORAGE renamed TYPE filesystem NAME 'Renamed' PATH '${place}'`);
+    for (const [table, id] of [["a", "renamed"], ["b", "local"], ["c", "local"]])
+        await root.sql(`CREATE SHARED TABLE every.${table} (id BIGINT PRIMARY KEY, n BIGINT) WITH (STORAGE_ID = '${id}')`);
+    const insert = async (from) => {
+        for (const table of ["a", "b", "c"])
+            await root.sql(`INSERT INTO every.${table} SELECT i, 1 FROM range(${from}, ${from + 100}) r(i)`);
+    };
+    const counts = async () => Object.fromEntries(await root.rows("SELECT table_name, count(*) FROM system.segments WHERE namespace_id = 'every' GROUP BY ALL ORDER BY 1"));
+    for (const from of [0, 100]) {
+        await insert(from);
+        await root.sql("FLUSH ALL IN every");
+    }
+    assert.deepEqual(await counts(), { a: "2", b: "2", c: "2" });
+
+    await insert(200);
+    renameSync(place, `${place}.not`);
+    for (let i = 0; i < 2; i++) { // the second time only a has rows to be moved
+        const flushed = await root.error("FLUSH ALL IN every");
+        assert.match(flushed.message, /every\/a\/segment-/);
+        assert.equal(flushed.hint, ["1 of 3 tables could not be flushed, the first is every.a; the others were",
+            "1 of 1 tables could not be flushed, the first is every.a"][i]);
+        assert.deepEqual(await counts(), { a: "2", b: "3", c: "3" });
+    }
+    renameSync(`${place}.not`, place);
+    await root.sql("FLUSH ALL IN every");
+    assert.deepEqual(await counts(), { a: "3", b: "3", c: "3" });
+
+    const [[path]] = await root.rows("SELECT path FROM system.segments WHERE namespace_id = 'every' AND table_name = 'a' ORDER BY segment_id");
+    const kept = readFileSync(join(place, path));
+    truncateSync(join(place, path), 100);
+    const compacted = await root.error("STORAGE COMPACT ALL IN every");
+    assert.equal(compacted.code, "DATA_CORRUPTED");
+    assert.ok(compacted.message.includes(path), compacted.message);
+    assert.equal(compacted.hint, "1 of 3 tables could not be compacted, the first is every.a; the others were");
+    assert.deepEqual(await counts(), { a: "3", b: "1", c: "1" });
+    writeFileSync(join(place, path), kept);
+    await root.sql("STORAGE COMPACT ALL IN every");
+    assert.deepEqual(await counts(), { a: "1", b: "1", c: "1" });
+    for (const table of ["a", "b", "c"])
+        assert.deepEqual(await root.rows(`SELECT count(*), sum(n) FROM every.${table}`), [["300", "300"]]);
+});
