@@ -11,9 +11,11 @@
 #include "base/files.h"
 #include "base/assert.h"
 #include "base/file_io.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/rng.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -170,6 +172,43 @@ static kal_status system_make_dir(const kal_files *files, const char *path, kal_
         error = make_one_dir(prefix);
     free(prefix);
     return error == 0 ? KAL_OK : io_error(err, "make directory", path, error);
+}
+
+static kal_status remove_entry(int dir, const char *path, const char *name, kal_error *err)
+{
+    struct stat info;
+
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+        return KAL_OK;
+    int error = errno;
+    if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode)) {
+        kal_log_warn("files", "'%s/%s' is left there, but is no file of the server's", path, name);
+        return KAL_OK;
+    }
+    return kal_error_set(err, KAL_IO, "cannot remove '%s' in '%s': %s", name, path,
+                         strerror(error));
+}
+
+kal_status kal_files_empty_dir(const char *path, kal_error *err)
+{
+    DIR *dir = opendir(path); /* owned */
+    kal_status status = KAL_OK;
+
+    if (dir == NULL)
+        return io_error(err, "read", path, errno);
+    for (struct dirent *e = readdir(dir); e != NULL && status == KAL_OK; e = readdir(dir)) {
+        if (e->d_name[0] != '.')
+            status = remove_entry(dirfd(dir), path, e->d_name, err);
+    }
+    closedir(dir);
+    return status;
+}
+
+bool kal_path_holds(const char *outer, const char *inner)
+{
+    size_t len = strlen(outer);
+    return strncmp(outer, inner, len) == 0 &&
+           (inner[len] == '\0' || inner[len] == '/' || strcmp(outer, "/") == 0);
 }
 
 static kal_status system_lock(const kal_files *files, const char *path, int *lock_out,

@@ -32,6 +32,12 @@ KAL_MUST_CHECK kal_status kal_files_remove(const kal_files *files, const char *p
 /* Makes the directory and its parents, 0700; existing ones are left as they are. */
 KAL_MUST_CHECK kal_status kal_files_make_dir(const kal_files *files, const char *path,
                                              kal_error *err);
+/* Removes the files of a directory, and links but not what they point to. Directories in it are
+ * left, with a warning in the log: they are somebody else's; so is what begins with '.'. Only of
+ * the operating system. KAL_IO. */
+KAL_MUST_CHECK kal_status kal_files_empty_dir(const char *path, kal_error *err);
+/* Of resolved paths: inner is outer or lies somewhere in it. */
+bool kal_path_holds(const char *outer, const char *inner);
 /* Holds `path` as an exclusive lock file until the process ends or *lock_out is given to
  * kal_files_unlock(). KAL_BUSY when another process holds it. */
 KAL_MUST_CHECK kal_status kal_files_lock(const kal_files *files, const char *path, int *lock_out,

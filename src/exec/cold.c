@@ -5,12 +5,9 @@
 #include "exec/file_links.h"
 #include "exec/storages.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { ATTEMPTS_MAX = 5, PATH_BYTES = 4096 };
 #define PAUSE_NS         (UINT64_C(600) * 1000000000)
@@ -60,21 +57,8 @@ kal_status kal_cold_open_store(void *context, kal_bytes storage_id, kal_object_s
     return status;
 }
 
-/* What a crash left there is of nobody any more. */
-static void empty_directory(const char *path)
-{
-    DIR *dir = opendir(path); /* owned */
-    if (dir == NULL)
-        return;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (entry->d_name[0] != '.')
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    closedir(dir);
-}
-
-static kal_status make_empty(const kal_cold *cold, const char *name, char path[PATH_BYTES],
-                             kal_error *err)
+static kal_status make_folder(const kal_cold *cold, const char *name, char path[PATH_BYTES],
+                              kal_error *err)
 {
     const kal_exec_options *o = &cold->exec->options;
     char *data = realpath(o->data_dir, NULL); /* owned */
@@ -83,9 +67,15 @@ static kal_status make_empty(const kal_cold *cold, const char *name, char path[P
     free(data);
     if (len < 0 || len >= PATH_BYTES)
         return kal_error_set(err, KAL_INVALID, "cannot resolve the data directory's path");
-    KAL_TRY(kal_files_make_dir(o->files, path, err));
-    empty_directory(path);
-    return KAL_OK;
+    return kal_files_make_dir(o->files, path, err);
+}
+
+/* What a crash left there is of nobody any more. */
+static kal_status make_empty(const kal_cold *cold, const char *name, char path[PATH_BYTES],
+                             kal_error *err)
+{
+    KAL_TRY(make_folder(cold, name, path, err));
+    return kal_files_empty_dir(path, err);
 }
 
 /* When the server stops, its jobs wait for nobody; statements have had their time by then. */
@@ -107,7 +97,7 @@ static kal_status open_far(kal_cold *cold, kal_error *err)
 
     cold->poll = (kal_object_poll){go_on, cold};
     cold->s3 = kal_s3_client_open(&s3);
-    KAL_TRY(make_empty(cold, "cache", path, err));
+    KAL_TRY(make_folder(cold, "cache", path, err)); /* who opens it empties it */
     return kal_object_cache_open(path, o->s3_cache_bytes, &cold->cache, err);
 }
 

@@ -71,19 +71,13 @@ static kal_status refuse_clauses_of_s3(kal_run *run, kal_error *err)
 
 /* ---- the directory ---- */
 
-static bool holds(const char *a, const char *b)
-{
-    size_t len = strlen(a);
-    return strncmp(a, b, len) == 0 && (b[len] == '\0' || b[len] == '/' || strcmp(a, "/") == 0);
-}
-
 /* Segments among the database's own files, or the other way round, would be each other's end. */
 static kal_status check_outside_data(kal_run *run, const char *directory, kal_error *err)
 {
     char *data = realpath(run->exec->options.data_dir, NULL); /* owned */
     if (data == NULL)
         return kal_error_set(err, KAL_IO, "cannot resolve the data directory: %s", strerror(errno));
-    bool overlaps = holds(data, directory) || holds(directory, data);
+    bool overlaps = kal_path_holds(data, directory) || kal_path_holds(directory, data);
     free(data);
     if (overlaps)
         return kal_error_set(err, KAL_INVALID,

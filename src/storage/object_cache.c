@@ -19,7 +19,6 @@
 #include "base/map.h"
 #include "base/thread.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -62,23 +61,6 @@ struct kal_object_cache {
 
 /* ---- opening and closing ---- */
 
-static kal_status empty_directory(const char *path, kal_error *err)
-{
-    DIR *dir = opendir(path); /* owned */
-    kal_status status = KAL_OK;
-
-    if (dir == NULL)
-        return kal_error_set(err, KAL_IO, "cannot read '%s': %s", path, strerror(errno));
-    for (struct dirent *e = readdir(dir); e != NULL && status == KAL_OK; e = readdir(dir)) {
-        bool is_own = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-        if (!is_own && unlinkat(dirfd(dir), e->d_name, 0) != 0)
-            status = kal_error_set(err, KAL_IO, "cannot remove '%s' in '%s': %s", e->d_name, path,
-                                   strerror(errno));
-    }
-    closedir(dir);
-    return status;
-}
-
 kal_status kal_object_cache_open(const char *directory, uint64_t bytes_max,
                                  kal_object_cache **cache_out, kal_error *err)
 {
@@ -86,7 +68,7 @@ kal_status kal_object_cache_open(const char *directory, uint64_t bytes_max,
     if (strlen(directory) + 1 + KAL_DIGEST_HEX_LEN >= PATH_MAX)
         return kal_error_set(err, KAL_INVALID, "the data directory's path is too long");
     KAL_TRY(kal_files_make_dir(kal_files_system(), directory, err));
-    KAL_TRY(empty_directory(directory, err));
+    KAL_TRY(kal_files_empty_dir(directory, err));
     kal_object_cache *cache = calloc(1, sizeof *cache);
     char *copy = strdup(directory);
     if (cache == NULL || copy == NULL)

@@ -191,6 +191,39 @@ static void test_make_dir(void **state)
 
 /* Goal: another process is kept out, and a process that ends lets go. Method: a child takes the
  * lock and exits without unlocking. */
+static void test_path_holds(void **state)
+{
+    (void)state;
+    assert_true(kal_path_holds("/a/b", "/a/b"));
+    assert_true(kal_path_holds("/a/b", "/a/b/c"));
+    assert_true(kal_path_holds("/", "/a"));
+    assert_false(kal_path_holds("/a/b", "/a/bc"));
+    assert_false(kal_path_holds("/a/b", "/a"));
+}
+
+static void test_empty_dir(void **state)
+{
+    fixture *f = *state;
+    const kal_files *files = kal_files_system();
+    kal_error err = KAL_ERROR_INIT;
+    char inner[128];
+
+    snprintf(inner, sizeof inner, "%s/inner", f->folder);
+    assert_int_equal(kal_files_empty_dir(inner, &err), KAL_IO);
+    assert_int_equal(kal_files_make_dir(files, inner, &err), KAL_OK);
+    assert_int_equal(kal_files_make_dir(files, in_folder(f, "inner/dir"), &err), KAL_OK);
+    assert_int_equal(kal_files_replace(files, in_folder(f, "inner/file"), KAL_STR("x"), 0600, &err),
+                     KAL_OK);
+    assert_int_equal(kal_files_replace(files, in_folder(f, "kept"), KAL_STR("x"), 0600, &err),
+                     KAL_OK);
+    assert_int_equal(symlink("../kept", in_folder(f, "inner/link")), 0);
+    assert_int_equal(symlink(".", in_folder(f, "inner/link_to_dir")), 0);
+    assert_int_equal(kal_files_empty_dir(inner, &err), KAL_OK);
+    assert_file(files, in_folder(f, "kept"), KAL_STR("x"));
+    assert_int_equal(rmdir(in_folder(f, "inner/dir")), 0);
+    assert_int_equal(rmdir(inner), 0); /* nothing else is left in it */
+}
+
 static void test_lock_of_another_process(void **state)
 {
     fixture *f = *state;
@@ -295,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_system_refusals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_make_dir, set_up, tear_down),
+        cmocka_unit_test(test_path_holds),
+        cmocka_unit_test_setup_teardown(test_empty_dir, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock_of_another_process, set_up, tear_down),
         cmocka_unit_test(test_memory_failures),
     };
