@@ -198,7 +198,7 @@ kal_status kal_backup_make(const kal_backup_source *source, kal_bytes path,
     *out = (kal_backup){.version = KAL_STR(KAL_VERSION),
                         .created_at_us = kal_clock_wall_us(source->clock),
                         .is_scheduled = source->is_scheduled};
-    KAL_TRY(kal_making_begin(&m.base, path, err));
+    KAL_TRY(kal_making_begin(&m.base, source->data_dir, path, err));
     kal_view_open(&view, source->tables, 0, NULL);
     kal_status status = fill(&m, err);
     kal_view_close(&view);

@@ -77,8 +77,13 @@ typedef struct kal_backup {
     uint64_t size_bytes; /* of all */
 } kal_backup;
 
-/* path: absolute, nothing there yet, its parent is. KAL_INVALID, KAL_EXISTS, KAL_IO (no space, no
- * permission: names the file), and what poll says. Nothing is left behind then. */
+/* For who keeps backups in it: KAL_INVALID: it is the data directory or lies in it, also by links,
+ * where the server's own files and those of backups would be each other's end. KAL_NOT_FOUND. */
+KAL_MUST_CHECK kal_status kal_backup_check_outside(const char *directory, const char *data_dir,
+                                                   kal_error *err);
+/* path: absolute, nothing there yet, its parent is, outside of data_dir. KAL_INVALID, KAL_EXISTS,
+ * KAL_IO (no space, no permission: names the file), and what poll says. Nothing is left behind
+ * then. */
 KAL_MUST_CHECK kal_status kal_backup_make(const kal_backup_source *source, kal_bytes path,
                                           const kal_backup_poll *poll, kal_arena *arena,
                                           kal_backup *out, kal_error *err);

@@ -23,8 +23,26 @@ kal_status kal_backup_path(kal_bytes path, char out[KAL_TREE_PATH_BYTES], kal_er
     return KAL_OK;
 }
 
-/* Nothing is there, but its parent is. */
-static kal_status check_free(const char *path, kal_error *err)
+kal_status kal_backup_check_outside(const char *directory, const char *data_dir, kal_error *err)
+{
+    char *data = realpath(data_dir, NULL);      /* owned */
+    char *resolved = realpath(directory, NULL); /* owned */
+    int error = errno;
+    bool known = data != NULL && resolved != NULL;
+    bool overlaps = known && kal_path_holds(data, resolved);
+
+    free(resolved);
+    free(data);
+    if (!known)
+        return kal_tree_failed("resolve", directory, error, err);
+    if (overlaps)
+        return kal_error_set(err, KAL_INVALID,
+                             "the directory '%s' overlaps the server's data directory", directory);
+    return KAL_OK;
+}
+
+/* Nothing is there, but its parent is, which is none of the database's. */
+static kal_status check_place(const char *path, const char *data_dir, kal_error *err)
 {
     char parent[KAL_TREE_PATH_BYTES];
     struct stat info;
@@ -34,17 +52,24 @@ static kal_status check_free(const char *path, kal_error *err)
         return kal_error_set(err, KAL_EXISTS, "'%s' exists already", path);
     memcpy(parent, path, slash);
     parent[slash] = '\0';
-    if (slash > 0 && stat(parent, &info) != 0)
+    if (slash == 0)
+        return KAL_OK;
+    bool is_there = stat(parent, &info) == 0;
+    if (!is_there && errno != ENOENT && errno != ENOTDIR)
         return kal_tree_failed("read", parent, errno, err);
-    if (slash > 0 && !S_ISDIR(info.st_mode))
+    if (!is_there)
+        return kal_error_set(
+            err, KAL_INVALID,
+            "the directory '%s', which the backup is to be made in, does not exist", parent);
+    if (!S_ISDIR(info.st_mode))
         return kal_error_set(err, KAL_INVALID, "'%s' is no directory", parent);
-    return KAL_OK;
+    return kal_backup_check_outside(parent, data_dir, err);
 }
 
-kal_status kal_making_begin(kal_making *m, kal_bytes path, kal_error *err)
+kal_status kal_making_begin(kal_making *m, const char *data_dir, kal_bytes path, kal_error *err)
 {
     KAL_TRY(kal_backup_path(path, m->path, err));
-    KAL_TRY(check_free(m->path, err));
+    KAL_TRY(check_place(m->path, data_dir, err));
     return kal_tree_make_beside(m->path, m->directory, err);
 }
 

@@ -24,7 +24,8 @@ typedef struct kal_making {
 KAL_MUST_CHECK kal_status kal_backup_path(kal_bytes path, char out[KAL_TREE_PATH_BYTES],
                                           kal_error *err);
 /* Makes the directory. As kal_backup_make(). */
-KAL_MUST_CHECK kal_status kal_making_begin(kal_making *m, kal_bytes path, kal_error *err);
+KAL_MUST_CHECK kal_status kal_making_begin(kal_making *m, const char *data_dir, kal_bytes path,
+                                           kal_error *err);
 /* A file that is there already (copy NULL), or is copied there: hashed and on stable storage. In
  * the order of names, at the latest when the making ends. */
 KAL_MUST_CHECK kal_status kal_making_add(kal_making *m, const char *name, const char *from,

@@ -167,7 +167,7 @@ kal_status kal_backup_make_namespace(const kal_backup_source *source, kal_bytes 
                           .namespace_id = namespace_id};
 
     *out = (kal_backup){.version = KAL_STR(KAL_VERSION), .namespace_id = namespace_id};
-    KAL_TRY(kal_making_begin(&m.base, path, err));
+    KAL_TRY(kal_making_begin(&m.base, source->data_dir, path, err));
     kal_status status = take_moment(&m, err);
     out->created_at_us = m.view.now_us;
     if (status == KAL_OK)

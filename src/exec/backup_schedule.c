@@ -166,6 +166,9 @@ kal_status kal_backup_schedule_start(kal_exec *exec, kal_error *err)
     if (o->backup_dir[0] != '/')
         return kal_error_set(err, KAL_INVALID, "the directory of backups '%s' must begin with '/'",
                              o->backup_dir);
+    kal_status status = kal_backup_check_outside(o->backup_dir, o->data_dir, err);
+    if (status != KAL_OK && status != KAL_NOT_FOUND)
+        return status;
     kal_arena_init(&arena, NULL);
     if (list(o->backup_dir, true, &arena, &made, &warning) != KAL_OK)
         kal_log_warn("backup", "%s", warning.message); /* it may be mounted later */

@@ -2,7 +2,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Server } from "./server.mjs";
 
@@ -158,7 +158,11 @@ test("what is refused leaves nothing behind", async () => {
     };
     await backup("once");
     await refused(`BACKUP DATABASE ALL TO ${sql(path("once"))}`, "ALREADY_EXISTS", /'.*once' exists already/);
-    await refused(`BACKUP DATABASE ALL TO ${sql(path("no/parent"))}`, "BACKUP_NOT_FOUND", /no'/);
+    await refused(`BACKUP DATABASE ALL TO ${sql(path("no/parent"))}`, "INVALID_INPUT", /directory '.*\/no', which the backup is to be made in, does not exist/);
+    await refused(`BACKUP DATABASE ALL TO ${sql(path("once/backup.json/x"))}`, "INVALID_INPUT", /backup.json' is no directory/);
+    await refused(`BACKUP DATABASE ALL TO ${sql(path("once/backup.json/x/y"))}`, "INVALID_INPUT", /json\/x', which the backup is to be made in, does not exist/);
+    await refused(`SHOW BACKUP ${sql(path("once/backup.json"))}`, "BACKUP_NOT_FOUND", /is no backup/);
+    await refused(`RESTORE DATABASE other FROM ${sql(path("once/backup.json"))}`, "BACKUP_NOT_FOUND", /is no backup/);
     await refused("BACKUP DATABASE ALL TO 'relative'", "INVALID_INPUT", /begins with '\/'/);
     await refused("BACKUP DATABASE ALL TO ''", "INVALID_INPUT", /begins with '\/'/);
     await refused("BACKUP DATABASE ALL", "INVALID_SQL", /TO/);
@@ -191,6 +195,47 @@ test("what is refused leaves nothing behind", async () => {
     assert.equal(full.code, 1);
     assert.match(full.err, /is not empty/);
     assert.deepEqual(readdirSync(server.dir).filter((name) => name.includes("partial") || name === "uma"), []);
+});
+
+test("no backup is made among the server's own files", async () => {
+    const data = path("data");
+    symlinkSync(join(data, "cache"), path("link"));
+    const places = ["", "cache", "tmp", "shared", "exports", "rocksdb", "storage"].map((name) => join(data, name));
+    for (const place of [...places, path("link"), `${data}/../data/cache`, `${data}/cache/.`]) {
+        for (const what of ["ALL", "app"]) {
+            const error = await root.error(`BACKUP DATABASE ${what} TO ${sql(`${place}/bk`)}`);
+            assert.equal(error.code, "INVALID_INPUT", `${place}: ${error.message}`);
+            assert.match(error.message, /overlaps the server's data directory/);
+        }
+        assert.deepEqual(readdirSync(place).filter((name) => name.startsWith("bk")), []);
+    }
+    mkdirSync(path("data2")); // only begins as the data directory does
+    await backup("data2/bk");
+    unlinkSync(path("link"));
+});
+
+test("what somebody put among the server's own files: the server starts, leaves directories, and follows no link", async () => {
+    await server.stop();
+    mkdirSync(path("elsewhere"));
+    writeFileSync(path("elsewhere/mine"), "mine");
+    const folders = ["cache", "tmp", "shared"].map((name) => join(path("data"), name));
+    for (const folder of folders) {
+        mkdirSync(join(folder, "bk/rocksdb"), { recursive: true });
+        writeFileSync(join(folder, "bk/backup.json"), "{}");
+        writeFileSync(join(folder, "left"), "of a crash");
+        symlinkSync(path("elsewhere"), join(folder, "link"));
+    }
+    await server.start();
+    root = await server.client();
+    for (const folder of folders) {
+        assert.deepEqual(readdirSync(folder), ["bk"]);
+        assert.deepEqual(readdirSync(join(folder, "bk")), ["backup.json", "rocksdb"]);
+        assert.equal(server.log.split(`'${folder}/bk' is left there`).length, 2, server.log);
+    }
+    assert.deepEqual(readdirSync(path("elsewhere")), ["mine"]);
+    assert.deepEqual(await root.rows("SELECT count(*) > 0 FROM app.pairs"), [[true]]);
+    await server.restart();
+    root = await server.client();
 });
 
 test("a file system that is full: the backup fails by name and leaves nothing, the server goes on", async (t) => {

@@ -3,7 +3,7 @@
 import { after, before, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Server, object } from "./server.mjs";
@@ -79,14 +79,22 @@ test("what a crash left under a passing name goes at the next start", async () =
     assert.deepEqual(readdirSync(directory).filter((name) => /partial|removing/.test(name)), ["other.partial-Ab3xYz"]);
 });
 
-test("a directory that is not there is said, and the server goes on; a relative one is refused", async () => {
+test("a directory that is not there is said, and the server goes on; a relative one and the server's own are refused", async () => {
     await server.stop();
     server.args = ["--backup-dir", join(directory, "not", "there"), "--backup-interval-seconds", "1"];
     await server.start();
     root = await server.client();
     await until(() => server.log.includes("cannot read the directory of backups"));
     assert.deepEqual(await root.rows("SELECT 1"), [[1]]);
-    const ended = spawnSync(process.env.KALAMDB_SERVER, ["--data", join(server.dir, "x"), "--port", "0", "--backup-dir", "relative"], { encoding: "utf8", timeout: 20000 });
-    assert.equal(ended.status, 1);
-    assert.match(ended.stderr, /must begin with '\/'/);
+    await server.stop();
+    symlinkSync(join(server.dir, "data", "cache"), join(directory, "link"));
+    for (const [place, message] of [
+        ["relative", /must begin with '\/'/],
+        [join(server.dir, "data"), /overlaps the server's data directory/],
+        [join(directory, "link"), /overlaps the server's data directory/],
+    ]) {
+        const ended = spawnSync(process.env.KALAMDB_SERVER, ["--data", join(server.dir, "data"), "--port", "0", "--backup-dir", place], { encoding: "utf8", timeout: 20000 });
+        assert.equal(ended.status, 1);
+        assert.match(ended.stderr, message);
+    }
 });
