@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static const kal_sql_storage_text *text_of(const kal_run *run, kal_sql_storage_clause clause)
 {
@@ -85,6 +86,20 @@ static kal_status check_outside_data(kal_run *run, const char *directory, kal_er
     return KAL_OK;
 }
 
+/* A file where a directory is wanted is a wrong PATH, not a failure of the disk. */
+static kal_status make_directory(kal_run *run, const char *path, kal_error *err)
+{
+    struct stat info;
+
+    kal_status status = kal_files_make_dir(run->exec->options.files, path, err);
+    if (status != KAL_IO)
+        return status;
+    bool is_file = stat(path, &info) == 0 ? !S_ISDIR(info.st_mode) : errno == ENOTDIR;
+    return is_file
+               ? kal_error_set(err, KAL_INVALID, "PATH '%s' is a file, or leads through one", path)
+               : status;
+}
+
 /* Makes it, resolves it, writes and deletes something in it. */
 static kal_status prepare_directory(kal_run *run, kal_bytes path, kal_bytes *canonical_out,
                                     kal_error *err)
@@ -94,8 +109,11 @@ static kal_status prepare_directory(kal_run *run, kal_bytes path, kal_bytes *can
 
     if (path.len == 0 || path.len >= PATH_MAX || memchr(path.ptr, 0, path.len) != NULL)
         return kal_error_set(err, KAL_INVALID, "PATH must be the path of a directory");
+    if (path.ptr[0] != '/')
+        return kal_error_set(err, KAL_INVALID,
+                             "PATH must begin with '/': it is a directory of the server's");
     char *given = kal_arena_cstr(run->arena, path);
-    KAL_TRY(kal_files_make_dir(run->exec->options.files, given, err));
+    KAL_TRY(make_directory(run, given, err));
     char *resolved = realpath(given, NULL); /* owned */
     if (resolved == NULL)
         return kal_error_set(err, KAL_IO, "cannot resolve '%s': %s", given, strerror(errno));
