@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "types/text.h"
 
+#include <stdio.h>
+
 #define KIND(type) (1u << (type))
 
 typedef enum value_form {
@@ -89,7 +91,7 @@ static const option_field FIELDS[] = {
 #undef Y
 
 enum { SYSTEM_CACHE_TTL_SECONDS = 300, FLUSH_ROW_LIMIT_DEFAULT = 10000 };
-enum { FLUSH_ROW_LIMIT_MAX = 1000000, FLUSH_INTERVAL_MAX = 86400 };
+enum { FLUSH_ROW_LIMIT_MAX = 1000000, FLUSH_INTERVAL_MAX = 86400, TTL_SECONDS_MIN = 1 };
 static const char STORAGE_DEFAULT[] = "local";
 
 static uint64_t *field_ptr(kal_table_options *o, const option_field *f)
@@ -333,8 +335,44 @@ static bool flush_policy_valid(const kal_flush_policy *p)
            (p->row_limit != 0 || p->interval_seconds != 0);
 }
 
+typedef enum flush_policy_fault { FLUSH_FINE, FLUSH_FORM, FLUSH_RANGE } flush_policy_fault;
+
+/* [-]digits, whether or not an int64_t holds them */
+static bool is_whole_number(kal_bytes text)
+{
+    size_t sign = text.len > 0 && text.ptr[0] == '-';
+
+    for (size_t i = sign; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+    }
+    return text.len > sign;
+}
+
+/* "rows:N" or "interval:N", of which there was none yet */
+static flush_policy_fault parse_flush_part(kal_bytes part, kal_flush_policy *out)
+{
+    const uint8_t *colon = part.len == 0 ? NULL : memchr(part.ptr, ':', part.len);
+    int64_t n = 0;
+
+    if (colon == NULL)
+        return FLUSH_FORM;
+    kal_bytes key = kal_bytes_of(part.ptr, (size_t)(colon - part.ptr));
+    kal_bytes number = kal_bytes_of(colon + 1, part.len - key.len - 1);
+    bool is_rows = kal_bytes_equal_nocase(key, KAL_STR("rows"));
+    uint32_t *limit = is_rows ? &out->row_limit : &out->interval_seconds;
+    if ((!is_rows && !kal_bytes_equal_nocase(key, KAL_STR("interval"))) || *limit != 0 ||
+        !is_whole_number(number))
+        return FLUSH_FORM;
+    if (!kal_parse_i64(number, &n) || n < 1 ||
+        n >= (is_rows ? FLUSH_ROW_LIMIT_MAX : FLUSH_INTERVAL_MAX))
+        return FLUSH_RANGE;
+    *limit = (uint32_t)n;
+    return FLUSH_FINE;
+}
+
 /* "rows:N", "interval:N", "rows:N,interval:N", each at most once */
-static bool parse_flush_policy(kal_bytes text, kal_flush_policy *out)
+static flush_policy_fault parse_flush_policy(kal_bytes text, kal_flush_policy *out)
 {
     const uint8_t *comma = text.ptr; /* NULL after the last part */
 
@@ -343,26 +381,41 @@ static bool parse_flush_policy(kal_bytes text, kal_flush_policy *out)
         comma = memchr(text.ptr, ',', text.len);
         kal_bytes part =
             kal_bytes_of(text.ptr, comma == NULL ? text.len : (size_t)(comma - text.ptr));
-        const uint8_t *colon = part.len == 0 ? NULL : memchr(part.ptr, ':', part.len);
-        if (colon == NULL)
-            return false;
-        kal_bytes key = kal_bytes_of(part.ptr, (size_t)(colon - part.ptr));
-        kal_bytes number = kal_bytes_of(colon + 1, part.len - key.len - 1);
-        int64_t n = 0;
-        if (!kal_parse_i64(number, &n) || n < 1)
-            return false;
-        if (kal_bytes_equal_nocase(key, KAL_STR("rows")) && out->row_limit == 0 &&
-            n < FLUSH_ROW_LIMIT_MAX)
-            out->row_limit = (uint32_t)n;
-        else if (kal_bytes_equal_nocase(key, KAL_STR("interval")) && out->interval_seconds == 0 &&
-                 n < FLUSH_INTERVAL_MAX)
-            out->interval_seconds = (uint32_t)n;
-        else
-            return false;
+        flush_policy_fault fault = parse_flush_part(part, out);
+        if (fault != FLUSH_FINE)
+            return fault;
         if (comma != NULL)
             text = kal_bytes_of(comma + 1, text.len - part.len - 1);
     }
-    return comma == NULL && flush_policy_valid(out);
+    return comma == NULL && flush_policy_valid(out) ? FLUSH_FINE : FLUSH_FORM;
+}
+
+static kal_status set_flush_policy(const option_field *f, const kal_value *value,
+                                   kal_flush_policy *out, kal_error *err)
+{
+    char range[96];
+    flush_policy_fault fault = is_text(value) ? parse_flush_policy(value->bytes, out) : FLUSH_FORM;
+
+    if (fault == FLUSH_FINE)
+        return KAL_OK;
+    snprintf(range, sizeof range, "of 1 to %d rows and 1 to %d seconds", FLUSH_ROW_LIMIT_MAX - 1,
+             FLUSH_INTERVAL_MAX - 1);
+    return bad_value(f, value,
+                     fault == FLUSH_RANGE ? range : "'rows:N', 'interval:N' or 'rows:N,interval:N'",
+                     err);
+}
+
+static kal_status set_count(const option_field *f, const kal_value *value, uint64_t *out,
+                            kal_error *err)
+{
+    char range[64];
+    uint64_t least = f->offset == AT(ttl_seconds) ? TTL_SECONDS_MIN : 0;
+
+    if (value_to_count(value, out) && *out >= least)
+        return KAL_OK;
+    snprintf(range, sizeof range, "a whole number from %llu to %lld", (unsigned long long)least,
+             (long long)INT64_MAX);
+    return bad_value(f, value, range, err);
 }
 
 /* Parses into *o without asking whether the effect is built. */
@@ -377,8 +430,7 @@ static kal_status set_field(kal_table_options *o, const option_field *f, const k
             return bad_value(f, value, "true or false", err);
         break;
     case FORM_COUNT:
-        if (!value_to_count(value, &parsed))
-            return bad_value(f, value, "a whole number from 0 on", err);
+        KAL_TRY(set_count(f, value, &parsed, err));
         break;
     case FORM_NAME:
         KAL_TRY(set_name(f, value, &parsed, err));
@@ -390,9 +442,7 @@ static kal_status set_field(kal_table_options *o, const option_field *f, const k
         memcpy(o->storage_id, value->bytes.ptr, value->bytes.len);
         return KAL_OK;
     case FORM_FLUSH:
-        if (!is_text(value) || !parse_flush_policy(value->bytes, &o->flush_policy))
-            return bad_value(f, value, "'rows:N', 'interval:N' or 'rows:N,interval:N'", err);
-        return KAL_OK;
+        return set_flush_policy(f, value, &o->flush_policy, err);
     }
     *field_ptr(o, f) = parsed;
     return KAL_OK;
@@ -485,8 +535,9 @@ kal_status kal_table_options_validate(const kal_table_options *o, kal_error *err
         if (is_fixed(f))
             KAL_TRY(check_built(o, f, err));
     }
-    if (o->table_type == KAL_TABLE_STREAM && o->ttl_seconds == 0)
-        return kal_error_set(err, KAL_INVALID, "a STREAM table needs ttl_seconds of at least 1");
+    if (o->table_type == KAL_TABLE_STREAM && o->ttl_seconds < TTL_SECONDS_MIN)
+        return kal_error_set(err, KAL_INVALID, "a STREAM table needs ttl_seconds of at least %d",
+                             TTL_SECONDS_MIN);
     return KAL_OK;
 }
 

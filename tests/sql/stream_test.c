@@ -563,8 +563,11 @@ static void what_streams_cannot_do_is_refused(void **state)
                          "a STREAM table needs a TTL");
     test_db_expect_error(db, NULL, "CREATE TABLE app.s (n INT) WITH (TYPE = 'STREAM')",
                          "INVALID_INPUT", "a STREAM table needs a TTL");
-    test_db_expect_error(db, NULL, "CREATE STREAM TABLE app.s (n INT) TTL 0", "INVALID_INPUT",
-                         "ttl_seconds of at least 1");
+    test_db_expect_error(
+        db, NULL, "CREATE STREAM TABLE app.s (n INT) TTL 0", "INVALID_INPUT",
+        "ttl_seconds must be a whole number from 1 to 9223372036854775807, got: 0");
+    test_db_expect_error(db, NULL, "CREATE STREAM TABLE app.s (n INT) WITH (TTL_SECONDS = -1)",
+                         "INVALID_INPUT", "a whole number from 1 to 9223372036854775807, got: -1");
     test_db_expect_error(db, NULL, "CREATE USER TABLE app.s (n INT PRIMARY KEY) TTL 5",
                          "INVALID_INPUT", "ttl_seconds");
     test_db_expect_error(

@@ -276,10 +276,41 @@ static void test_set_refused(void **state)
                     "option compression must be one of: none snappy lz4 zstd, got: 'gzip'");
     testing_refused(t, set(t, &o, "enable_rls", kal_value_bigint(1)), KAL_INVALID,
                     "option enable_rls must be true or false, got: 1");
-    testing_refused(t, set(t, &o, "max_rows_per_user", kal_value_bigint(-1)), KAL_INVALID,
-                    "option max_rows_per_user must be a whole number from 0 on, got: -1");
-    testing_refused(t, set(t, &o, "max_rows_per_user", null), KAL_INVALID,
-                    "option max_rows_per_user must be a whole number from 0 on, got: NULL");
+    testing_refused(
+        t, set(t, &o, "max_rows_per_user", kal_value_bigint(-1)), KAL_INVALID,
+        "option max_rows_per_user must be a whole number from 0 to 9223372036854775807, got: -1");
+    testing_refused(
+        t, set(t, &o, "max_rows_per_user", null), KAL_INVALID,
+        "option max_rows_per_user must be a whole number from 0 to 9223372036854775807, got: NULL");
+    testing_refused(t, set(t, &o, "max_rows_per_user", text("99999999999999999999")), KAL_INVALID,
+                    "option max_rows_per_user must be a whole number from 0 to "
+                    "9223372036854775807, got: '99999999999999999999'");
+    static const char *const OUT_OF_RANGE[] = {"rows:1000000",
+                                               "rows:0",
+                                               "rows:-1",
+                                               "interval:0",
+                                               "interval:86400",
+                                               "rows:5,interval:86400",
+                                               "rows:99999999999999999999"};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(OUT_OF_RANGE); i++) {
+        char expected[128];
+        snprintf(
+            expected, sizeof expected,
+            "option flush_policy must be of 1 to 999999 rows and 1 to 86399 seconds, got: '%s'",
+            OUT_OF_RANGE[i]);
+        testing_refused(t, set(t, &o, "flush_policy", text(OUT_OF_RANGE[i])), KAL_INVALID,
+                        expected);
+    }
+    static const char *const NO_FORM[] = {"",        "rows",   "rows:",  "rows:-", "rows:5,rows:6",
+                                          "rows:5,", "rows:x", "hours:5"};
+    for (size_t i = 0; i < KAL_ARRAY_LEN(NO_FORM); i++) {
+        char expected[128];
+        snprintf(expected, sizeof expected,
+                 "option flush_policy must be 'rows:N', 'interval:N' or 'rows:N,interval:N', got: "
+                 "'%s'",
+                 NO_FORM[i]);
+        testing_refused(t, set(t, &o, "flush_policy", text(NO_FORM[i])), KAL_INVALID, expected);
+    }
     testing_refused(t, set(t, &o, "storage_id", text("a'b")), KAL_INVALID,
                     "option storage_id must be a name of letters, digits and _, got: 'a''b'");
     assert_true(kal_table_options_equal(&o, &before));
