@@ -128,7 +128,7 @@ static const char *const FIRST_WORDS[] = {
     "SELECT",   "INSERT",  "UPDATE",  "DELETE",   "CREATE",    "DROP",   "ALTER",    "SHOW",
     "DESCRIBE", "DESC",    "USE",     "BEGIN",    "START",     "COMMIT", "ROLLBACK", "WITH",
     "VALUES",   "FROM",    "EXPLAIN", "TRUNCATE", "SUBSCRIBE", "KILL",   "FLUSH",    "BACKUP",
-    "RESTORE",  "STORAGE", "EXECUTE", "COMMENT",  NULL};
+    "RESTORE",  "STORAGE", "EXECUTE", "COMMENT",  "EXPORT",    NULL};
 
 static bool unknown_statement(kal_parser *p)
 {
@@ -144,7 +144,33 @@ static bool unknown_statement(kal_parser *p)
     }
     if (p->error.hint[0] == '\0')
         kal_error_hint(&p->error, "a statement begins with SELECT, INSERT, UPDATE, DELETE, CREATE, "
-                                  "ALTER, DROP, SHOW, DESCRIBE, USE, BEGIN, COMMIT or ROLLBACK");
+                                  "ALTER, DROP, COMMENT, SHOW, DESCRIBE, EXPLAIN, USE, BEGIN, "
+                                  "COMMIT, ROLLBACK, SUBSCRIBE, KILL, FLUSH, STORAGE, BACKUP, "
+                                  "RESTORE or EXPORT");
+    return false;
+}
+
+/* Statements that have another second word than those there are. */
+static bool unknown_form(kal_parser *p)
+{
+    static const struct {
+        const char *word;
+        const char *forms;
+    } FORMS[] = {
+        {"STORAGE", "CHECK, FLUSH or COMPACT after STORAGE"},
+        {"BACKUP", "DATABASE after BACKUP"},
+        {"RESTORE", "DATABASE after RESTORE"},
+        {"EXPORT", "USER DATA after EXPORT"},
+        {"KILL", "JOB or LIVE QUERY after KILL"},
+    };
+
+    for (size_t i = 0; i < KAL_ARRAY_LEN(FORMS); i++) {
+        if (!kal_parser_at_word(p, FORMS[i].word))
+            continue;
+        kal_parser_advance(p);
+        (void)kal_parser_expected(p, FORMS[i].forms); /* what is wrong is in p */
+        return true;
+    }
     return false;
 }
 
@@ -206,7 +232,7 @@ static bool parse_statement(kal_parser *p, kal_sql_statement *statement)
         return p->status == KAL_OK;
     if (kal_parse_not_built(p, statement))
         return p->status == KAL_OK;
-    return unknown_statement(p);
+    return !unknown_form(p) && unknown_statement(p);
 }
 
 kal_status kal_sql_parse(kal_sql_piece piece, kal_arena *arena, kal_sql_statement **statement_out,

@@ -48,26 +48,42 @@ bool kal_parse_backup(kal_parser *p, kal_sql_statement *statement)
     return true;
 }
 
-/* [USERS BY NAME] [SKIP MISSING USERS] */
-static bool parse_users(kal_parser *p, kal_sql_backup *backup)
+static bool parse_by_name(kal_parser *p, kal_sql_backup *backup)
 {
-    static const char *const WORDS[] = {"USERS", "SKIP", NULL};
+    kal_parser_advance(p);
+    if (!at_words(p, "BY", "NAME"))
+        return kal_parser_expected(p, "BY NAME after USERS");
+    skip_words(p, 2);
+    backup->users_by_name = true;
+    return true;
+}
 
-    if (kal_parser_at_word(p, "USERS")) {
-        kal_parser_advance(p);
-        if (!at_words(p, "BY", "NAME"))
-            return kal_parser_expected(p, "BY NAME after USERS");
-        skip_words(p, 2);
-        backup->users_by_name = true;
-    }
-    if (!kal_parser_at_word(p, "SKIP"))
-        return kal_parser_expect_end(p, WORDS);
+static bool parse_skip(kal_parser *p, kal_sql_backup *backup)
+{
     kal_parser_advance(p);
     if (!at_words(p, "MISSING", "USERS"))
         return kal_parser_expected(p, "MISSING USERS after SKIP");
     skip_words(p, 2);
     backup->skip_missing_users = true;
-    return kal_parser_expect_end(p, NULL);
+    return true;
+}
+
+/* [USERS BY NAME] [SKIP MISSING USERS], in either order */
+static bool parse_users(kal_parser *p, kal_sql_backup *backup)
+{
+    static const char *const WORDS[] = {"USERS", "SKIP", NULL};
+
+    for (;;) {
+        if (!backup->users_by_name && kal_parser_at_word(p, "USERS")) {
+            if (!parse_by_name(p, backup))
+                return false;
+        } else if (!backup->skip_missing_users && kal_parser_at_word(p, "SKIP")) {
+            if (!parse_skip(p, backup))
+                return false;
+        } else {
+            return kal_parser_expect_end(p, WORDS);
+        }
+    }
 }
 
 bool kal_parse_restore(kal_parser *p, kal_sql_statement *statement)

@@ -54,6 +54,15 @@ const CASES = [
     ["no isolation", "CREATE USER TABLE app.x (id INT PRIMARY KEY) WITH (enable_rls = false)", /enable_rls/],
     ["not built", "CREATE INDEX x ON app.things (id)", /not available in this version/,
         (e) => assert.equal(e.code, "UNSUPPORTED")],
+    ["unknown statement", "FOO BAR", /unknown statement 'FOO'/, (e) => {
+        for (const word of ["FLUSH", "STORAGE", "BACKUP", "RESTORE", "EXPORT", "KILL", "COMMENT", "SUBSCRIBE"]) assert.ok(e.hint.includes(word), e.hint);
+    }],
+    ["unknown form of STORAGE", "STORAGE NOPE", /expected CHECK, FLUSH or COMPACT after STORAGE, got 'NOPE'/],
+    ["unknown form of BACKUP", "BACKUP TABLE app.things", /expected DATABASE after BACKUP, got 'TABLE'/],
+    ["unknown form of RESTORE", "RESTORE", /expected DATABASE after RESTORE, got the end/],
+    ["unknown form of EXPORT", "EXPORT TABLE app.things", /expected USER DATA after EXPORT, got 'TABLE'/],
+    ["unknown form of KILL", "KILL 5", /expected JOB or LIVE QUERY after KILL, got '?5/],
+    ["SKIP MISSING USERS twice", "RESTORE DATABASE x FROM '/x' SKIP MISSING USERS SKIP MISSING USERS", /expected the end of the statement, got 'SKIP'/],
     ["file access", "SELECT * FROM read_csv('/etc/passwd')", /read_csv/],
     ["file as table", "SELECT * FROM '/etc/passwd'", /passwd/],
     ["two statements with parameters", "SELECT 1 AS a; SELECT 2 AS b", /one statement/,

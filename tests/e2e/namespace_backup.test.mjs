@@ -411,7 +411,7 @@ test("users who do not exist here: named, or left out when that is said", async 
         assert.match(error.message, /1 user with rows in the backup does not exist here: 'ann'/);
         assert.match(error.hint, /SKIP MISSING USERS/);
         assert.deepEqual((await there.rows("SHOW NAMESPACES")).map(([name]) => name).includes("small"), false);
-        const reply = await there.sql(`RESTORE DATABASE small FROM ${sql(path("small"))} USERS BY NAME SKIP MISSING USERS`);
+        const reply = await there.sql(`RESTORE DATABASE small FROM ${sql(path("small"))} SKIP MISSING USERS USERS BY NAME`);
         assert.match(reply.message, /2 tables and views, 6000 rows; 3000 rows of users who are not here were left out/);
         assert.deepEqual(await bob.rows("SELECT count(*) FROM small.own"), [["3000"]]);
         assert.deepEqual(await (await there.addUser("ann")).rows("SELECT count(*) FROM small.own"), [["0"]]);
