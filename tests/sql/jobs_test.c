@@ -92,7 +92,7 @@ static void a_backup_is_a_job(void **state)
     test_db_expect(f->db, NULL, sql, "[[\"1\"]]");
     snprintf(sql, sizeof sql, "BACKUP DATABASE ALL TO '%s'", backup_path("one"));
     test_db_expect_error(f->db, NULL, sql, "ALREADY_EXISTS", "exists already");
-    test_db_expect_error(f->db, NULL, "BACKUP DATABASE ALL TO '/no/such/place'", "BACKUP_NOT_FOUND",
+    test_db_expect_error(f->db, NULL, "BACKUP DATABASE ALL TO '/no/such/place'", "INVALID_INPUT",
                          "/no/such");
     test_db_expect(f->db, NULL,
                    "SELECT status, count(*) FROM system.jobs GROUP BY status ORDER BY 1",
