@@ -17,11 +17,10 @@ enum { PIECE_BYTES = 1024 * 1024 };
 
 kal_status kal_tree_failed(const char *doing, const char *path, int error, kal_error *err)
 {
-    kal_status status = error == ENOENT || error == ENOTDIR       ? KAL_NOT_FOUND
-                        : error == EACCES || error == EPERM       ? KAL_DENIED
-                        : error == EEXIST || error == ENOTEMPTY   ? KAL_EXISTS
-                        : error == ENAMETOOLONG || error == ELOOP ? KAL_INVALID
-                                                                  : KAL_IO;
+    kal_status status = error == ENOENT || error == ENOTDIR     ? KAL_NOT_FOUND
+                        : error == EACCES || error == EPERM     ? KAL_DENIED
+                        : error == EEXIST || error == ENOTEMPTY ? KAL_EXISTS
+                                                                : KAL_IO;
     return kal_error_set(err, status, "cannot %s '%s': %s", doing, path, strerror(error));
 }
 

@@ -14,7 +14,7 @@
 /* directory/name, or KAL_INVALID when that is too long. */
 KAL_MUST_CHECK kal_status kal_tree_path(const char *directory, const char *name,
                                         char out[KAL_TREE_PATH_BYTES], kal_error *err);
-/* KAL_NOT_FOUND, KAL_DENIED, KAL_EXISTS, KAL_INVALID (no path can be so), KAL_IO (also no space):
+/* KAL_NOT_FOUND, KAL_DENIED, KAL_EXISTS, KAL_IO (also no space):
  * "cannot <doing> '<path>': <why>". */
 kal_status kal_tree_failed(const char *doing, const char *path, int error, kal_error *err);
 
