@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "exec/dml.h"
 
+enum { READ_AHEAD = 128 };
+
 struct kal_direct_write {
     kal_dml dml;
     kal_write *write; /* owned */
@@ -44,15 +46,43 @@ void kal_direct_write_close(kal_direct_write *direct)
         kal_write_close(direct->write);
 }
 
+/* The rows that operations from `first` on will meet, if they look at them: those of a segment are
+ * read together, one by one they would cost a query each. */
+static kal_status read_ahead(kal_run *run, kal_write *write, size_t first, size_t count,
+                             kal_view_wanted *wanted, bool *has_read_out, kal_error *err)
+{
+    const kal_write_op *op = kal_write_op_at(write, first);
+
+    *has_read_out = !op->existence_only && op->key.len > 0;
+    if (!*has_read_out) /* nor any other: they are of one statement */
+        return KAL_OK;
+    for (size_t i = 0; i < count; i++)
+        wanted[i] = (kal_view_wanted){.key = kal_write_op_at(write, first + i)->key};
+    return kal_view_get_many(run->view, op->table, wanted, count, run->arena, err);
+}
+
+static kal_status apply_ops(kal_run *run, kal_write *write, kal_error *err)
+{
+    kal_view_wanted wanted[READ_AHEAD];
+    size_t count = kal_write_op_count(write);
+
+    for (size_t first = 0; first < count; first += READ_AHEAD) {
+        size_t n = count - first < READ_AHEAD ? count - first : READ_AHEAD;
+        bool has_read = false;
+        KAL_TRY(read_ahead(run, write, first, n, wanted, &has_read, err));
+        for (size_t i = 0; i < n; i++)
+            KAL_TRY(kal_dml_apply_to_overlay(run, run->view, run->overlay,
+                                             kal_write_op_at(write, first + i),
+                                             has_read ? &wanted[i] : NULL, err));
+    }
+    return KAL_OK;
+}
+
 static kal_status apply_in_transaction(kal_run *run, kal_direct_write *direct, kal_error *err)
 {
-    kal_status status = KAL_OK;
     size_t mark = kal_overlay_mark(run->overlay);
-    size_t count = kal_write_op_count(direct->write);
 
-    for (size_t i = 0; i < count && status == KAL_OK; i++)
-        status = kal_dml_apply_to_overlay(run, run->view, run->overlay,
-                                          kal_write_op_at(direct->write, i), err);
+    kal_status status = apply_ops(run, direct->write, err);
     if (status == KAL_OK)
         status = kal_dml_result(run, &direct->dml, direct->write, err);
     if (status != KAL_OK)

@@ -442,19 +442,64 @@ kal_status kal_dml_bind_returning(kal_run *run, kal_binder *b, const kal_table *
 
 /* ---- carrying out ---- */
 
+/* The row that the operation meets, in *row, or NULL. An operation that only asks whether there is
+ * one gets one without columns. */
+static kal_status find_current(kal_run *run, kal_view *view, const kal_write_op *op,
+                               const kal_view_wanted *read, kal_row *row,
+                               const kal_row **current_out, kal_error *err)
+{
+    bool found = false;
+
+    *row = (kal_row){0};
+    if (op->existence_only) {
+        KAL_TRY(kal_view_has(view, op->table, op->key, run->arena, &found, err));
+    } else if (read != NULL && !kal_overlay_has(view, op->table, op->key)) {
+        found = read->found;
+        *row = read->row;
+    } else {
+        kal_status status = kal_view_get(view, op->table, op->key, false, run->arena, row, err);
+        found = status == KAL_OK;
+        if (status != KAL_NOT_FOUND)
+            KAL_TRY(status);
+    }
+    *current_out = found ? row : NULL;
+    return KAL_OK;
+}
+
+/* The new row, or the one that was deleted, for RETURNING. */
+static kal_status keep_image(kal_run *run, kal_write_op *op, const kal_row *current,
+                             const kal_write_effect *effect, kal_error *err)
+{
+    const kal_table *table = op->table;
+    const kal_value *values = effect->values;
+    uint64_t seq = 0;
+    kal_buf image; /* owned */
+
+    if (effect->action == KAL_WRITE_DELETE) {
+        kal_value *old = kal_arena_alloc(run->arena, kal_row_value_count(table) * sizeof *old);
+        kal_row_values(table, current, kal_column_bits(table, run->arena, true), old);
+        values = old;
+        seq = current->seq;
+    }
+    kal_buf_init(&image, run->budget);
+    kal_status status =
+        kal_row_encode(&table->layout, table->def->schema_version, seq, values, &image, err);
+    if (status == KAL_OK && !kal_arena_try_copy(run->arena, kal_buf_bytes(&image), &op->row_out))
+        status = kal_error_set(err, KAL_LIMIT, "the returned rows exceed the statement's memory");
+    kal_buf_release(&image);
+    return status;
+}
+
 kal_status kal_dml_apply_to_overlay(kal_run *run, kal_view *view, kal_overlay *overlay,
-                                    kal_write_op *op, kal_error *err)
+                                    kal_write_op *op, const kal_view_wanted *read, kal_error *err)
 {
     kal_row row;
+    const kal_row *current = NULL;
     kal_write_effect effect = {0};
 
     if (op->key.len == 0 && kal_table_keyed_by_arrival(op->table))
         op->key = kal_overlay_arrival_key(overlay, run->arena);
-    kal_status status = kal_view_get(view, op->table, op->key, false, run->arena, &row, err);
-    const kal_row *current = status == KAL_OK ? &row : NULL;
-
-    if (status != KAL_OK && status != KAL_NOT_FOUND)
-        return status;
+    KAL_TRY(find_current(run, view, op, read, &row, &current, err));
     KAL_TRY(op->resolve(op->context, current, run->arena, &effect, err));
     op->applied = effect.action;
     op->was_update = effect.action == KAL_WRITE_PUT && current != NULL;
@@ -462,24 +507,9 @@ kal_status kal_dml_apply_to_overlay(kal_run *run, kal_view *view, kal_overlay *o
         KAL_TRY(kal_overlay_put(overlay, view, op->table, op->key, current, effect.values, err));
     if (effect.action == KAL_WRITE_DELETE && current != NULL)
         KAL_TRY(kal_overlay_delete(overlay, view, op->table, op->key, current, err));
-    if (!op->keep_row || effect.action == KAL_WRITE_NONE)
-        return KAL_OK;
-    kal_buf image; /* owned */
-    kal_buf_init(&image, run->budget);
-    if (effect.action == KAL_WRITE_PUT) {
-        status = kal_row_encode(&op->table->layout, op->table->def->schema_version, 0,
-                                effect.values, &image, err);
-    } else {
-        size_t count = kal_row_value_count(op->table);
-        kal_value *values = kal_arena_alloc(run->arena, count * sizeof *values);
-        kal_row_values(op->table, &row, kal_column_bits(op->table, run->arena, true), values);
-        status = kal_row_encode(&op->table->layout, op->table->def->schema_version, row.seq, values,
-                                &image, err);
-    }
-    if (status == KAL_OK && !kal_arena_try_copy(run->arena, kal_buf_bytes(&image), &op->row_out))
-        status = kal_error_set(err, KAL_LIMIT, "the returned rows exceed the statement's memory");
-    kal_buf_release(&image);
-    return status;
+    return op->keep_row && effect.action != KAL_WRITE_NONE
+               ? keep_image(run, op, current, &effect, err)
+               : KAL_OK;
 }
 
 static kal_status return_row(kal_run *run, const kal_dml *dml, kal_bytes bytes, kal_value *values,

@@ -91,10 +91,11 @@ typedef struct kal_dml {
     bool returns_old; /* DELETE */
 } kal_dml;
 
-/* One operation of a kal_write, done to the run's overlay instead. */
+/* One operation of a kal_write, done to the run's overlay instead. read: the row as the view had
+ * it, read before; NULL: it is read now. */
 KAL_MUST_CHECK kal_status kal_dml_apply_to_overlay(kal_run *run, kal_view *view,
                                                    kal_overlay *overlay, kal_write_op *op,
-                                                   kal_error *err);
+                                                   const kal_view_wanted *read, kal_error *err);
 /* Writes the statement's result from operations that were carried out. */
 KAL_MUST_CHECK kal_status kal_dml_result(kal_run *run, const kal_dml *dml, kal_write *write,
                                          kal_error *err);

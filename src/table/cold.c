@@ -209,6 +209,16 @@ static kal_status find_place(const kal_view *view, const kal_table *table,
                           place_out, err);
 }
 
+kal_status kal_cold_has(const kal_view *view, const kal_table *table, const kal_manifest *manifest,
+                        kal_bytes key, bool *out, kal_error *err)
+{
+    kal_cold_place place;
+
+    KAL_TRY(find_place(view, table, manifest, key, &place, err));
+    *out = place.segment != NULL;
+    return KAL_OK;
+}
+
 kal_status kal_cold_get(kal_view *view, kal_table *table, const kal_manifest *manifest,
                         kal_bytes key, kal_arena *arena, kal_row *row_out, kal_error *err)
 {

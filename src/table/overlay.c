@@ -59,6 +59,14 @@ static void keep_table(kal_overlay *overlay, kal_table *table)
     kal_vec_push(&overlay->tables, kal_table_retain(table));
 }
 
+bool kal_overlay_has(const kal_view *view, const kal_table *table, kal_bytes key)
+{
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX];
+    return view->overlay != NULL &&
+           kal_ordered_map_find(view->overlay->entries,
+                                kal_row_key(table, view->user_no, key, bytes)) != NULL;
+}
+
 static kal_status too_large(kal_error *err)
 {
     kal_error_set(err, KAL_LIMIT, "transaction exceeds %u MiB of changes",

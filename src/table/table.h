@@ -101,6 +101,10 @@ KAL_MUST_CHECK kal_status kal_view_get(kal_view *view, kal_table *table, kal_byt
                                        bool cached_only, kal_arena *arena, kal_row *row_out,
                                        kal_error *err);
 
+/* Whether kal_view_get() finds a row: of a cold one its index alone is read. */
+KAL_MUST_CHECK kal_status kal_view_has(kal_view *view, kal_table *table, kal_bytes key,
+                                       kal_arena *arena, bool *out, kal_error *err);
+
 /* Many rows by their keys, each at most once read however many lie in one segment. */
 typedef struct kal_view_wanted {
     kal_bytes key; /* ordered primary key; borrowed */
@@ -291,6 +295,8 @@ KAL_MUST_CHECK kal_status kal_overlay_delete(kal_overlay *overlay, kal_view *vie
 /* A mark to come back to when a statement inside the transaction fails. */
 size_t kal_overlay_mark(const kal_overlay *overlay);
 void kal_overlay_rollback(kal_overlay *overlay, size_t mark);
+/* Whether the view's own transaction has changed the row. */
+bool kal_overlay_has(const kal_view *view, const kal_table *table, kal_bytes key);
 size_t kal_overlay_len(const kal_overlay *overlay);
 /* Adds everything as prepared operations to the write; keep_rows as in kal_write_op. */
 KAL_MUST_CHECK kal_status kal_overlay_into_write(kal_overlay *overlay, kal_write *write,

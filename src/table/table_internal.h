@@ -224,6 +224,10 @@ void kal_tables_leave_era(kal_tables *tables, uint64_t era);
 KAL_MUST_CHECK kal_status kal_cold_get(kal_view *view, kal_table *table,
                                        const kal_manifest *manifest, kal_bytes key,
                                        kal_arena *arena, kal_row *row_out, kal_error *err);
+/* Whether there is one, by the index alone. */
+KAL_MUST_CHECK kal_status kal_cold_has(const kal_view *view, const kal_table *table,
+                                       const kal_manifest *manifest, kal_bytes key, bool *out,
+                                       kal_error *err);
 /* As kal_view_get_many(), for keys that are not hot. */
 KAL_MUST_CHECK kal_status kal_cold_get_many(kal_view *view, kal_table *table,
                                             const kal_manifest *manifest, kal_view_wanted **wanted,

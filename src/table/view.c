@@ -123,6 +123,19 @@ kal_status kal_view_get(kal_view *view, kal_table *table, kal_bytes key, bool ca
     return kal_cold_get(view, table, manifest, key, arena, row_out, err);
 }
 
+kal_status kal_view_has(kal_view *view, kal_table *table, kal_bytes key, kal_arena *arena,
+                        bool *out, kal_error *err)
+{
+    const kal_manifest *manifest = NULL;
+    kal_row row;
+
+    kal_status status = get_but_cold(view, table, key, false, arena, &manifest, &row, err);
+    if (status == KAL_COLD)
+        return kal_cold_has(view, table, manifest, key, out, err);
+    *out = status == KAL_OK;
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
+}
+
 kal_status kal_view_get_many(kal_view *view, kal_table *table, kal_view_wanted *wanted,
                              size_t count, kal_arena *arena, kal_error *err)
 {

@@ -21,12 +21,14 @@
 
 static const kal_segment_backend_ops *real_ops;
 static size_t filters_of_last;
+static size_t openings;
 
 static kal_status watch_open(kal_segment_backend *backend, const kal_segment_place *place,
                              const kal_segment_written *expected, const kal_parquet_scan_args *args,
                              kal_segment_reader **reader_out, kal_error *err)
 {
     filters_of_last = args->filter_count;
+    openings++;
     return real_ops->open(backend, place, expected, args, reader_out, err);
 }
 
@@ -68,6 +70,50 @@ static void test_each_column_of_the_key_narrows(void **state)
                                 "Updated 3 rows"),
                      4);
     backend->ops = real_ops;
+    test_db_close(db);
+}
+
+/* Goal: a statement in a transaction does not read cold rows one by one, nor those of which it only
+ * has to know that they are there. */
+static void test_transactions_read_together(void **state)
+{
+    test_db *db = test_db_open(false);
+    kal_segment_backend *backend = test_db_exec(db)->tables->options.segments;
+    kal_segment_backend_ops ops = *backend->ops;
+    static const struct {
+        const char *conflict;
+        size_t openings_max;
+        const char *expected;
+    } CASES[] = {
+        {"DO NOTHING", 1, "Inserted 0 rows"}, /* the SELECT's own */
+        {"DO UPDATE SET v = n.t.v + excluded.v", 4, "Inserted 1000 rows"},
+    };
+
+    (void)state;
+    test_db_run(db, "CREATE NAMESPACE n");
+    test_db_run(db, "CREATE USER TABLE n.t (id INT PRIMARY KEY, v INT)");
+    test_db_run(db, "INSERT INTO n.t SELECT i, 1 FROM range(100) AS r(i)");
+    test_db_run(db, "FLUSH TABLE n.t");
+    real_ops = backend->ops;
+    ops.open = watch_open;
+    backend->ops = &ops;
+    for (size_t i = 0; i < KAL_ARRAY_LEN(CASES); i++) {
+        char sql[256];
+        /* Each key ten times: what the statement itself has changed is seen. */
+        snprintf(sql, sizeof sql,
+                 "BEGIN; INSERT INTO n.t SELECT i %% 100, 1 FROM range(1000) AS r(i) ON CONFLICT "
+                 "(id) %s; SELECT sum(v) AS s FROM n.t; COMMIT",
+                 CASES[i].conflict);
+        openings = 0;
+        (void)filters_of(db, sql, CASES[i].expected);
+        if (openings > CASES[i].openings_max + 1) /* of the SELECT behind it */
+            fail_msg("%s: %zu openings", CASES[i].conflict, openings);
+    }
+    backend->ops = real_ops;
+    test_reply reply = test_db_query(db, &(test_query){.sql = "SELECT sum(v) AS s FROM n.t"});
+    if (strstr((const char *)reply.text.ptr, "1100") == NULL)
+        fail_msg("%.*s", KAL_FMT(reply.text));
+    test_reply_release(&reply);
     test_db_close(db);
 }
 
@@ -113,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_column_of_the_key_narrows),
+        cmocka_unit_test(test_transactions_read_together),
         cmocka_unit_test(test_the_longest_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
