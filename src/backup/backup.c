@@ -101,14 +101,10 @@ static kal_status copy_pieces(making *m, kal_object_store *from, const kal_segme
 static kal_status check_copy(const making *m, const kal_segment_info *info, const char *path,
                              kal_error *err)
 {
-    kal_status status = kal_parquet_check(m->source->parquet, path, info->checksum, err);
+    const kal_segment_place place = {info->storage_id, info->object};
 
-    if (status != KAL_CORRUPT)
-        return status;
-    return kal_error_set(err, KAL_CORRUPT,
-                         "segment '%.*s' in storage '%.*s' is damaged: its bytes are not those "
-                         "that were written",
-                         KAL_FMT(info->object), KAL_FMT(info->storage_id));
+    kal_status status = kal_parquet_check(m->source->parquet, path, info->checksum, err);
+    return status == KAL_CORRUPT ? kal_segment_damaged(&place, err) : status;
 }
 
 static kal_status add_segment(making *m, const kal_segment_info *info, kal_error *err)

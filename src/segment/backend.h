@@ -88,6 +88,8 @@ kal_segment_backend *kal_segment_backend_open_parquet(kal_parquet *parquet, cons
                                                       kal_object_cache *cache,
                                                       kal_segment_open_store open_store,
                                                       void *context);
+/* KAL_CORRUPT: the file in this place is whole no more, or another one, by the segment's name. */
+kal_status kal_segment_damaged(const kal_segment_place *place, kal_error *err);
 /* Segments in memory. Each write, open and remove fails with KAL_IO in fail_per_1000 of 1000 cases,
  * by the seed; a write or removal that fails was carried out, in part or not at all. */
 kal_segment_backend *kal_segment_backend_open_mem(uint64_t seed, unsigned fail_per_1000);

@@ -230,6 +230,14 @@ static kal_status find_file(const parquet_backend *b, const kal_segment_place *p
     return status;
 }
 
+kal_status kal_segment_damaged(const kal_segment_place *place, kal_error *err)
+{
+    return kal_error_set(err, KAL_CORRUPT,
+                         "segment '%.*s' in storage '%.*s' is damaged: its bytes are not those "
+                         "that were written",
+                         KAL_FMT(place->object), KAL_FMT(place->storage_id));
+}
+
 /* After a failure to read the file. The name of one in the cache tells nobody what it is. */
 static void give_up(const parquet_backend *b, const kal_segment_place *place, kal_status status,
                     kal_cached_object *pin, kal_error *err)
@@ -238,10 +246,7 @@ static void give_up(const parquet_backend *b, const kal_segment_place *place, ka
 
     if (pin != NULL && status == KAL_CORRUPT) {
         kal_object_cache_drop(b->cache, &name);
-        kal_error_set(err, KAL_CORRUPT,
-                      "segment '%.*s' in storage '%.*s' is damaged: its bytes are not those that "
-                      "were written",
-                      KAL_FMT(place->object), KAL_FMT(place->storage_id));
+        (void)kal_segment_damaged(place, err); /* the status is the caller's */
     }
     kal_cached_object_release(pin);
 }
