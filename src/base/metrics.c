@@ -148,6 +148,18 @@ kal_meter_reading kal_meter_read(kal_meter *meter)
     return reading;
 }
 
+uint64_t kal_meter_total(kal_meter *meter)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < CELL_COUNT; i++) {
+        meter_cell *cell = &meter->cells[i];
+        pthread_mutex_lock(&cell->lock);
+        total += cell->total;
+        pthread_mutex_unlock(&cell->lock);
+    }
+    return total;
+}
+
 /* ---- names ---- */
 
 typedef struct named_metric {

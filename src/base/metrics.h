@@ -54,6 +54,7 @@ typedef struct kal_meter_reading {
 } kal_meter_reading;
 
 kal_meter_reading kal_meter_read(kal_meter *meter);
+uint64_t kal_meter_total(kal_meter *meter); /* its total alone */
 
 /* ---- names ---- */
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -114,6 +115,17 @@ uint64_t kal_thread_cpu_ns(void)
     struct timespec used;
     KAL_ASSERT(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0);
     return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
+}
+
+/* "ran waited times", in ns. Source: the kernel's sched-stats.rst. */
+bool kal_thread_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out)
+{
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file == NULL)
+        return false;
+    bool read = fscanf(file, "%" SCNu64 " %" SCNu64, ran_ns_out, waited_ns_out) == 2;
+    fclose(file);
+    return read;
 }
 
 /* ---- the disk ---- */

@@ -30,6 +30,9 @@ KAL_MUST_CHECK kal_status kal_process_read(kal_process_info *info_out, kal_error
 uint64_t kal_process_cpu_ns(void);
 /* The same of the calling thread alone. */
 uint64_t kal_thread_cpu_ns(void);
+/* How long the calling thread ran, and how long it was ready to and had to wait for a processor;
+ * false where the kernel does not say. */
+bool kal_thread_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out);
 
 typedef struct kal_disk_info {
     uint64_t used_bytes;      /* that the files below the directory occupy, as du says */

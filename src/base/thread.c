@@ -2,11 +2,11 @@
 #include "base/assert.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,10 +65,26 @@ kal_status kal_thread_start(pthread_t *thread_out, const char *name, size_t stac
     return kal_error_set(err, KAL_IO, "cannot start thread '%s': %s", name, strerror(error));
 }
 
+/* The kernel's struct sched_attr in its first size: linux/sched/types.h and sched.h exclude each
+ * other. Source: sched_setattr(2). */
+typedef struct scheduling {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns; /* of SCHED_OTHER: the slice; ignored before Linux 6.12 */
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+} scheduling;
+
+/* If it is refused, nothing is lost. */
 void kal_thread_lower_priority(void)
 {
-    enum { NICE = 5 }; /* Linux keeps it per thread; if it is refused, nothing is lost */
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    enum { NICE = 10, SLICE_NS = 100000 };
+    scheduling attributes = {
+        .size = sizeof attributes, .policy = SCHED_OTHER, .nice = NICE, .runtime_ns = SLICE_NS};
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 void kal_thread_pause(unsigned ms)

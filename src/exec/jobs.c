@@ -4,8 +4,14 @@
 #include "exec/jobs.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "exec/stats.h"
 
 enum { RETRY_DELAY_MS = 1000 };
+
+static uint64_t statements_ended(void *stats)
+{
+    return kal_stats_ended(stats);
+}
 
 kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err)
 {
@@ -13,6 +19,7 @@ kal_status kal_exec_open_jobs(kal_exec *exec, kal_error *err)
     kal_jobs_options options = {
         .threads = o->job_threads,
         .node_id = o->node_id,
+        .statements = {statements_ended, exec->stats},
         .queue =
             {
                 .retries_max = o->job_retries_max,

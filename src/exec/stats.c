@@ -315,6 +315,11 @@ void kal_stats_count(kal_stats *stats, uint64_t mono_ns, uint64_t duration_ns, b
     kal_meter_record(stats->statements, mono_ns, duration_ns, failed);
 }
 
+uint64_t kal_stats_ended(kal_stats *stats)
+{
+    return kal_meter_total(stats->statements);
+}
+
 kal_metrics *kal_stats_metrics(kal_stats *stats)
 {
     return stats->metrics;

@@ -20,6 +20,7 @@ void kal_stats_close(kal_stats *stats); /* NULL is allowed */
 
 /* A statement ended now, after duration_ns; mono_ns is now. */
 void kal_stats_count(kal_stats *stats, uint64_t mono_ns, uint64_t duration_ns, bool failed);
+uint64_t kal_stats_ended(kal_stats *stats); /* how many so far */
 /* Numbers of the folders above, under names of their own. */
 kal_metrics *kal_stats_metrics(kal_stats *stats);
 /* Borrowed until close. */

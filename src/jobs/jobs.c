@@ -109,7 +109,7 @@ static void wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms)
 
 /* ---- one run ---- */
 
-kal_status kal_job_check(kal_job_run *run, kal_error *err)
+static kal_status check_end(kal_job_run *run, kal_error *err)
 {
     if (atomic_load_explicit(&run->entry->cancel, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the job was cancelled");
@@ -117,6 +117,16 @@ kal_status kal_job_check(kal_job_run *run, kal_error *err)
         return KAL_OK;
     atomic_store(&run->was_stopped, true);
     return kal_error_set(err, KAL_CANCELLED, "the server was stopped");
+}
+
+kal_status kal_job_check(kal_job_run *run, kal_error *err)
+{
+    KAL_TRY(check_end(run, err));
+    for (unsigned ms = kal_pace_due_ms(&run->pace); ms > 0;) {
+        ms = kal_pace_pause(&run->pace, ms);
+        KAL_TRY(check_end(run, err));
+    }
+    return KAL_OK;
 }
 
 kal_status kal_job_hook(void *run, kal_error *err)
@@ -231,6 +241,7 @@ static void run_entry(kal_jobs *jobs, kal_job_entry *entry, kal_catalog_worker *
     KAL_ASSERT(handler->fn != NULL);
     kal_arena_init(&arena, NULL);
     kal_buf_init(&run.result, NULL);
+    kal_pace_init(&run.pace, jobs->clock, jobs->options.statements);
     uint64_t cpu_ns = kal_thread_cpu_ns();
     kal_status status = run_handler(&run, handler, &err);
     const kal_job_end end = {

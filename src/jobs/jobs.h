@@ -29,6 +29,7 @@
 #include "base/sched.h"
 #include "catalog/catalog.h"
 #include "jobs/job_queue.h"
+#include "jobs/pace.h"
 
 #define KAL_JOB_STACK_BYTES ((size_t)8 * 1024 * 1024)
 
@@ -37,6 +38,7 @@ typedef struct kal_jobs kal_jobs; /* opaque: kal_jobs_close */
 typedef struct kal_jobs_options {
     unsigned threads; /* jobs at a time, at least 1 */
     uint32_t node_id; /* shown in system.jobs */
+    kal_job_statements statements; /* that jobs give way to */
     kal_job_queue_options queue;
 } kal_jobs_options;
 
@@ -61,6 +63,7 @@ typedef struct kal_job_run {
     /* the runner's own */
     kal_jobs *jobs;
     kal_job_entry *entry;
+    kal_pace pace;
     kal_buf result;           /* owned */
     _Atomic bool was_stopped; /* it was told so, perhaps on a thread of DuckDB's */
 } kal_job_run;
@@ -78,8 +81,9 @@ void kal_jobs_register(kal_jobs *jobs, kal_job_type type, kal_job_fn fn, void *c
 /* Decides what becomes of jobs that ran when the process ended, then runs what waits. KAL_IO. */
 KAL_MUST_CHECK kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err);
 
-/* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler.
- */
+/* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler;
+ * the handler's own pauses here to give way to statements (pace.h), so it must hold nothing that
+ * anybody waits for. */
 KAL_MUST_CHECK kal_status kal_job_check(kal_job_run *run, kal_error *err);
 /* The same for what asks with a pointer that it was given: the kal_job_run. */
 KAL_MUST_CHECK kal_status kal_job_hook(void *run, kal_error *err);

@@ -1,0 +1,50 @@
+/*
+ * pace.h: a job gives way to statements where there are too few processors for both.
+ *
+ * The kernel says how long a thread had to wait for a processor. If it had to, and statements
+ * ended meanwhile, the job pauses for three times as long as it has worked, or until no statement
+ * ends any more: it takes a quarter of a processor then, and never less. With a free processor, or
+ * without statements, it does not pause. A low priority alone does not do: a thread that always
+ * wants a processor still gets whatever others leave for a moment, and keeps it for its slice.
+ *
+ * A job pauses where it looks whether it was told to end: while it holds nothing that anybody waits
+ * for.
+ *
+ * Threads: one.
+ */
+#ifndef KAL_JOBS_PACE_H
+#define KAL_JOBS_PACE_H
+
+#include "base/clock.h"
+
+#include <pthread.h>
+
+/* How many statements have ended since the start. */
+typedef struct kal_job_statements {
+    uint64_t (*ended)(void *context); /* NULL: there are none to give way to */
+    void *context;
+} kal_job_statements;
+
+typedef struct kal_pace {
+    const kal_clock *clock; /* borrowed */
+    kal_job_statements statements;
+    pthread_t thread;
+    uint64_t since_ns; /* when the next ones were read */
+    uint64_t ran_ns;
+    uint64_t waited_ns;
+    uint64_t ended;
+} kal_pace;
+
+/* Of the calling thread. clock is borrowed. */
+void kal_pace_init(kal_pace *pace, const kal_clock *clock, kal_job_statements statements);
+
+/* How long to pause now, in ms; mostly 0, as on any other thread and where the kernel does not
+ * say. */
+unsigned kal_pace_due_ms(kal_pace *pace);
+/* Pauses for a part of that; returns what is left: 0 when no statement ended meanwhile. */
+unsigned kal_pace_pause(kal_pace *pace, unsigned ms);
+
+/* The rule alone: it ran and waited for a processor so long, while so many statements ended. */
+unsigned kal_pace_of(uint64_t ran_ns, uint64_t waited_ns, uint64_t ended);
+
+#endif
