@@ -8,7 +8,7 @@
  *     SELECT a, b FROM (
  *         (SELECT 1::TINYINT AS k, a, b FROM read_parquet([files without dead rows]))
  *         UNION ALL (SELECT 1::TINYINT, a, b FROM read_parquet([files with dead rows])
- *                    WHERE kal_live(0, file_index, file_row_number))
+ *                    WHERE kal_live(0 + file_index, file_row_number))
  *         UNION ALL (SELECT 1::TINYINT, a, b FROM kal_scan(0)))
  *
  * Files of one schema version stand in one list. The column k is what count(*) reads. When only the
@@ -220,7 +220,7 @@ static void append_file_arm(body *b, size_t first)
     }
     kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
     if (file->dead != NULL)
-        kal_buf_printf(b->out, " WHERE kal_live(%zu, file_index, file_row_number)", dead_base);
+        kal_buf_printf(b->out, " WHERE kal_live(%zu + file_index, file_row_number)", dead_base);
     append_top(b);
     kal_buf_append_byte(b->out, ')');
 }
@@ -286,7 +286,7 @@ kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
     return KAL_OK;
 }
 
-/* ---- kal_live(set, file_index, row) ---- */
+/* ---- kal_live(file, row) ---- */
 
 static void bind_live(duckdb_bind_info info)
 {
@@ -309,10 +309,9 @@ static bool is_live(const kal_dead_set *dead, uint64_t row)
     return row < dead->row_count && (dead->bits[row / 64] >> (row % 64) & 1) == 0;
 }
 
-static kal_dead_set dead_of(const kal_slot *slot, int64_t base, uint64_t file)
+static kal_dead_set dead_of(const kal_slot *slot, uint64_t file)
 {
-    uint64_t at = (uint64_t)base + file;
-    return at < slot->dead.len ? slot->dead.items[at] : (kal_dead_set){0};
+    return file < slot->dead.len ? slot->dead.items[file] : (kal_dead_set){0};
 }
 
 /* Rows of one file, one after the other, as a scan without a condition of its own gives them. */
@@ -352,22 +351,21 @@ static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vect
 {
     const kal_duckdb *api = kal_duckdb_loaded();
     const kal_slot *slot = api->scalar_function_get_bind_data(info);
-    const int64_t *sets = api->vector_get_data(api->data_chunk_get_vector(input, 0));
-    const uint64_t *files = api->vector_get_data(api->data_chunk_get_vector(input, 1));
-    const int64_t *rows = api->vector_get_data(api->data_chunk_get_vector(input, 2));
+    const uint64_t *files = api->vector_get_data(api->data_chunk_get_vector(input, 0));
+    const int64_t *rows = api->vector_get_data(api->data_chunk_get_vector(input, 1));
     bool *out = api->vector_get_data(output);
     idx_t count = api->data_chunk_get_size(input);
     kal_dead_set dead = {0};
 
     if (count > 0)
-        dead = dead_of(slot, sets[0], files[0]);
+        dead = dead_of(slot, files[0]);
     if (is_run(&dead, files, rows, count)) {
         mark_run(&dead, (uint64_t)rows[0], count, out);
         return;
     }
     for (idx_t i = 0; i < count; i++) {
         if (i > 0 && files[i] != files[i - 1]) /* rarely: a chunk comes from one file */
-            dead = dead_of(slot, sets[i], files[i]);
+            dead = dead_of(slot, files[i]);
         out[i] = is_live(&dead, (uint64_t)rows[i]);
     }
 }
@@ -385,7 +383,6 @@ kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, 
         kal_die("out of memory: function");
     *extra = engine;
     api->scalar_function_set_name(function, "kal_live");
-    api->scalar_function_add_parameter(function, number);
     api->scalar_function_add_parameter(function, file_number);
     api->scalar_function_add_parameter(function, number);
     api->scalar_function_set_return_type(function, truth);
