@@ -140,14 +140,31 @@ static kal_status system_remove(const kal_files *files, const char *path, kal_er
 }
 
 /* 0 or errno. */
-static int make_one_dir(const char *path)
+static int make_or_find_dir(const char *path)
 {
     struct stat info;
-    if (mkdir(path, 0700) == 0)
-        return kal_file_sync_directory_of(path);
-    int error = errno;
-    if (stat(path, &info) == 0)
-        return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+
+    if (mkdir(path, 0700) != 0) {
+        int error = errno;
+        if (stat(path, &info) == 0)
+            return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+        return error;
+    }
+    int error = kal_file_sync_directory_of(path);
+    if (error != 0)
+        (void)rmdir(path); /* else the next one would believe in it */
+    return error;
+}
+
+/* 0 or errno. One at a time: who finds a directory that another thread has just made may rely on
+ * it as much as that one. */
+static int make_one_dir(const char *path)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    int error = make_or_find_dir(path);
+    pthread_mutex_unlock(&lock);
     return error;
 }
 

@@ -29,7 +29,7 @@ KAL_MUST_CHECK kal_status kal_files_mode(const kal_files *files, const char *pat
 /* Removing what is not there is KAL_OK. */
 KAL_MUST_CHECK kal_status kal_files_remove(const kal_files *files, const char *path,
                                            kal_error *err);
-/* Makes the directory and its parents, 0700; existing ones are left as they are. */
+/* Makes the directory and its parents, 0700, durably; existing ones are left as they are. */
 KAL_MUST_CHECK kal_status kal_files_make_dir(const kal_files *files, const char *path,
                                              kal_error *err);
 /* Removes the files of a directory, and links but not what they point to. Directories in it are
