@@ -29,6 +29,11 @@
  *      that cannot be read, and looking up each row would cost them ten times their work. So
  *      nothing may be removed, or called a copy, on their word
  *
+ * Work on files.
+ *   9. an exclusive compaction, which waits for those that RocksDB does by itself, ends the process
+ *      (an assertion) when it meets a file that another compaction or the dropping of files has
+ *      taken at our request: one of these at a time (files_mutex)
+ *
  * The log. Recovery tolerates a torn tail, what a crash in mid-write leaves, and refuses a record
  * whose checksum is wrong; RocksDB's default would cut the log there and go on without a word. A
  * directory that has data files but lost its CURRENT file is refused as well, since RocksDB would
@@ -98,6 +103,7 @@ typedef struct rocks_kv {
     rocksdb_readoptions_t *read_cached;                     /* owned */
     rocksdb_writeoptions_t *write;                          /* owned */
     rocksdb_writeoptions_t *write_synced;                   /* owned */
+    pthread_mutex_t files_mutex; /* held by whoever asks RocksDB to rewrite or drop data files */
     pthread_mutex_t deleted_mutex;
     deleted_ranges deleted[KAL_KV_FAMILY_COUNT]; /* under deleted_mutex */
 } rocks_kv;
@@ -346,6 +352,7 @@ static void release(rocks_kv *kv)
     rocksdb_cache_destroy(kv->cache);
     for (int i = 0; i < KAL_KV_FAMILY_COUNT; i++)
         forget_deleted_ranges(&kv->deleted[i]);
+    pthread_mutex_destroy(&kv->files_mutex);
     pthread_mutex_destroy(&kv->deleted_mutex);
     free(kv->path);
     free(kv);
@@ -678,8 +685,10 @@ static kal_status rocks_approximate_bytes(kal_kv *kv, kal_kv_family family, kal_
 static void rocks_compact(kal_kv *kv, kal_kv_family family, kal_bytes lower, kal_bytes upper)
 {
     rocks_kv *rocks = rocks_of(kv);
+    pthread_mutex_lock(&rocks->files_mutex);
     rocksdb_compact_range_cf(rocks->db, rocks->families[family], (const char *)lower.ptr, lower.len,
                              (const char *)upper.ptr, upper.len);
+    pthread_mutex_unlock(&rocks->files_mutex);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -796,8 +805,10 @@ static kal_status rocks_drop_files(kal_kv *kv, kal_kv_family family, kal_bytes l
 {
     rocks_kv *rocks = rocks_of(kv);
     char *rocks_error = NULL;
+    pthread_mutex_lock(&rocks->files_mutex);
     rocksdb_delete_file_in_range_cf(rocks->db, rocks->families[family], (const char *)lower.ptr,
                                     lower.len, (const char *)upper.ptr, upper.len, &rocks_error);
+    pthread_mutex_unlock(&rocks->files_mutex);
     return take_error("write", rocks->path, rocks_error, err);
 }
 
@@ -910,7 +921,9 @@ static void rewrite_family(rocks_kv *rocks, int family)
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(options, 1);
     rocksdb_compactoptions_set_bottommost_level_compaction(options, BOTTOMMOST_FORCE);
+    pthread_mutex_lock(&rocks->files_mutex);
     rocksdb_compact_range_cf_opt(rocks->db, rocks->families[family], options, NULL, 0, NULL, 0);
+    pthread_mutex_unlock(&rocks->files_mutex);
     rocksdb_compactoptions_destroy(options);
 }
 
@@ -1184,6 +1197,7 @@ kal_status kal_kv_open_rocks(const char *path, const kal_kv_options *options, ka
     kv->path = strdup(path);
     if (kv->path == NULL)
         kal_die("out of memory");
+    pthread_mutex_init(&kv->files_mutex, NULL);
     pthread_mutex_init(&kv->deleted_mutex, NULL);
     make_options(kv, options);
     char *rocks_error = open_database(kv);

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 typedef enum backend { BACKEND_MEM, BACKEND_FAULT, BACKEND_ROCKS, BACKEND_COUNT } backend;
@@ -974,6 +975,93 @@ static void the_record_of_files_is_begun_anew_seldom(void **state)
     close_store(&f);
 }
 
+/* ---- what rewrites and drops files, at the same time ---- */
+
+typedef struct sweeping {
+    fixture *f;
+    _Atomic bool stop;
+    bool compacts;  /* else drops files */
+    uint32_t first; /* of the numbers it takes */
+} sweeping;
+
+static void load_number(fixture *f, uint32_t number)
+{
+    enum { ENTRIES = 500 };
+    char name[32];
+    char path[512];
+    uint8_t key[8];
+    kal_kv_load *load = NULL; /* owned */
+    kal_error err = KAL_ERROR_INIT;
+
+    snprintf(name, sizeof name, "load%u.sst", number);
+    testing_dir_path(&f->dir, name, path, sizeof path);
+    testing_ok(kal_kv_load_open(f->kv, KAL_KV_INDEX, path, &load, &err), &err);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        kal_store_be32(key, number);
+        kal_store_be32(key + 4, i);
+        testing_ok(kal_kv_load_add(load, kal_bytes_of(key, sizeof key), KAL_STR("value"), &err),
+                   &err);
+    }
+    testing_ok(kal_kv_load_finish(load, &err), &err);
+    kal_kv_load_close(load);
+}
+
+/* As what is left of a segment is removed. */
+static void remove_number(fixture *f, uint32_t number)
+{
+    uint8_t bounds[8];
+    kal_bytes lower;
+    kal_bytes upper;
+    kal_error err = KAL_ERROR_INIT;
+    kal_kv_batch *batch = kal_kv_batch_open(f->kv); /* owned */
+
+    kal_kv_number_bounds(number, bounds, &lower, &upper);
+    kal_kv_batch_delete_range(batch, KAL_KV_INDEX, lower, upper);
+    testing_ok(kal_kv_write(f->kv, batch, true, &err), &err);
+    kal_kv_batch_close(batch);
+    testing_ok(kal_kv_drop_files(f->kv, KAL_KV_INDEX, lower, upper, &err), &err);
+}
+
+static void *sweep(void *context)
+{
+    sweeping *s = context;
+    kal_error err = KAL_ERROR_INIT;
+
+    for (uint32_t n = s->first; !atomic_load(&s->stop); n++) {
+        load_number(s->f, n);
+        if (s->compacts)
+            testing_ok(kal_kv_compact(s->f->kv, KAL_KV_INDEX, KAL_STR("a"), KAL_STR("b"), &err),
+                       &err);
+        else
+            remove_number(s->f, n);
+    }
+    return NULL;
+}
+
+/* RocksDB ends the process when an exclusive compaction meets files that something else works on. */
+static void purging_bears_company(void **state)
+{
+    enum { PURGES = 8 };
+    fixture f;
+    kal_error err = KAL_ERROR_INIT;
+    unsigned often = UINT32_MAX;
+    sweeping dropping = {.f = &f, .first = 1};
+    sweeping compacting = {.f = &f, .compacts = true, .first = 0x61000000}; /* "a" */
+    pthread_t threads[2];
+
+    (void)state;
+    open_store(&f, BACKEND_ROCKS);
+    assert_int_equal(pthread_create(&threads[0], NULL, sweep, &dropping), 0);
+    assert_int_equal(pthread_create(&threads[1], NULL, sweep, &compacting), 0);
+    for (int i = 0; i < PURGES; i++)
+        testing_ok(kal_kv_purge(f.kv, 1u << KAL_KV_INDEX, ask_some_times, &often, &err), &err);
+    atomic_store(&dropping.stop, true);
+    atomic_store(&compacting.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    close_store(&f);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--open") == 0)
@@ -987,6 +1075,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(delete_range_takes_its_range),
         cmocka_unit_test(compaction_changes_nothing),
         cmocka_unit_test(purge_leaves_no_byte),
+        cmocka_unit_test(purging_bears_company),
         cmocka_unit_test(the_record_of_files_is_begun_anew_seldom),
         cmocka_unit_test(sizes_are_approximate),
         cmocka_unit_test(longest_keys_fit),
