@@ -25,32 +25,32 @@ static void manifest_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)
     kal_entity_key_u32(key, table_id);
 }
 
+/* moved_to is borrowed from the record. */
 static kal_status decode_head(const kal_entity *entity, kal_manifest_head *out, kal_error *err)
 {
     kal_bytes record = entity->record;
 
-    if (kal_bytes_take_le64(&record, &out->version) &&
-        kal_bytes_take_le32(&record, &out->active_hot_id) &&
-        kal_bytes_take_le32(&record, &out->frozen_hot_id) && record.len == 0 &&
-        out->active_hot_id != 0 && out->active_hot_id != out->frozen_hot_id)
-        return KAL_OK;
-    return kal_record_corrupt("manifest", err);
+    *out = (kal_manifest_head){0};
+    bool is_whole = kal_bytes_take_le64(&record, &out->version) &&
+                    kal_bytes_take_le32(&record, &out->active_hot_id) &&
+                    kal_bytes_take_le32(&record, &out->frozen_hot_id) && out->active_hot_id != 0 &&
+                    out->active_hot_id != out->frozen_hot_id;
+    out->knows_moved = out->frozen_hot_id == 0 || record.len > 0;
+    if (is_whole && record.len > 0)
+        is_whole = kal_bytes_take_text(&record, &out->moved_to);
+    return is_whole && record.len == 0 ? KAL_OK : kal_record_corrupt("manifest", err);
 }
 
 kal_status kal_catalog_manifest_head(kal_catalog *c, const kal_kv_snapshot *snapshot,
-                                     uint32_t table_id, kal_manifest_head *head_out, kal_error *err)
+                                     uint32_t table_id, kal_arena *arena,
+                                     kal_manifest_head *head_out, kal_error *err)
 {
     kal_entity_key key;
     kal_entity entity;
-    kal_arena arena; /* owned */
 
-    kal_arena_init(&arena, NULL);
     manifest_key(c, table_id, &key);
-    kal_status status = kal_entity_get(&c->manifests, snapshot, &key, &arena, &entity, err);
-    if (status == KAL_OK)
-        status = decode_head(&entity, head_out, err);
-    kal_arena_release(&arena);
-    return status;
+    KAL_TRY(kal_entity_get(&c->manifests, snapshot, &key, arena, &entity, err));
+    return decode_head(&entity, head_out, err);
 }
 
 kal_status kal_catalog_put_manifest(kal_catalog_change *change, uint32_t table_id,
@@ -58,17 +58,23 @@ kal_status kal_catalog_put_manifest(kal_catalog_change *change, uint32_t table_i
 {
     kal_catalog *c = change->catalog;
     kal_entity_key key;
-    uint8_t record[16];
+    kal_buf record; /* owned */
 
     KAL_ASSERT(head->active_hot_id != 0 && head->active_hot_id != head->frozen_hot_id);
-    kal_store_le64(record, head->version);
-    kal_store_le32(record + 8, head->active_hot_id);
-    kal_store_le32(record + 12, head->frozen_hot_id);
+    KAL_ASSERT(head->frozen_hot_id != 0 || head->moved_to.len == 0);
+    kal_buf_init(&record, NULL);
+    kal_buf_append_le64(&record, head->version);
+    kal_buf_append_le32(&record, head->active_hot_id);
+    kal_buf_append_le32(&record, head->frozen_hot_id);
+    if (head->frozen_hot_id != 0 && head->knows_moved)
+        kal_buf_append_text(&record, head->moved_to);
     manifest_key(c, table_id, &key);
     note_manifest(change, table_id);
-    KAL_TRY(kal_format_put(change, KAL_FEATURE_SEGMENTS, err));
-    return kal_entity_put(&c->manifests, change->batch, &key, kal_bytes_of(record, sizeof record),
-                          err);
+    kal_status status = kal_format_put(change, KAL_FEATURE_SEGMENTS, err);
+    if (status == KAL_OK)
+        status = kal_entity_put(&c->manifests, change->batch, &key, kal_buf_bytes(&record), err);
+    kal_buf_release(&record);
+    return status;
 }
 
 typedef struct manifest_scan {
@@ -426,7 +432,7 @@ kal_status kal_segments_drop_table(kal_catalog_change *change, uint32_t table_id
     size_t count = 0;
     kal_entity_key key;
 
-    kal_status status = kal_catalog_manifest_head(c, NULL, table_id, &head, err);
+    kal_status status = kal_catalog_manifest_head(c, NULL, table_id, &change->arena, &head, err);
     if (status == KAL_NOT_FOUND)
         return KAL_OK;
     KAL_TRY(status);

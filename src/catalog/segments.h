@@ -24,6 +24,9 @@ typedef struct kal_manifest_head {
     uint64_t version;
     uint32_t active_hot_id;
     uint32_t frozen_hot_id; /* 0: none */
+    bool knows_moved;       /* false: by a server that did not say moved_to */
+    kal_bytes moved_to;     /* key, as below, of the frozen space's last row that is in a segment
+                               now; those up to it were deleted. Empty: none was */
 } kal_manifest_head;
 
 /* One segment: a file of rows in key order. Keys are be16 shard | be64 user_no | primary key. */
@@ -50,17 +53,18 @@ typedef struct kal_segment_info {
 
 /* ---- reading ---- */
 
-/* As of snapshot (NULL: now). KAL_NOT_FOUND leaves err alone: the table was never flushed. */
+/* As of snapshot (NULL: now); moved_to is in the arena. KAL_NOT_FOUND leaves err alone: the table
+ * was never flushed. */
 KAL_MUST_CHECK kal_status kal_catalog_manifest_head(kal_catalog *catalog,
                                                     const kal_kv_snapshot *snapshot,
-                                                    uint32_t table_id, kal_manifest_head *head_out,
-                                                    kal_error *err);
+                                                    uint32_t table_id, kal_arena *arena,
+                                                    kal_manifest_head *head_out, kal_error *err);
 /* All segments of a table, by number; everything in the arena. */
 KAL_MUST_CHECK kal_status kal_catalog_segments(kal_catalog *catalog,
                                                const kal_kv_snapshot *snapshot, uint32_t table_id,
                                                kal_arena *arena, kal_segment_info **infos_out,
                                                size_t *count_out, kal_error *err);
-/* Every table with a manifest. As kal_entity_visit: KAL_END stops. */
+/* Every table with a manifest; head is borrowed for the call. As kal_entity_visit: KAL_END stops. */
 typedef kal_status (*kal_manifest_visit)(void *context, uint32_t table_id,
                                          const kal_manifest_head *head, kal_error *err);
 KAL_MUST_CHECK kal_status kal_catalog_scan_manifests(kal_catalog *catalog,

@@ -47,6 +47,7 @@ void kal_manifest_release(kal_manifest *manifest)
     free(manifest->segments);
     free(manifest->mixed);
     free(manifest->single);
+    free(manifest->moved_to);
     free(manifest);
 }
 
@@ -154,6 +155,19 @@ size_t kal_manifest_single(const kal_manifest *manifest, uint64_t user_no,
     return len;
 }
 
+static void copy_head(const kal_manifest_head *head, kal_manifest *out)
+{
+    kal_bytes from = head->moved_to;
+
+    out->head = *head;
+    out->moved_to = malloc(from.len + 1);
+    if (out->moved_to == NULL)
+        kal_die("out of memory: manifest");
+    if (from.len > 0)
+        memcpy(out->moved_to, from.ptr, from.len);
+    out->head.moved_to = kal_bytes_of(out->moved_to, from.len);
+}
+
 static kal_manifest *make_manifest(uint32_t table_id, const kal_manifest_head *head,
                                    const kal_segment_info *infos, size_t count,
                                    const kal_manifest *known)
@@ -162,7 +176,7 @@ static kal_manifest *make_manifest(uint32_t table_id, const kal_manifest_head *h
     if (manifest == NULL)
         kal_die("out of memory: manifest");
     manifest->table_id = table_id;
-    manifest->head = *head;
+    copy_head(head, manifest);
     manifest->refs = 1;
     manifest->segments = calloc(count + 1, sizeof(kal_segment *));
     if (manifest->segments == NULL)
@@ -187,20 +201,19 @@ static kal_status load(kal_manifests *m, const kal_kv_snapshot *snapshot, uint32
     kal_arena arena; /* owned */
 
     *out = NULL;
-    kal_status status = kal_catalog_manifest_head(m->catalog, snapshot, table_id, &head, err);
-    if (status != KAL_OK)
-        return status == KAL_NOT_FOUND ? KAL_OK : status;
-    if (known != NULL && known->head.version == head.version) {
+    kal_arena_init(&arena, NULL);
+    kal_status status =
+        kal_catalog_manifest_head(m->catalog, snapshot, table_id, &arena, &head, err);
+    if (status == KAL_OK && known != NULL && known->head.version == head.version) {
         atomic_fetch_add(&((kal_manifest *)(uintptr_t)known)->refs, 1);
         *out = (kal_manifest *)(uintptr_t)known;
-        return KAL_OK;
+    } else if (status == KAL_OK) {
+        status = kal_catalog_segments(m->catalog, snapshot, table_id, &arena, &infos, &count, err);
+        if (status == KAL_OK)
+            *out = make_manifest(table_id, &head, infos, count, known);
     }
-    kal_arena_init(&arena, NULL);
-    status = kal_catalog_segments(m->catalog, snapshot, table_id, &arena, &infos, &count, err);
-    if (status == KAL_OK)
-        *out = make_manifest(table_id, &head, infos, count, known);
     kal_arena_release(&arena);
-    return status;
+    return status == KAL_NOT_FOUND ? KAL_OK : status;
 }
 
 /* ---- entries ---- */

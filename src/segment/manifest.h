@@ -40,7 +40,8 @@ typedef struct kal_segment {
 
 typedef struct kal_manifest {
     uint32_t table_id;
-    kal_manifest_head head;
+    kal_manifest_head head; /* its moved_to is the next one */
+    uint8_t *moved_to;      /* owned */
     kal_segment **segments; /* owned, one reference each; newest first */
     size_t segment_count;
     /* The same by user, for those who look for one key: of many users each, newest first; and of

@@ -443,17 +443,16 @@ static kal_status check_inputs(const compaction *c, const kal_manifest *manifest
     return KAL_OK;
 }
 
-/* Nobody but the holder of the DDL lock changes the manifest. */
-static kal_status newest_with_inputs(const compaction *c, kal_manifest_head *head_out,
+/* *manifest_out: the caller's reference, of KAL_OK never NULL. Nobody but the holder of the DDL lock
+ * changes it. */
+static kal_status newest_with_inputs(const compaction *c, kal_manifest **manifest_out,
                                      kal_error *err)
 {
-    kal_manifest *manifest = NULL; /* owned */
-
-    KAL_TRY(
-        kal_manifests_newest(c->args->tables->manifests, c->table->def->table_id, &manifest, err));
-    *head_out = manifest == NULL ? (kal_manifest_head){0} : manifest->head;
-    kal_status status = check_inputs(c, manifest, err);
-    kal_manifest_release(manifest);
+    KAL_TRY(kal_manifests_newest(c->args->tables->manifests, c->table->def->table_id, manifest_out,
+                                 err));
+    kal_status status = check_inputs(c, *manifest_out, err);
+    if (status != KAL_OK)
+        kal_manifest_release(*manifest_out);
     return status;
 }
 
@@ -473,16 +472,22 @@ static kal_status drop_inputs(const compaction *c, kal_catalog_change *change, k
 
 static kal_status collect_change(compaction *c, kal_catalog_change *change, kal_error *err)
 {
-    kal_manifest_head head;
+    kal_manifest *manifest = NULL; /* owned */
 
     if (atomic_load(&c->table->fate) == KAL_TABLE_DROPPED)
         return kal_table_check_fate(c->table, err);
-    KAL_TRY(newest_with_inputs(c, &head, err));
+    KAL_TRY(newest_with_inputs(c, &manifest, err));
+    kal_manifest_head head = manifest->head;
+    kal_status status = KAL_OK;
     head.version++;
-    for (size_t i = 0; i < c->outputs.len; i++)
-        KAL_TRY(kal_catalog_put_segment(change, &c->outputs.items[i], err));
-    KAL_TRY(drop_inputs(c, change, err));
-    return kal_catalog_put_manifest(change, c->table->def->table_id, &head, err);
+    for (size_t i = 0; i < c->outputs.len && status == KAL_OK; i++)
+        status = kal_catalog_put_segment(change, &c->outputs.items[i], err);
+    if (status == KAL_OK)
+        status = drop_inputs(c, change, err);
+    if (status == KAL_OK)
+        status = kal_catalog_put_manifest(change, c->table->def->table_id, &head, err);
+    kal_manifest_release(manifest);
+    return status;
 }
 
 static kal_status publish(compaction *c, kal_error *err)
@@ -528,13 +533,15 @@ static void forget_merges(compaction *c)
 static kal_status run_merges(compaction *c, kal_flush_result *result, kal_error *err)
 {
     kal_view view; /* while it is open, no segment is removed that the manifest has now */
-    kal_manifest_head head;
+    kal_manifest *manifest = NULL; /* owned */
 
     kal_new_segments_open(&c->segments, c->args, c->table);
     kal_view_open(&view, c->args->tables, 0, NULL);
-    kal_status status = newest_with_inputs(c, &head, err);
-    if (status == KAL_OK)
+    kal_status status = newest_with_inputs(c, &manifest, err);
+    if (status == KAL_OK) {
+        kal_manifest_release(manifest);
         status = merge_all(c, &view, err);
+    }
     if (status == KAL_OK)
         status = publish(c, err);
     if (status == KAL_OK)

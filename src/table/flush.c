@@ -28,6 +28,8 @@
  *   7. The frozen space is removed up to the last row that was read, or as a whole when there was
  *      none behind it: so the walk over it is a complete one, which ends with an error rather than
  *      without rows that could not be read.
+ *   8. What was removed of it ends with the manifest's moved_to, and every walk over it begins behind
+ *      that: so no walk meets a deleted range, where RocksDB may forget that a file could not be read.
  */
 #include "base/assert.h"
 #include "catalog/storages.h"
@@ -97,6 +99,7 @@ static kal_status freeze_under_lock(kal_tables *tables, kal_table *table,
     KAL_TRY(find_active_row(tables, head.active_hot_id, err));
     head.version++;
     head.frozen_hot_id = head.active_hot_id;
+    head.knows_moved = true;
     KAL_TRY(kal_catalog_new_hot_id(change, &head.active_hot_id, err));
     return kal_catalog_put_manifest(change, table->def->table_id, &head, err);
 }
@@ -218,9 +221,6 @@ typedef struct flush_frozen {
     const kal_flush_args *args;
     kal_table *table;
     uint32_t hot_id;
-    bool is_whole; /* nothing of it was moved out when this flush began */
-    kal_buf last;  /* owned; the cold key of the last row that is gone. Where a step would begin by
-                      passing all that earlier ones have deleted, the next one begins behind it */
 } flush_frozen;
 
 typedef struct flush_step {
@@ -232,25 +232,19 @@ typedef struct flush_step {
     size_t translated; /* bytes of journal.keys */
 } flush_step;
 
-/* The rows of the frozen space that are left. */
-static kal_status open_rest(const flush_step *s, const kal_view *view, kal_kv_iter **iter_out,
+/* The rows of the frozen space that are left. When the manifest does not have that any more, what
+ * is read here will not be published. */
+static kal_status open_rest(const flush_step *s, kal_view *view, kal_kv_iter **iter_out,
                             kal_error *err)
 {
+    const kal_manifest *manifest = NULL;
     uint8_t bounds[8];
-    uint8_t lower[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
-    kal_bytes last = kal_buf_bytes(&s->frozen->last);
+    kal_rest_bound rest;
     kal_kv_range range = {.family = KAL_KV_ROWS, .passing = true, .complete = true};
 
-    /* Only steps delete ranges of a space that is still in the manifest: up to `last`. Of one that
-     * is not, nothing that is read here will be published. */
-    range.undeleted = s->frozen->is_whole || last.len > 0;
-
+    KAL_TRY(kal_view_manifest_of(view, s->frozen->table, false, &manifest, err));
     kal_kv_number_bounds(s->frozen->hot_id, bounds, &range.lower, &range.upper);
-    if (last.len > 0) {
-        kal_store_be32(lower, s->frozen->hot_id);
-        memcpy(lower + 4, last.ptr, last.len);
-        range.lower = kal_bytes_of(lower, 4 + last.len + 1);
-    }
+    kal_hot_range(manifest, s->frozen->hot_id, &range, &rest);
     return kal_kv_iter_open(s->frozen->args->tables->kv, view->snapshot, &range, iter_out, err);
 }
 
@@ -287,7 +281,7 @@ static kal_status plan_users(const flush_step *s, kal_kv_iter *iter, user_list *
     return KAL_OK;
 }
 
-static kal_status number_parts(flush_step *s, const kal_view *view, kal_error *err)
+static kal_status number_parts(flush_step *s, kal_view *view, kal_error *err)
 {
     static const uint64_t all_users = 0;
     kal_kv_iter *iter = NULL; /* owned */
@@ -335,7 +329,7 @@ static kal_status write_planned(flush_step *s, frozen_source *source, kal_error 
     return status == KAL_END ? KAL_OK : status;
 }
 
-static kal_status write_parts(flush_step *s, const kal_view *view, kal_error *err)
+static kal_status write_parts(flush_step *s, kal_view *view, kal_error *err)
 {
     kal_table *table = s->frozen->table;
     frozen_source source = {.args = s->frozen->args,
@@ -442,22 +436,27 @@ static kal_status put_dead(void *context, kal_kv_batch *batch, kal_error *err)
 }
 
 /* Removes the rows that are in segments now, or when these are the last of them the whole space. */
-static void end_frozen_rows(const flush_step *s, kal_catalog_change *change)
+static void end_frozen_rows(const flush_step *s, kal_catalog_change *change,
+                            kal_manifest_head *head)
 {
     uint8_t lower[4];
     uint8_t upper[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
 
     if (s->is_last) {
+        head->frozen_hot_id = 0;
+        head->moved_to = (kal_bytes){0};
         kal_catalog_delete_hot_space(change, s->frozen->hot_id);
         return;
     }
-    kal_bytes key_max = s->parts.items[s->parts.len - 1].info.key_max;
+    KAL_ASSERT(s->parts.len > 0);
+    head->knows_moved = true; /* whoever moved the rows before these: they are gone too */
+    head->moved_to = s->parts.items[s->parts.len - 1].info.key_max;
     kal_store_be32(lower, s->frozen->hot_id);
     kal_store_be32(upper, s->frozen->hot_id);
-    memcpy(upper + 4, key_max.ptr, key_max.len);
+    memcpy(upper + 4, head->moved_to.ptr, head->moved_to.len);
     kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_ROWS,
                               kal_bytes_of(lower, sizeof lower),
-                              kal_bytes_of(upper, 4 + key_max.len + 1));
+                              kal_bytes_of(upper, 4 + head->moved_to.len + 1));
 }
 
 /* Also when the frozen space was found empty. */
@@ -476,12 +475,9 @@ static kal_status publish_under_lock(const flush_step *s, kal_catalog_change *ch
     if (head.frozen_hot_id != s->frozen->hot_id) /* dropped since this object was replaced */
         return kal_table_altered(table, err);
     head.version++;
-    if (s->is_last)
-        head.frozen_hot_id = 0;
     for (size_t i = 0; i < s->parts.len; i++)
         KAL_TRY(kal_catalog_put_segment(change, &s->parts.items[i].info, err));
-    if (s->parts.len > 0)
-        end_frozen_rows(s, change);
+    end_frozen_rows(s, change, &head);
     return kal_catalog_put_manifest(change, table_id, &head, err);
 }
 
@@ -538,7 +534,7 @@ static void step_close(flush_step *s)
     kal_vec_release(&s->parts);
 }
 
-static void note_published(const flush_step *s, flush_frozen *frozen, kal_flush_result *result)
+static void add_result(const flush_step *s, kal_flush_result *result)
 {
     for (size_t i = 0; i < s->parts.len; i++) {
         const flush_part *part = &s->parts.items[i];
@@ -546,13 +542,9 @@ static void note_published(const flush_step *s, flush_frozen *frozen, kal_flush_
         result->size_bytes += part->info.size_bytes;
         result->segment_count++;
     }
-    if (s->parts.len == 0)
-        return;
-    kal_buf_clear(&frozen->last);
-    kal_buf_append_bytes(&frozen->last, s->parts.items[s->parts.len - 1].info.key_max);
 }
 
-static kal_status step(flush_frozen *frozen, bool *is_last_out, kal_flush_result *result,
+static kal_status step(const flush_frozen *frozen, bool *is_last_out, kal_flush_result *result,
                        kal_error *err)
 {
     flush_step s;
@@ -565,7 +557,7 @@ static kal_status step(flush_frozen *frozen, bool *is_last_out, kal_flush_result
     if (status == KAL_OK)
         status = publish(&s, err);
     if (status == KAL_OK)
-        note_published(&s, frozen, result);
+        add_result(&s, result);
     *is_last_out = s.is_last;
     step_close(&s);
     return status;
@@ -584,16 +576,14 @@ static kal_status find_frozen(kal_tables *tables, const kal_table *table, uint32
 }
 
 static kal_status move_out(const kal_flush_args *args, kal_table *table, uint32_t hot_id,
-                           bool is_whole, kal_flush_result *result, kal_error *err)
+                           kal_flush_result *result, kal_error *err)
 {
-    flush_frozen frozen = {.args = args, .table = table, .hot_id = hot_id, .is_whole = is_whole};
+    const flush_frozen frozen = {.args = args, .table = table, .hot_id = hot_id};
     kal_status status = KAL_OK;
     bool is_last = false;
 
-    kal_buf_init(&frozen.last, NULL);
     while (status == KAL_OK && !is_last)
         status = step(&frozen, &is_last, result, err);
-    kal_buf_release(&frozen.last);
     return status;
 }
 
@@ -610,10 +600,10 @@ kal_status kal_table_flush(const kal_flush_args *args, kal_table *table,
     /* Of an earlier flush that did not come to its end: what was written since is not in it. */
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
     if (hot_id != 0)
-        KAL_TRY(move_out(args, table, hot_id, false, result_out, err));
+        KAL_TRY(move_out(args, table, hot_id, result_out, err));
     kal_status status = freeze(args, table, err);
     if (status != KAL_OK)
         return status == KAL_END ? KAL_OK : status;
     KAL_TRY(find_frozen(tables, table, &hot_id, err));
-    return move_out(args, table, hot_id, true, result_out, err);
+    return move_out(args, table, hot_id, result_out, err);
 }

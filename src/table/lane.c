@@ -722,11 +722,13 @@ static void undo_seqs(group *g)
 }
 
 /* KAL_END: no row in this hot space. */
-static kal_status find_any(group *g, const kal_table *table, uint32_t hot_id, kal_error *err)
+static kal_status find_any(group *g, const kal_table *table, const kal_manifest *manifest,
+                           uint32_t hot_id, kal_error *err)
 {
     uint8_t lower[KAL_ROW_SHARD_PREFIX_BYTES];
     uint8_t upper[KAL_ROW_SHARD_PREFIX_BYTES];
     kal_kv_iter *iter = NULL; /* owned */
+    kal_rest_bound rest;
     kal_bytes key;
     kal_bytes value;
 
@@ -736,6 +738,7 @@ static kal_status find_any(group *g, const kal_table *table, uint32_t hot_id, ka
     kal_kv_range range = {.family = kal_row_family(table),
                           .lower = kal_bytes_of(lower, sizeof lower),
                           .upper = kal_bytes_of(upper, sizeof upper)};
+    kal_hot_range(manifest, hot_id, &range, &rest);
     KAL_TRY(kal_kv_iter_open(g->tables->kv, NULL, &range, &iter, err));
     kal_status status = kal_kv_iter_next(iter, &key, &value, err);
     kal_kv_iter_close(iter);
@@ -762,10 +765,10 @@ static kal_status check_empty(group *g, const kal_table *table, kal_error *err)
     if (table == NULL)
         return KAL_OK;
     KAL_TRY(manifest_of(g, table, &manifest, err));
-    kal_status status =
-        find_any(g, table, manifest == NULL ? table->hot_id : manifest->head.active_hot_id, err);
+    uint32_t active = manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
+    kal_status status = find_any(g, table, manifest, active, err);
     if (status == KAL_END && manifest != NULL && manifest->head.frozen_hot_id != 0)
-        status = find_any(g, table, manifest->head.frozen_hot_id, err);
+        status = find_any(g, table, manifest, manifest->head.frozen_hot_id, err);
     if (status == KAL_END && manifest != NULL)
         status = find_any_cold(g, manifest, err);
     if (status != KAL_OK)

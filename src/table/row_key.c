@@ -57,6 +57,31 @@ kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_
                           .upper = kal_bytes_of(bytes_out->upper, sizeof bytes_out->upper)};
 }
 
+/* Narrows the range to rows behind the last one that was moved. */
+static void begin_behind_moved(const kal_manifest_head *head, kal_kv_range *range,
+                               kal_rest_bound *bytes_out)
+{
+    kal_bytes moved_to = head->moved_to;
+
+    KAL_ASSERT(moved_to.len <= KAL_ROW_KEY_BYTES_MAX - 4);
+    kal_store_be32(bytes_out->bytes, head->frozen_hot_id);
+    memcpy(bytes_out->bytes + 4, moved_to.ptr, moved_to.len);
+    bytes_out->bytes[4 + moved_to.len] = 0;
+    kal_bytes first = kal_bytes_of(bytes_out->bytes, 4 + moved_to.len + 1);
+    if (kal_bytes_compare(first, range->lower) > 0)
+        range->lower = kal_bytes_compare(first, range->upper) < 0 ? first : range->upper;
+}
+
+void kal_hot_range(const kal_manifest *manifest, uint32_t hot_id, kal_kv_range *range,
+                   kal_rest_bound *bytes_out)
+{
+    if (manifest == NULL)
+        return;
+    range->undeleted = hot_id == manifest->head.active_hot_id || manifest->head.knows_moved;
+    if (hot_id == manifest->head.frozen_hot_id && manifest->head.moved_to.len > 0)
+        begin_behind_moved(&manifest->head, range, bytes_out);
+}
+
 kal_bytes kal_row_key_cold(kal_bytes row_key)
 {
     KAL_ASSERT(row_key.len >= KAL_ROW_KEY_PREFIX_BYTES);

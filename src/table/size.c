@@ -121,15 +121,17 @@ static kal_status count_row(size_walk *walk, kal_error *err)
     return KAL_OK;
 }
 
-static kal_status count_space(size_walk *walk, const kal_view *view, uint32_t hot_id,
-                              bool all_users, kal_error *err)
+static kal_status count_space(size_walk *walk, const kal_view *view, const kal_manifest *manifest,
+                              uint32_t hot_id, bool all_users, kal_error *err)
 {
     kal_status status = KAL_OK;
+    kal_rest_bound rest;
 
     walk->hot_id = hot_id;
     set_range(walk, view->user_no, all_users);
     kal_kv_range range = {
         .family = kal_row_family(walk->table), .lower = lower_of(walk), .upper = upper_of(walk)};
+    kal_hot_range(manifest, hot_id, &range, &rest);
     KAL_TRY(kal_kv_iter_open(walk->kv, view->snapshot, &range, &walk->iter, err));
     while (status == KAL_OK)
         status = count_row(walk, err);
@@ -209,9 +211,10 @@ kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
 
     KAL_TRY(kal_view_manifest_of(view, table, false, &manifest, err));
     uint32_t active = manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
-    KAL_TRY(count_space(&walk, view, active, all_users, err));
+    KAL_TRY(count_space(&walk, view, manifest, active, all_users, err));
     if (manifest != NULL && manifest->head.frozen_hot_id != 0)
-        KAL_TRY(count_space(&walk, view, manifest->head.frozen_hot_id, all_users, err));
+        KAL_TRY(
+            count_space(&walk, view, manifest, manifest->head.frozen_hot_id, all_users, err));
     for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++)
         KAL_TRY(count_segment(&walk, view, manifest->segments[i], all_users, err));
     if (walk.size.partition_count == 0 && walk.size.row_count > 0)

@@ -247,9 +247,8 @@ static kal_status open_run(kal_scan *scan, hot_run *run, const kal_manifest *man
                           .reverse = scan->reverse,
                           .cached_only = scan->cached_only,
                           .complete = scan->complete};
-    /* The batch that deletes a space takes it out of the manifest, which the snapshot has; parts go
-     * from frozen ones only. Without a manifest the table may have been dropped. */
-    range.undeleted = manifest != NULL && hot_id == manifest->head.active_hot_id;
+    kal_rest_bound rest;
+    kal_hot_range(manifest, hot_id, &range, &rest);
     run->ended = false;
     return kal_kv_iter_open(scan->view->tables->kv, scan->view->snapshot, &range, &run->iter, err);
 }

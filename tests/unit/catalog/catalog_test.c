@@ -489,7 +489,7 @@ static void features_are_said(void **state)
     static const uint8_t SEGMENTS[] = {1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
     static const uint8_t MORE[] = {1, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0};
     const kal_bytes key = kal_bytes_of(KEY, sizeof KEY);
-    const kal_manifest_head head = {1, 7, 0};
+    const kal_manifest_head head = {.version = 1, .active_hot_id = 7};
     kal_error err = KAL_ERROR_INIT;
     kal_catalog *catalog = NULL;
     kal_arena arena;
