@@ -12,8 +12,8 @@
  *   07 user: user_id              -> see users.c
  *   08 storage: storage_id        -> see storages.c
  *   10 popular tables             -> see popular.c
- *   11 manifest: u32 table_id     -> u64 version, u32 active hot_id, u32 frozen hot_id or 0, then
- *                                     text moved_to (older servers: without)
+ *   11 manifest: u32 table_id     -> u64 version, u32 active hot_id, u32 frozen hot_id or 0,
+ *                                     u8 knows_moved, text moved_to (format 1: without these)
  *   12 segment: u32 table_id, u32 segment_id -> see segments.c
  *   13 doomed segment: u32 segment_id        -> its storage and object, u64 least and greatest
  *                                               number of users (format 1: without)

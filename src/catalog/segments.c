@@ -29,16 +29,20 @@ static void manifest_key(kal_catalog *c, uint32_t table_id, kal_entity_key *key)
 static kal_status decode_head(const kal_entity *entity, kal_manifest_head *out, kal_error *err)
 {
     kal_bytes record = entity->record;
+    uint8_t knows_moved = 0;
 
     *out = (kal_manifest_head){0};
-    bool is_whole = kal_bytes_take_le64(&record, &out->version) &&
-                    kal_bytes_take_le32(&record, &out->active_hot_id) &&
-                    kal_bytes_take_le32(&record, &out->frozen_hot_id) && out->active_hot_id != 0 &&
-                    out->active_hot_id != out->frozen_hot_id;
-    out->knows_moved = out->frozen_hot_id == 0 || record.len > 0;
-    if (is_whole && record.len > 0)
-        is_whole = kal_bytes_take_text(&record, &out->moved_to);
-    return is_whole && record.len == 0 ? KAL_OK : kal_record_corrupt("manifest", err);
+    bool is_whole =
+        kal_bytes_take_le64(&record, &out->version) &&
+        kal_bytes_take_le32(&record, &out->active_hot_id) &&
+        kal_bytes_take_le32(&record, &out->frozen_hot_id) &&
+        (entity->format == 1 || (kal_bytes_take_u8(&record, &knows_moved) && knows_moved <= 1 &&
+                                 kal_bytes_take_text(&record, &out->moved_to)));
+    out->knows_moved = knows_moved == 1;
+    if (is_whole && record.len == 0 && out->active_hot_id != 0 &&
+        out->active_hot_id != out->frozen_hot_id)
+        return KAL_OK;
+    return kal_record_corrupt("manifest", err);
 }
 
 kal_status kal_catalog_manifest_head(kal_catalog *c, const kal_kv_snapshot *snapshot,
@@ -66,8 +70,8 @@ kal_status kal_catalog_put_manifest(kal_catalog_change *change, uint32_t table_i
     kal_buf_append_le64(&record, head->version);
     kal_buf_append_le32(&record, head->active_hot_id);
     kal_buf_append_le32(&record, head->frozen_hot_id);
-    if (head->frozen_hot_id != 0 && head->knows_moved)
-        kal_buf_append_text(&record, head->moved_to);
+    kal_buf_append_byte(&record, head->knows_moved);
+    kal_buf_append_text(&record, head->moved_to);
     manifest_key(c, table_id, &key);
     note_manifest(change, table_id);
     kal_status status = kal_format_put(change, KAL_FEATURE_SEGMENTS, err);

@@ -24,7 +24,7 @@ typedef struct kal_manifest_head {
     uint64_t version;
     uint32_t active_hot_id;
     uint32_t frozen_hot_id; /* 0: none */
-    bool knows_moved;       /* false: by a server that did not say moved_to */
+    bool knows_moved;       /* moved_to is known; false: frozen by an older server */
     kal_bytes moved_to;     /* key, as below, of the frozen space's last row that is in a segment
                                now; those up to it were deleted. Empty: none was */
 } kal_manifest_head;
