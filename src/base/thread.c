@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,6 +83,9 @@ typedef struct scheduling {
 void kal_thread_lower_priority(void)
 {
     enum { NICE = 10, SLICE_NS = 100000 };
+    const id_t self = (id_t)syscall(SYS_gettid);
+    if (sched_getscheduler(0) != SCHED_OTHER || getpriority(PRIO_PROCESS, self) > NICE)
+        return; /* the whole server has a lower one */
     scheduling attributes = {
         .size = sizeof attributes, .policy = SCHED_OTHER, .nice = NICE, .runtime_ns = SLICE_NS};
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);

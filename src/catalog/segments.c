@@ -40,7 +40,8 @@ static kal_status decode_head(const kal_entity *entity, kal_manifest_head *out, 
                                  kal_bytes_take_text(&record, &out->moved_to)));
     out->knows_moved = knows_moved == 1;
     if (is_whole && record.len == 0 && out->active_hot_id != 0 &&
-        out->active_hot_id != out->frozen_hot_id)
+        out->active_hot_id != out->frozen_hot_id &&
+        out->moved_to.len <= (out->frozen_hot_id == 0 ? 0 : KAL_COLD_KEY_BYTES_MAX))
         return KAL_OK;
     return kal_record_corrupt("manifest", err);
 }

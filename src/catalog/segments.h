@@ -19,6 +19,11 @@
 #define KAL_CATALOG_SEGMENTS_H
 
 #include "catalog/catalog.h"
+#include "types/key.h"
+
+/* be16 shard | be64 user_no | primary key: a row's key without its space */
+#define KAL_COLD_KEY_PREFIX_BYTES 10
+#define KAL_COLD_KEY_BYTES_MAX    (KAL_COLD_KEY_PREFIX_BYTES + KAL_PRIMARY_KEY_BYTES_MAX)
 
 typedef struct kal_manifest_head {
     uint64_t version;
@@ -26,7 +31,8 @@ typedef struct kal_manifest_head {
     uint32_t frozen_hot_id; /* 0: none */
     bool knows_moved;       /* moved_to is known; false: frozen by an older server */
     kal_bytes moved_to;     /* key, as below, of the frozen space's last row that is in a segment
-                               now; those up to it were deleted. Empty: none was */
+                               now: those up to it were deleted. Empty: none was. When the user
+                               was erased: his prefix plus one */
 } kal_manifest_head;
 
 /* One segment: a file of rows in key order. Keys are be16 shard | be64 user_no | primary key. */

@@ -217,7 +217,8 @@ static kal_status move_current(kal_cold *cold, kal_job_run *job, kal_flush_resul
     const kal_flush_args args = {.tables = cold->exec->tables,
                                  .actor = &KAL_PRINCIPAL_SERVER,
                                  .check = kal_job_hook,
-                                 .check_context = job};
+                                 .give_way = kal_job_give_way,
+                                 .context = job};
     kal_flush_result result = {0};
     kal_table *table = NULL;
 

@@ -109,7 +109,7 @@ static void wait_for(kal_jobs *jobs, pthread_cond_t *condition, uint64_t ms)
 
 /* ---- one run ---- */
 
-static kal_status check_end(kal_job_run *run, kal_error *err)
+kal_status kal_job_check(kal_job_run *run, kal_error *err)
 {
     if (atomic_load_explicit(&run->entry->cancel, memory_order_relaxed))
         return kal_error_set(err, KAL_CANCELLED, "the job was cancelled");
@@ -119,19 +119,19 @@ static kal_status check_end(kal_job_run *run, kal_error *err)
     return kal_error_set(err, KAL_CANCELLED, "the server was stopped");
 }
 
-kal_status kal_job_check(kal_job_run *run, kal_error *err)
-{
-    KAL_TRY(check_end(run, err));
-    for (unsigned ms = kal_pace_due_ms(&run->pace); ms > 0;) {
-        ms = kal_pace_pause(&run->pace, ms);
-        KAL_TRY(check_end(run, err));
-    }
-    return KAL_OK;
-}
-
 kal_status kal_job_hook(void *run, kal_error *err)
 {
     return kal_job_check(run, err);
+}
+
+static bool is_to_end(void *run)
+{
+    return kal_job_check(run, NULL) != KAL_OK;
+}
+
+void kal_job_give_way(void *run)
+{
+    kal_pace_give_way(&((kal_job_run *)run)->pace, is_to_end, run);
 }
 
 void kal_job_progress(kal_job_run *run, const char *format, ...)

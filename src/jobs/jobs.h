@@ -81,12 +81,15 @@ void kal_jobs_register(kal_jobs *jobs, kal_job_type type, kal_job_fn fn, void *c
 /* Decides what becomes of jobs that ran when the process ended, then runs what waits. KAL_IO. */
 KAL_MUST_CHECK kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err);
 
-/* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler;
- * the handler's own pauses here to give way to statements (pace.h), so it must hold nothing that
- * anybody waits for. */
+/* KAL_CANCELLED: it was cancelled, or the server stops. From any thread that works for the handler.
+ */
 KAL_MUST_CHECK kal_status kal_job_check(kal_job_run *run, kal_error *err);
 /* The same for what asks with a pointer that it was given: the kal_job_run. */
 KAL_MUST_CHECK kal_status kal_job_hook(void *run, kal_error *err);
+/* Pauses when statements need the processor more (pace.h), unless it is to end. run: the kal_job_run;
+ * on any thread but the handler's own it does nothing. To be called every few milliseconds of work
+ * that nobody waits for, while nothing is held that anybody waits for. */
+void kal_job_give_way(void *run);
 /* Replaces what system.jobs shows as progress: at most KAL_JOB_PROGRESS_BYTES - 1, of UTF-8. */
 void kal_job_progress(kal_job_run *run, const char *format, ...) KAL_PRINTF(2, 3);
 /* What the job has achieved, should it succeed: at most KAL_JOB_TEXT_BYTES_MAX, of UTF-8. */

@@ -63,3 +63,12 @@ unsigned kal_pace_pause(kal_pace *pace, unsigned ms)
     (void)begin(pace); /* what else wanted the processor meanwhile does not count */
     return 0;
 }
+
+unsigned kal_pace_give_way(kal_pace *pace, bool (*is_to_end)(void *context), void *context)
+{
+    const unsigned due = kal_pace_due_ms(pace);
+
+    for (unsigned ms = due; ms > 0 && !is_to_end(context);)
+        ms = kal_pace_pause(pace, ms);
+    return due;
+}

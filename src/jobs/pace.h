@@ -7,8 +7,7 @@
  * without statements, it does not pause. A low priority alone does not do: a thread that always
  * wants a processor still gets whatever others leave for a moment, and keeps it for its slice.
  *
- * A job pauses where it looks whether it was told to end: while it holds nothing that anybody waits
- * for.
+ * A job pauses where it says so: while it holds nothing that anybody waits for.
  *
  * Threads: one.
  */
@@ -43,6 +42,9 @@ void kal_pace_init(kal_pace *pace, const kal_clock *clock, kal_job_statements st
 unsigned kal_pace_due_ms(kal_pace *pace);
 /* Pauses for a part of that; returns what is left: 0 when no statement ended meanwhile. */
 unsigned kal_pace_pause(kal_pace *pace, unsigned ms);
+
+/* The same until nothing is left, or it is to end. Returns for how many ms it was due to pause. */
+unsigned kal_pace_give_way(kal_pace *pace, bool (*is_to_end)(void *context), void *context);
 
 /* The rule alone: it ran and waited for a processor so long, while so many statements ended. */
 unsigned kal_pace_of(uint64_t ran_ns, uint64_t waited_ns, uint64_t ended);

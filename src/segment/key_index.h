@@ -12,15 +12,11 @@
 #define KAL_SEGMENT_KEY_INDEX_H
 
 #include "segment/manifest.h"
-#include "types/key.h"
 
-/* be16 shard | be64 user_no | primary key: a row's key without its space */
-#define KAL_COLD_KEY_PREFIX_BYTES 10
-#define KAL_COLD_KEY_BYTES_MAX    (KAL_COLD_KEY_PREFIX_BYTES + KAL_PRIMARY_KEY_BYTES_MAX)
-#define KAL_INDEX_KEY_BYTES_MAX   (4 + KAL_COLD_KEY_BYTES_MAX)
-#define KAL_INDEX_VALUE_BYTES     12
-#define KAL_DEAD_KEY_BYTES        8
-#define KAL_DEAD_COUNT_KEY_BYTES  4
+#define KAL_INDEX_KEY_BYTES_MAX  (4 + KAL_COLD_KEY_BYTES_MAX)
+#define KAL_INDEX_VALUE_BYTES    12
+#define KAL_DEAD_KEY_BYTES       8
+#define KAL_DEAD_COUNT_KEY_BYTES 4
 
 typedef struct kal_cold_place {
     const kal_segment *segment; /* of the manifest; NULL: the key is not there */

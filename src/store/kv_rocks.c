@@ -27,8 +27,8 @@
  *      up each row instead: a get tells every error
  *   8. other walks over deleted ranges look for tombstones as usual: they go wrong only on a disk
  *      that cannot be read, and looking up each row would cost them ten times their work. So
- *      nothing may be removed, or called a copy, on their word. (Rows: only of a table that was
- *      never flushed, after a restart, next to what was deleted of others.)
+ *      nothing may be removed, or called a copy, on their word. (Of rows: a table that was never
+ *      flushed, and spaces that an older server began to move.)
  *
  * Work on files.
  *   9. an exclusive compaction, which waits for those that RocksDB does by itself, ends the process

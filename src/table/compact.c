@@ -246,9 +246,11 @@ static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *e
 
 /* ---- merging ---- */
 
-static kal_status check_now(const void *args, kal_error *err)
+/* While an object is fetched, for others too. */
+static kal_status check_now(const void *context, kal_error *err)
 {
-    return kal_flush_check(args, 0, err);
+    const kal_flush_args *args = context;
+    return args->check == NULL ? KAL_OK : args->check(args->context, err);
 }
 
 static kal_status open_input(compaction *c, const kal_view *view, compact_input *input,

@@ -3,7 +3,8 @@
  *
  *   delete    each row of the user's, wherever it lies, without a change record  (lane)
  *   wait      for the views and flushes that began before that
- *   rewrite   each segment that has rows of the user in its index, without them
+ *   rewrite   each segment that has rows of the user in its index, without them; the key of his
+ *             up to which a frozen space was moved
  *   sweep     the segments that were replaced: file, index entries
  *   blank     the user's records of the change log                              (lane)
  *   purge     what RocksDB still holds of all that
@@ -45,7 +46,7 @@ static kal_tables *tables_of(const kal_erase_args *args)
 
 static kal_status check(const kal_erase_args *args, kal_error *err)
 {
-    return args->flush.check == NULL ? KAL_OK : args->flush.check(args->flush.check_context, err);
+    return args->flush.check == NULL ? KAL_OK : args->flush.check(args->flush.context, err);
 }
 
 /* For what asks with a pointer that it was given. */
@@ -287,6 +288,7 @@ static kal_status rewrite_segments(const kal_erase_args *args, kal_table *table,
 
     if (tables_of(args)->manifests == NULL || !kal_storage_is_used_by(table->def))
         return KAL_OK;
+    KAL_TRY(kal_flush_forget_user(&args->flush, table, args->user_no, err));
     while (found) {
         KAL_TRY(check(args, err));
         KAL_TRY(kal_table_rewrite_with_user(&args->flush, table, args->user_no, &found, err));

@@ -28,8 +28,9 @@
  *   7. The frozen space is removed up to the last row that was read, or as a whole when there was
  *      none behind it: so the walk over it is a complete one, which ends with an error rather than
  *      without rows that could not be read.
- *   8. What was removed of it ends with the manifest's moved_to, and every walk over it begins behind
- *      that: so no walk meets a deleted range, where RocksDB may forget that a file could not be read.
+ *   8. What was removed of it ends with the manifest's moved_to, and walks over it begin behind that:
+ *      so they meet no deleted range, where RocksDB may forget that a file could not be read. (That
+ *      of an erasing does not; it looks up each row.)
  */
 #include "base/assert.h"
 #include "catalog/storages.h"
@@ -53,9 +54,11 @@ kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change, kal_
 
 kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err)
 {
-    if (args->check == NULL || row % KAL_FLUSH_CHECK_ROWS != 0)
+    if (row % KAL_FLUSH_CHECK_ROWS != 0)
         return KAL_OK;
-    return args->check(args->check_context, err);
+    if (args->give_way != NULL)
+        args->give_way(args->context);
+    return args->check == NULL ? KAL_OK : args->check(args->context, err);
 }
 
 /* ---- freeze ---- */
@@ -562,6 +565,46 @@ static kal_status step(const flush_frozen *frozen, bool *is_last_out, kal_flush_
     step_close(&s);
     return status;
 }
+
+/* ---- erasing ---- */
+
+/* KAL_END: moved_to is no key of the user's. */
+static kal_status forget_under_lock(const kal_flush_args *args, const kal_table *table,
+                                    uint64_t user_no, kal_catalog_change *change, kal_error *err)
+{
+    uint8_t end[KAL_COLD_KEY_PREFIX_BYTES]; /* of the user's rows */
+    kal_manifest *manifest = NULL;          /* owned */
+    kal_status status = KAL_END;
+
+    KAL_TRY(
+        kal_manifests_newest(args->tables->manifests, table->def->table_id, &manifest, err));
+    if (manifest != NULL && manifest->head.moved_to.len >= sizeof end &&
+        kal_load_be64(manifest->head.moved_to.ptr + 2) == user_no) {
+        kal_manifest_head head = manifest->head;
+        memcpy(end, head.moved_to.ptr, sizeof end);
+        kal_bytes_increment(end, sizeof end);
+        head.version++;
+        head.moved_to = kal_bytes_of(end, sizeof end);
+        status = kal_catalog_put_manifest(change, table->def->table_id, &head, err);
+    }
+    kal_manifest_release(manifest);
+    return status;
+}
+
+kal_status kal_flush_forget_user(const kal_flush_args *args, const kal_table *table,
+                                 uint64_t user_no, kal_error *err)
+{
+    kal_catalog_change *change =
+        kal_catalog_begin(args->tables->options.catalog, args->actor); /* owned */
+    kal_status status = forget_under_lock(args, table, user_no, change, err);
+
+    if (status == KAL_OK)
+        return kal_flush_commit(args->tables, change, NULL, NULL, err);
+    kal_catalog_end(change);
+    return status == KAL_END ? KAL_OK : status;
+}
+
+/* ---- all of it ---- */
 
 /* hot_id 0: there is none. */
 static kal_status find_frozen(kal_tables *tables, const kal_table *table, uint32_t *hot_id_out,

@@ -20,7 +20,10 @@ typedef struct kal_flush_args {
     uint64_t segment_bytes_max; /* about; 0 = KAL_SEGMENT_BYTES_DEFAULT */
     /* Asked every thousand rows or so; what it answers, but KAL_OK, ends it. NULL: nobody. */
     kal_status (*check)(void *context, kal_error *err);
-    void *check_context;
+    /* As often, and only while nothing is held that anybody waits for: the time to give way to
+     * others, whose work is more urgent. NULL: never. */
+    void (*give_way)(void *context);
+    void *context; /* of both */
 } kal_flush_args;
 
 typedef struct kal_flush_result {

@@ -17,8 +17,12 @@ enum {
 /* Commits the change with the hook (NULL: none) and ends it, whatever comes of it. */
 KAL_MUST_CHECK kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change,
                                            kal_write_hook hook, void *context, kal_error *err);
-/* Asks args->check now and then: call it for each row. */
+/* Gives way and asks args->check now and then: call it for each row, holding nothing. */
 KAL_MUST_CHECK kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err);
+/* Where the manifest says up to which row a frozen space was moved, and that is one of the user's:
+ * puts the end of all his rows in its place. He has none in the space any more, nor will have. */
+KAL_MUST_CHECK kal_status kal_flush_forget_user(const kal_flush_args *args, const kal_table *table,
+                                                uint64_t user_no, kal_error *err);
 /* Of one segment. */
 uint64_t kal_flush_rows_max(const kal_flush_args *args);
 uint64_t kal_flush_bytes_max(const kal_flush_args *args);

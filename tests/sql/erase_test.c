@@ -95,7 +95,7 @@ static void it_waits_for_who_still_reads(void **state)
         .flush = {.tables = exec->tables,
                   .actor = &KAL_PRINCIPAL_SERVER,
                   .check = ask_some_times,
-                  .check_context = &left},
+                  .context = &left},
         .worker = worker,
         .user_no = ann,
     };

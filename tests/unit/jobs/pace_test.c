@@ -89,6 +89,12 @@ static void *ask(void *pace)
     return due == 0 ? NULL : pace;
 }
 
+static bool is_to_end(void *context)
+{
+    int *asked = context;
+    return (*asked)++ > 0;
+}
+
 static void it_gives_way(void **state)
 {
     rival r = {0};
@@ -104,10 +110,16 @@ static void it_gives_way(void **state)
     cpu_set_t before = stay_on_one();
     assert_int_equal(pthread_create(&thread, NULL, work, &r), 0);
     kal_pace_init(&pace, kal_clock_system(), (kal_job_statements){ended, &r});
-    assert_true(wait_for_due(&pace) > 0);
-    assert_true(kal_pace_pause(&pace, 100) < 100); /* statements end: the rest */
-    while (kal_pace_pause(&pace, 5) != 0) {}       /* the last part is the last */
     wait_for_due(&pace);
+    assert_int_equal(kal_pace_pause(&pace, 100), 90); /* statements end: the rest */
+    assert_int_equal(kal_pace_pause(&pace, 5), 0);
+    unsigned due = 0;
+    int asked = 0;
+    while (due == 0) {
+        asked = 0;
+        due = kal_pace_give_way(&pace, is_to_end, &asked);
+    }
+    assert_int_equal(asked, due > 10 ? 2 : 1); /* once more behind the first part: to its end */
     atomic_store(&r.stop, true);
     pthread_join(thread, NULL);
     assert_int_equal(kal_pace_pause(&pace, 100), 0); /* none ended */

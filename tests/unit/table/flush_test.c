@@ -13,6 +13,7 @@
  * Then frozen rows in RocksDB that cannot be read, and what a failed write leaves.
  */
 #include "base/rng.h"
+#include "table/erase.h"
 #include "table/flush_internal.h"
 #include "table_testing.h"
 
@@ -480,7 +481,7 @@ static kal_flush_args flush_args(world *w)
         .actor = &ROOT,
         .segment_rows_max = 1 + kal_rng_below(&w->rng, 12),
         .check = amid_flush,
-        .check_context = w,
+        .context = w,
     };
 }
 
@@ -739,7 +740,7 @@ static int64_t flush_one_step(world *w)
                            .actor = &ROOT,
                            .segment_rows_max = MOVED_ROWS,
                            .check = stop_behind_first,
-                           .check_context = w};
+                           .context = w};
     kal_flush_result result;
     kal_view view;
     int64_t count = FROZEN_ROWS;
@@ -873,9 +874,12 @@ static void moved_rows_need_not_be_readable(void **state)
     damage_and_repair(MOVED_ROW, KAL_END);
 }
 
-/* As a server left it that did not say how far the space was moved. */
+/* A record of format 1, as a server left it that did not say how far the space was moved. */
 static void forget_moved_to(world *w)
 {
+    enum { KIND_MANIFEST = 0x11, FORMAT = 1 };
+    uint8_t key[5] = {KIND_MANIFEST};
+    uint8_t record[17] = {FORMAT};
     kal_manifest *manifest = NULL; /* owned */
     kal_catalog_change *change = kal_catalog_begin(w->db.catalog, &ROOT);
 
@@ -884,10 +888,18 @@ static void forget_moved_to(world *w)
     kal_manifest_head head = manifest->head;
     assert_true(head.knows_moved && head.moved_to.len > 0);
     head.version++;
-    head.knows_moved = false;
-    head.moved_to = (kal_bytes){0};
+    kal_store_be32(key + 1, w->table->def->table_id);
+    kal_store_le64(record + 1, head.version);
+    kal_store_le32(record + 9, head.active_hot_id);
+    kal_store_le32(record + 13, head.frozen_hot_id);
     OK(w, kal_catalog_put_manifest(change, w->table->def->table_id, &head, &w->err));
+    kal_kv_batch_put(kal_catalog_change_batch(change), KAL_KV_CATALOG,
+                     kal_bytes_of(key, sizeof key), kal_bytes_of(record, sizeof record));
     OK(w, kal_flush_commit(w->db.tables, change, NULL, NULL, &w->err));
+    kal_manifest_release(manifest);
+    OK(w,
+       kal_manifests_newest(w->db.tables->manifests, w->table->def->table_id, &manifest, &w->err));
+    assert_true(!manifest->head.knows_moved && manifest->head.frozen_hot_id != 0);
     kal_manifest_release(manifest);
 }
 
@@ -908,6 +920,34 @@ static void moved_rows_of_before_stay_moved(void **state)
     OK(&w, kal_table_flush(&args, w.table, &result, &w.err));
     assert_int_equal(result.row_count, count - MOVED_ROWS);
     check_rows(&w, count);
+    close_world(&w);
+    testing_dir_remove(&dir);
+}
+
+/* The manifest says how far the space was moved without a key of the user's. */
+static void erasing_takes_the_moved_key(void **state)
+{
+    static world w;
+    testing_dir dir = testing_dir_make();
+    kal_flush_result result;
+    kal_erase_result erased;
+    kal_manifest *manifest = NULL; /* owned */
+
+    (void)state;
+    open_quiet_world(&w, testing_open_rocks(&dir));
+    int64_t count = flush_one_step(&w);
+    const kal_flush_args args = {.tables = w.db.tables, .actor = &ROOT};
+    const kal_erase_args erase = {.flush = args, .worker = w.db.worker, .user_no = 1};
+    OK(&w, kal_erase_rows(&erase, &erased, &w.err));
+    assert_int_equal(erased.row_count, count);
+    OK(&w,
+       kal_manifests_newest(w.db.tables->manifests, w.table->def->table_id, &manifest, &w.err));
+    assert_int_equal(manifest->head.moved_to.len, KAL_COLD_KEY_PREFIX_BYTES);
+    kal_manifest_release(manifest);
+    assert_int_equal(select_rows(&w, false, 0), KAL_END);
+    OK(&w, kal_table_flush(&args, w.table, &result, &w.err));
+    assert_int_equal(result.row_count, 0);
+    check_rows(&w, 0);
     close_world(&w);
     testing_dir_remove(&dir);
 }
@@ -1013,6 +1053,7 @@ int main(void)
         cmocka_unit_test(unreadable_rows_are_not_lost),
         cmocka_unit_test(moved_rows_need_not_be_readable),
         cmocka_unit_test(moved_rows_of_before_stay_moved),
+        cmocka_unit_test(erasing_takes_the_moved_key),
         cmocka_unit_test(failed_writes_take_no_seq),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
