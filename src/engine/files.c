@@ -314,18 +314,37 @@ static kal_dead_set dead_of(const kal_slot *slot, uint64_t file)
     return file < slot->dead.len ? slot->dead.items[file] : (kal_dead_set){0};
 }
 
+/* Several in one instruction, on any processor. */
+typedef uint64_t lanes __attribute__((vector_size(32)));
+enum { LANES = sizeof(lanes) / sizeof(uint64_t) };
+
+/* first, first + 1, ... */
+static bool is_ascending(const int64_t *rows, idx_t count)
+{
+    const uint64_t first = (uint64_t)rows[0];
+    lanes expected = {first, first + 1, first + 2, first + 3};
+    lanes differs = {0};
+    uint64_t differ = 0;
+    idx_t i = 0;
+
+    for (; i + LANES <= count; i += LANES, expected += LANES) {
+        lanes row;
+        memcpy(&row, rows + i, sizeof row);
+        differs |= row ^ expected;
+    }
+    for (; i < count; i++)
+        differ |= (uint64_t)rows[i] ^ (first + i);
+    return (differs[0] | differs[1] | differs[2] | differs[3] | differ) == 0;
+}
+
 /* Rows of one file, one after the other, as a scan without a condition of its own gives them. */
 static bool is_run(const kal_dead_set *dead, const uint64_t *files, const int64_t *rows,
                    idx_t count)
 {
-    uint64_t differs = 0;
-
-    if (count == 0 || (uint64_t)rows[0] >= dead->row_count ||
-        count > dead->row_count - (uint64_t)rows[0])
-        return false;
-    for (idx_t i = 0; i < count; i++) /* no branch: several in one instruction */
-        differs |= (files[i] ^ files[0]) | ((uint64_t)rows[i] ^ ((uint64_t)rows[0] + i));
-    return differs == 0;
+    return count > 0 && (uint64_t)rows[0] < dead->row_count &&
+           count <= dead->row_count - (uint64_t)rows[0] &&
+           memcmp(files, files + 1, (count - 1) * sizeof *files) == 0 && /* each as its next */
+           is_ascending(rows, count);
 }
 
 /* Most of them are alive: the dead ones are looked up, not the others. */
