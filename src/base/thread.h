@@ -16,8 +16,8 @@ KAL_MUST_CHECK kal_status kal_thread_start(pthread_t *thread_out, const char *na
                                            size_t stack_bytes, kal_thread_fn fn, void *context,
                                            kal_error *err);
 
-/* From now on the calling thread, where others want the core too, gets a tenth of what they get, and
- * they need not wait for the end of its slice: for work that nobody waits for. */
+/* From now on the calling thread, where others want the core too, gets a tenth of what they get,
+ * and they need not wait for the end of its slice: for work that nobody waits for. */
 void kal_thread_lower_priority(void);
 
 /* Does nothing for so long: for loops that look again and again. */

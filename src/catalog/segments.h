@@ -70,7 +70,8 @@ KAL_MUST_CHECK kal_status kal_catalog_segments(kal_catalog *catalog,
                                                const kal_kv_snapshot *snapshot, uint32_t table_id,
                                                kal_arena *arena, kal_segment_info **infos_out,
                                                size_t *count_out, kal_error *err);
-/* Every table with a manifest; head is borrowed for the call. As kal_entity_visit: KAL_END stops. */
+/* Every table with a manifest; head is borrowed for the call. As kal_entity_visit: KAL_END stops.
+ */
 typedef kal_status (*kal_manifest_visit)(void *context, uint32_t table_id,
                                          const kal_manifest_head *head, kal_error *err);
 KAL_MUST_CHECK kal_status kal_catalog_scan_manifests(kal_catalog *catalog,

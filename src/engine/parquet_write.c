@@ -205,7 +205,8 @@ static void append_metadata_value(kal_bytes value, kal_buf *sql)
 }
 
 /* V2: integers are packed deltas, floats split streams, where V1 has plain values for the codec to
- * find something in. A third smaller, written with half of the work, read with half to a quarter. */
+ * find something in. A third smaller, written with half of the work, read with half to a quarter.
+ */
 static void append_copy(const kal_parquet_write_args *args, int fd, kal_buf *sql)
 {
     uint32_t rows = args->row_group_rows == 0 ? KAL_PARQUET_ROW_GROUP_ROWS : args->row_group_rows;

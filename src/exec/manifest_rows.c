@@ -175,7 +175,8 @@ static kal_status show_table(void *context, kal_bytes ns, kal_bytes name, uint32
     size_t count = 0;
     kal_buf json; /* owned */
 
-    kal_status status = kal_catalog_manifest_head(catalog, snapshot, table_id, run->arena, &head, err);
+    kal_status status =
+        kal_catalog_manifest_head(catalog, snapshot, table_id, run->arena, &head, err);
     if (status == KAL_OK)
         status = kal_catalog_get_table_by_id(run->worker, table_id, &table, err);
     if (status != KAL_OK)

@@ -36,8 +36,8 @@
 typedef struct kal_jobs kal_jobs; /* opaque: kal_jobs_close */
 
 typedef struct kal_jobs_options {
-    unsigned threads; /* jobs at a time, at least 1 */
-    uint32_t node_id; /* shown in system.jobs */
+    unsigned threads;              /* jobs at a time, at least 1 */
+    uint32_t node_id;              /* shown in system.jobs */
     kal_job_statements statements; /* that jobs give way to */
     kal_job_queue_options queue;
 } kal_jobs_options;
@@ -86,9 +86,9 @@ KAL_MUST_CHECK kal_status kal_jobs_start(kal_jobs *jobs, kal_error *err);
 KAL_MUST_CHECK kal_status kal_job_check(kal_job_run *run, kal_error *err);
 /* The same for what asks with a pointer that it was given: the kal_job_run. */
 KAL_MUST_CHECK kal_status kal_job_hook(void *run, kal_error *err);
-/* Pauses when statements need the processor more (pace.h), unless it is to end. run: the kal_job_run;
- * on any thread but the handler's own it does nothing. To be called every few milliseconds of work
- * that nobody waits for, while nothing is held that anybody waits for. */
+/* Pauses when statements need the processor more (pace.h), unless it is to end. run: the
+ * kal_job_run; on any thread but the handler's own it does nothing. To be called every few
+ * milliseconds of work that nobody waits for, while nothing is held that anybody waits for. */
 void kal_job_give_way(void *run);
 /* Replaces what system.jobs shows as progress: at most KAL_JOB_PROGRESS_BYTES - 1, of UTF-8. */
 void kal_job_progress(kal_job_run *run, const char *format, ...) KAL_PRINTF(2, 3);

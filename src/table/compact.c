@@ -445,8 +445,8 @@ static kal_status check_inputs(const compaction *c, const kal_manifest *manifest
     return KAL_OK;
 }
 
-/* *manifest_out: the caller's reference, of KAL_OK never NULL. Nobody but the holder of the DDL lock
- * changes it. */
+/* *manifest_out: the caller's reference, of KAL_OK never NULL. Nobody but the holder of the DDL
+ * lock changes it. */
 static kal_status newest_with_inputs(const compaction *c, kal_manifest **manifest_out,
                                      kal_error *err)
 {

@@ -28,9 +28,9 @@
  *   7. The frozen space is removed up to the last row that was read, or as a whole when there was
  *      none behind it: so the walk over it is a complete one, which ends with an error rather than
  *      without rows that could not be read.
- *   8. What was removed of it ends with the manifest's moved_to, and walks over it begin behind that:
- *      so they meet no deleted range, where RocksDB may forget that a file could not be read. (That
- *      of an erasing does not; it looks up each row.)
+ *   8. What was removed of it ends with the manifest's moved_to, and walks over it begin behind
+ * that: so they meet no deleted range, where RocksDB may forget that a file could not be read.
+ * (That of an erasing does not; it looks up each row.)
  */
 #include "base/assert.h"
 #include "catalog/storages.h"
@@ -576,8 +576,7 @@ static kal_status forget_under_lock(const kal_flush_args *args, const kal_table 
     kal_manifest *manifest = NULL;          /* owned */
     kal_status status = KAL_END;
 
-    KAL_TRY(
-        kal_manifests_newest(args->tables->manifests, table->def->table_id, &manifest, err));
+    KAL_TRY(kal_manifests_newest(args->tables->manifests, table->def->table_id, &manifest, err));
     if (manifest != NULL && manifest->head.moved_to.len >= sizeof end &&
         kal_load_be64(manifest->head.moved_to.ptr + 2) == user_no) {
         kal_manifest_head head = manifest->head;

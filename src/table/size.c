@@ -213,8 +213,7 @@ kal_status kal_view_size(kal_view *view, const kal_table *table, bool all_users,
     uint32_t active = manifest == NULL ? table->hot_id : manifest->head.active_hot_id;
     KAL_TRY(count_space(&walk, view, manifest, active, all_users, err));
     if (manifest != NULL && manifest->head.frozen_hot_id != 0)
-        KAL_TRY(
-            count_space(&walk, view, manifest, manifest->head.frozen_hot_id, all_users, err));
+        KAL_TRY(count_space(&walk, view, manifest, manifest->head.frozen_hot_id, all_users, err));
     for (size_t i = 0; manifest != NULL && i < manifest->segment_count; i++)
         KAL_TRY(count_segment(&walk, view, manifest->segments[i], all_users, err));
     if (walk.size.partition_count == 0 && walk.size.row_count > 0)

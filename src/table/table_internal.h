@@ -38,8 +38,8 @@ kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_
 /* Says what is known of a walk over rows in a hot space of the manifest (NULL: none), and lets one
  * over the frozen space begin behind the rows that were moved out of it; the others need not be
  * looked at. The batch that deletes a space takes it out of the manifest, which the reader's
- * snapshot has, and parts go from frozen ones only: so such a walk meets no deleted range. The range
- * borrows from *bytes_out. */
+ * snapshot has, and parts go from frozen ones only: so such a walk meets no deleted range. The
+ * range borrows from *bytes_out. */
 typedef struct kal_rest_bound {
     uint8_t bytes[KAL_ROW_KEY_BYTES_MAX + 1];
 } kal_rest_bound;

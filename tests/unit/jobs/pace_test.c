@@ -4,8 +4,8 @@
  * Method: the rule by itself; then a thread that counts statements and the job's on one processor,
  * where each must wait for the other.
  */
-#include "jobs/pace.h"
 #include "base/process.h"
+#include "jobs/pace.h"
 
 #include <sched.h>
 #include <setjmp.h>

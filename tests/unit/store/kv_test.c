@@ -1038,7 +1038,8 @@ static void *sweep(void *context)
     return NULL;
 }
 
-/* RocksDB ends the process when an exclusive compaction meets files that something else works on. */
+/* RocksDB ends the process when an exclusive compaction meets files that something else works on.
+ */
 static void purging_bears_company(void **state)
 {
     enum { PURGES = 8 };

@@ -832,8 +832,8 @@ static kal_status select_rows(world *w, bool reverse, int64_t count)
 
 /* Goal: a flush that cannot read a frozen row ends with an error and loses no row, nor does a copy
  * of the table or a SELECT; also where RocksDB would forget the error: behind rows that were
- * deleted as a range. Method: a flush ends behind its first step; a bit of a row, one that was moved
- * or one that is left, is flipped in the data file, and later flipped back. */
+ * deleted as a range. Method: a flush ends behind its first step; a bit of a row, one that was
+ * moved or one that is left, is flipped in the data file, and later flipped back. */
 static void damage_and_repair(int64_t id, kal_status expected)
 {
     static world w;
@@ -940,8 +940,7 @@ static void erasing_takes_the_moved_key(void **state)
     const kal_erase_args erase = {.flush = args, .worker = w.db.worker, .user_no = 1};
     OK(&w, kal_erase_rows(&erase, &erased, &w.err));
     assert_int_equal(erased.row_count, count);
-    OK(&w,
-       kal_manifests_newest(w.db.tables->manifests, w.table->def->table_id, &manifest, &w.err));
+    OK(&w, kal_manifests_newest(w.db.tables->manifests, w.table->def->table_id, &manifest, &w.err));
     assert_int_equal(manifest->head.moved_to.len, KAL_COLD_KEY_PREFIX_BYTES);
     kal_manifest_release(manifest);
     assert_int_equal(select_rows(&w, false, 0), KAL_END);
