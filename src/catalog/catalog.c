@@ -54,8 +54,8 @@ static kal_catalog *new_catalog(kal_kv *kv, const kal_clock *clock,
     c->storages.format = 3;
     c->popular = store_of(kv, "popular tables", KIND_POPULAR);
     c->manifests = store_of(kv, "manifest", KIND_MANIFEST);
-    c->segments = store_of(kv, "segment", KIND_SEGMENT);
     c->manifests.format = 2;
+    c->segments = store_of(kv, "segment", KIND_SEGMENT);
     c->segments.format = 2;
     c->doomed = store_of(kv, "doomed segment", KIND_DOOMED);
     c->doomed.format = 2;

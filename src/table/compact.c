@@ -247,10 +247,9 @@ static kal_status choose_with_user(compaction *c, uint64_t user_no, kal_error *e
 /* ---- merging ---- */
 
 /* While an object is fetched, for others too. */
-static kal_status check_now(const void *context, kal_error *err)
+static kal_status check_now(const void *args, kal_error *err)
 {
-    const kal_flush_args *args = context;
-    return args->check == NULL ? KAL_OK : args->check(args->context, err);
+    return kal_flush_ask(args, err);
 }
 
 static kal_status open_input(compaction *c, const kal_view *view, compact_input *input,

@@ -46,7 +46,7 @@ static kal_tables *tables_of(const kal_erase_args *args)
 
 static kal_status check(const kal_erase_args *args, kal_error *err)
 {
-    return args->flush.check == NULL ? KAL_OK : args->flush.check(args->flush.context, err);
+    return kal_flush_ask(&args->flush, err);
 }
 
 /* For what asks with a pointer that it was given. */

@@ -52,13 +52,18 @@ kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change, kal_
     return status;
 }
 
+kal_status kal_flush_ask(const kal_flush_args *args, kal_error *err)
+{
+    return args->check == NULL ? KAL_OK : args->check(args->context, err);
+}
+
 kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err)
 {
     if (row % KAL_FLUSH_CHECK_ROWS != 0)
         return KAL_OK;
     if (args->give_way != NULL)
         args->give_way(args->context);
-    return args->check == NULL ? KAL_OK : args->check(args->context, err);
+    return kal_flush_ask(args, err);
 }
 
 /* ---- freeze ---- */
@@ -443,7 +448,7 @@ static void end_frozen_rows(const flush_step *s, kal_catalog_change *change,
                             kal_manifest_head *head)
 {
     uint8_t lower[4];
-    uint8_t upper[KAL_ROW_KEY_BYTES_MAX + 1] = {0};
+    kal_rest_bound rest;
 
     if (s->is_last) {
         head->frozen_hot_id = 0;
@@ -455,11 +460,9 @@ static void end_frozen_rows(const flush_step *s, kal_catalog_change *change,
     head->knows_moved = true; /* whoever moved the rows before these: they are gone too */
     head->moved_to = s->parts.items[s->parts.len - 1].info.key_max;
     kal_store_be32(lower, s->frozen->hot_id);
-    kal_store_be32(upper, s->frozen->hot_id);
-    memcpy(upper + 4, head->moved_to.ptr, head->moved_to.len);
     kal_kv_batch_delete_range(kal_catalog_change_batch(change), KAL_KV_ROWS,
                               kal_bytes_of(lower, sizeof lower),
-                              kal_bytes_of(upper, 4 + head->moved_to.len + 1));
+                              kal_row_key_behind(s->frozen->hot_id, head->moved_to, &rest));
 }
 
 /* Also when the frozen space was found empty. */

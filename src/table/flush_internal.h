@@ -17,6 +17,8 @@ enum {
 /* Commits the change with the hook (NULL: none) and ends it, whatever comes of it. */
 KAL_MUST_CHECK kal_status kal_flush_commit(kal_tables *tables, kal_catalog_change *change,
                                            kal_write_hook hook, void *context, kal_error *err);
+/* Asks args->check, at once and without giving way. */
+KAL_MUST_CHECK kal_status kal_flush_ask(const kal_flush_args *args, kal_error *err);
 /* Gives way and asks args->check now and then: call it for each row, holding nothing. */
 KAL_MUST_CHECK kal_status kal_flush_check(const kal_flush_args *args, uint64_t row, kal_error *err);
 /* Where the manifest says up to which row a frozen space was moved, and that is one of the user's:

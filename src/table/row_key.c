@@ -57,17 +57,21 @@ kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_
                           .upper = kal_bytes_of(bytes_out->upper, sizeof bytes_out->upper)};
 }
 
+kal_bytes kal_row_key_behind(uint32_t hot_id, kal_bytes cold_key, kal_rest_bound *bytes_out)
+{
+    KAL_ASSERT(cold_key.len <= KAL_COLD_KEY_BYTES_MAX);
+    kal_store_be32(bytes_out->bytes, hot_id);
+    memcpy(bytes_out->bytes + 4, cold_key.ptr, cold_key.len);
+    bytes_out->bytes[4 + cold_key.len] = 0;
+    return kal_bytes_of(bytes_out->bytes, 4 + cold_key.len + 1);
+}
+
 /* Narrows the range to rows behind the last one that was moved. */
 static void begin_behind_moved(const kal_manifest_head *head, kal_kv_range *range,
                                kal_rest_bound *bytes_out)
 {
-    kal_bytes moved_to = head->moved_to;
+    kal_bytes first = kal_row_key_behind(head->frozen_hot_id, head->moved_to, bytes_out);
 
-    KAL_ASSERT(moved_to.len <= KAL_ROW_KEY_BYTES_MAX - 4);
-    kal_store_be32(bytes_out->bytes, head->frozen_hot_id);
-    memcpy(bytes_out->bytes + 4, moved_to.ptr, moved_to.len);
-    bytes_out->bytes[4 + moved_to.len] = 0;
-    kal_bytes first = kal_bytes_of(bytes_out->bytes, 4 + moved_to.len + 1);
     if (kal_bytes_compare(first, range->lower) > 0)
         range->lower = kal_bytes_compare(first, range->upper) < 0 ? first : range->upper;
 }

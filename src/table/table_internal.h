@@ -35,14 +35,16 @@ typedef struct kal_user_range {
 } kal_user_range;
 kal_kv_range kal_user_range_of(const kal_table *table, uint64_t user_no, kal_kv_family family,
                                uint32_t number, kal_user_range *bytes_out);
+typedef struct kal_rest_bound {
+    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX + 1];
+} kal_rest_bound;
+/* The first key of the space that can come behind this one; in *bytes_out. */
+kal_bytes kal_row_key_behind(uint32_t hot_id, kal_bytes cold_key, kal_rest_bound *bytes_out);
 /* Says what is known of a walk over rows in a hot space of the manifest (NULL: none), and lets one
  * over the frozen space begin behind the rows that were moved out of it; the others need not be
  * looked at. The batch that deletes a space takes it out of the manifest, which the reader's
  * snapshot has, and parts go from frozen ones only: so such a walk meets no deleted range. The
  * range borrows from *bytes_out. */
-typedef struct kal_rest_bound {
-    uint8_t bytes[KAL_ROW_KEY_BYTES_MAX + 1];
-} kal_rest_bound;
 void kal_hot_range(const kal_manifest *manifest, uint32_t hot_id, kal_kv_range *range,
                    kal_rest_bound *bytes_out);
 /* be16 shard | be64 user_no | primary key: what is left without the space; borrowed. */
