@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -117,15 +118,49 @@ uint64_t kal_thread_cpu_ns(void)
     return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
 }
 
-/* "ran waited times", in ns. Source: the kernel's sched-stats.rst. */
-bool kal_thread_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out)
+/* "ran waited times" of one thread, in ns; one that has ended waits no more. Source: the kernel's
+ * sched-stats.rst. */
+static uint64_t thread_waited_ns(int tasks, const char *thread)
 {
-    FILE *file = fopen("/proc/thread-self/schedstat", "re");
-    if (file == NULL)
+    char text[LINE_BYTES];
+    uint64_t waited = 0;
+
+    snprintf(text, sizeof text, "%s/schedstat", thread);
+    int fd = openat(tasks, text, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t len = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = 0;
+    return sscanf(text, "%*u %" SCNu64, &waited) == 1 ? waited : 0;
+}
+
+bool kal_process_waited_ns(uint64_t *ns_out)
+{
+    const struct dirent *entry;
+    DIR *tasks = opendir("/proc/self/task"); /* owned */
+
+    *ns_out = 0;
+    if (tasks == NULL || faccessat(dirfd(tasks), "../schedstat", R_OK, 0) != 0) {
+        if (tasks != NULL)
+            closedir(tasks);
         return false;
-    bool read = fscanf(file, "%" SCNu64 " %" SCNu64, ran_ns_out, waited_ns_out) == 2;
-    fclose(file);
-    return read;
+    }
+    while ((entry = readdir(tasks)) != NULL) {
+        if (entry->d_name[0] != '.')
+            *ns_out += thread_waited_ns(dirfd(tasks), entry->d_name);
+    }
+    closedir(tasks);
+    return true;
+}
+
+unsigned kal_processors(void)
+{
+    cpu_set_t set; /* more processors than it has places: refused */
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (unsigned)online;
 }
 
 /* ---- the disk ---- */

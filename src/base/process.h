@@ -30,9 +30,11 @@ KAL_MUST_CHECK kal_status kal_process_read(kal_process_info *info_out, kal_error
 uint64_t kal_process_cpu_ns(void);
 /* The same of the calling thread alone. */
 uint64_t kal_thread_cpu_ns(void);
-/* How long the calling thread ran, and how long it was ready to and had to wait for a processor;
- * false where the kernel does not say. */
-bool kal_thread_times(uint64_t *ran_ns_out, uint64_t *waited_ns_out);
+/* How long the threads that this process has now were ready to run and had to wait for a processor,
+ * summed; false where the kernel does not say. Opens a file for each thread: some us each. */
+bool kal_process_waited_ns(uint64_t *ns_out);
+/* How many processors the calling thread may run on: at least 1. */
+unsigned kal_processors(void);
 
 typedef struct kal_disk_info {
     uint64_t used_bytes;      /* that the files below the directory occupy, as du says */

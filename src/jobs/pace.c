@@ -8,8 +8,9 @@ enum {
     LOOK_MS = 10,  /* as often as this the kernel is asked */
     SLICE_MS = 10, /* of a pause: then it looks whether statements still end */
     PAUSE_MAX_MS = 1000,
-    PAUSE_FACTOR = 3,    /* pauses : work */
-    CONTENDED_PART = 16, /* contended: it waited for a sixteenth of the time that it ran */
+    PAUSE_FACTOR = 4,     /* pauses : work */
+    PER_WAITING = 16,     /* contended: one thread waits for as many processors */
+    LOOK_COST_PART = 100, /* of a processor, to look */
 };
 
 static uint64_t ended(const kal_pace *pace)
@@ -20,36 +21,54 @@ static uint64_t ended(const kal_pace *pace)
 /* Counts from here on; false where the kernel does not say. */
 static bool begin(kal_pace *pace)
 {
-    pace->since_ns = kal_clock_mono_ns(pace->clock);
+    const uint64_t start_ns = kal_clock_mono_ns(pace->clock);
+    const bool said = kal_process_waited_ns(&pace->waited_ns);
+    const uint64_t cost_ns = (kal_clock_mono_ns(pace->clock) - start_ns) * LOOK_COST_PART;
+
+    pace->since_ns = start_ns;
+    pace->look_ns = cost_ns > LOOK_MS * MS_NS ? cost_ns : LOOK_MS * MS_NS;
+    pace->ran_ns = kal_thread_cpu_ns();
     pace->ended = ended(pace);
-    return kal_thread_times(&pace->ran_ns, &pace->waited_ns);
+    return said;
 }
 
 void kal_pace_init(kal_pace *pace, const kal_clock *clock, kal_job_statements statements)
 {
-    *pace = (kal_pace){.clock = clock, .statements = statements, .thread = pthread_self()};
+    *pace = (kal_pace){.clock = clock,
+                       .statements = statements,
+                       .thread = pthread_self(),
+                       .processors = kal_processors()};
     if (statements.ended != NULL && !begin(pace))
         pace->statements.ended = NULL;
 }
 
-unsigned kal_pace_of(uint64_t ran_ns, uint64_t waited_ns, uint64_t ended)
+unsigned kal_pace_of(kal_pace_while seen, unsigned processors)
 {
-    if (ended == 0 || waited_ns < ran_ns / CONTENDED_PART)
+    if (seen.ended == 0 || seen.waited_ns / processors < seen.ns / PER_WAITING)
         return 0;
-    uint64_t ms = ran_ns / MS_NS;
+    uint64_t ms = seen.ran_ns / MS_NS;
     return ms < PAUSE_MAX_MS / PAUSE_FACTOR ? (unsigned)ms * PAUSE_FACTOR : PAUSE_MAX_MS;
+}
+
+/* A thread that ended took its part of the sum with it. */
+static uint64_t more_than(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
 }
 
 unsigned kal_pace_due_ms(kal_pace *pace)
 {
     if (pace->statements.ended == NULL || !pthread_equal(pace->thread, pthread_self()) ||
-        kal_clock_mono_ns(pace->clock) - pace->since_ns < LOOK_MS * MS_NS)
+        kal_clock_mono_ns(pace->clock) - pace->since_ns < pace->look_ns)
         return 0;
     const kal_pace before = *pace;
     if (!begin(pace))
         return 0;
-    return kal_pace_of(pace->ran_ns - before.ran_ns, pace->waited_ns - before.waited_ns,
-                       pace->ended - before.ended);
+    const kal_pace_while seen = {.ns = pace->since_ns - before.since_ns,
+                                 .ran_ns = pace->ran_ns - before.ran_ns,
+                                 .waited_ns = more_than(pace->waited_ns, before.waited_ns),
+                                 .ended = pace->ended - before.ended};
+    return kal_pace_of(seen, pace->processors);
 }
 
 unsigned kal_pace_pause(kal_pace *pace, unsigned ms)

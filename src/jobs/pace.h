@@ -1,10 +1,13 @@
 /*
  * pace.h: a job gives way to statements where there are too few processors for both.
  *
- * The kernel says how long a thread had to wait for a processor. If it had to, and statements
- * ended meanwhile, the job pauses for three times as long as it has worked, or until no statement
- * ends any more: it takes a quarter of a processor then, and never less. With a free processor, or
- * without statements, it does not pause. A low priority alone does not do: a thread that always
+ * The kernel says how long each thread had to wait for a processor. While one of the server's
+ * threads waits for every sixteen processors, on average, and statements end, the job pauses for
+ * four times as long as it has worked, or until no statement ends any more: it takes a fifth of a
+ * processor then, and never less. With a free processor, or without statements, it does not pause.
+ *
+ * How long the job itself had to wait says little: the kernel likes to leave one processor to it
+ * and all statements on another. A low priority alone does not do, either: a thread that always
  * wants a processor still gets whatever others leave for a moment, and keeps it for its slice.
  *
  * A job pauses where it says so: while it holds nothing that anybody waits for.
@@ -28,9 +31,11 @@ typedef struct kal_pace {
     const kal_clock *clock; /* borrowed */
     kal_job_statements statements;
     pthread_t thread;
-    uint64_t since_ns; /* when the next ones were read */
-    uint64_t ran_ns;
-    uint64_t waited_ns;
+    unsigned processors;
+    uint64_t since_ns;  /* when the next ones were read */
+    uint64_t look_ns;   /* not sooner is it worth to read them again */
+    uint64_t ran_ns;    /* this thread */
+    uint64_t waited_ns; /* all threads */
     uint64_t ended;
 } kal_pace;
 
@@ -46,7 +51,15 @@ unsigned kal_pace_pause(kal_pace *pace, unsigned ms);
 /* The same until nothing is left, or it is to end. Returns for how many ms it was due to pause. */
 unsigned kal_pace_give_way(kal_pace *pace, bool (*is_to_end)(void *context), void *context);
 
-/* The rule alone: it ran and waited for a processor so long, while so many statements ended. */
-unsigned kal_pace_of(uint64_t ran_ns, uint64_t waited_ns, uint64_t ended);
+/* What happened in a while. */
+typedef struct kal_pace_while {
+    uint64_t ns;        /* so long it was */
+    uint64_t ran_ns;    /* the job */
+    uint64_t waited_ns; /* all threads, for a processor */
+    uint64_t ended;     /* statements */
+} kal_pace_while;
+
+/* The rule alone. */
+unsigned kal_pace_of(kal_pace_while seen, unsigned processors);
 
 #endif

@@ -2,7 +2,7 @@
  * pace_test.c: when a job pauses for statements, and for how long.
  *
  * Method: the rule by itself; then a thread that counts statements and the job's on one processor,
- * where each must wait for the other.
+ * where each must wait for the other; then the job's on a processor of its own.
  */
 #include "base/process.h"
 #include "jobs/pace.h"
@@ -18,16 +18,28 @@
 
 enum { MS = 1000000, PATIENCE_S = 60 };
 
+static unsigned pause_of(uint64_t ran_ms, uint64_t waited_ms, uint64_t ended, unsigned processors)
+{
+    const kal_pace_while seen = {
+        .ns = 40 * MS, .ran_ns = ran_ms * MS, .waited_ns = waited_ms * MS, .ended = ended};
+    return kal_pace_of(seen, processors);
+}
+
 static void the_rule(void **state)
 {
     (void)state;
-    assert_int_equal(kal_pace_of(40 * MS, 10 * MS, 5), 120);
-    assert_int_equal(kal_pace_of(40 * MS, 10 * MS, 0), 0); /* nobody to give way to */
-    assert_int_equal(kal_pace_of(40 * MS, 0, 5), 0);       /* a processor was free */
-    assert_int_equal(kal_pace_of(40 * MS, 2 * MS, 5), 0);
-    assert_int_equal(kal_pace_of(40 * MS, 3 * MS, 5), 120);
-    assert_int_equal(kal_pace_of(0, 10 * MS, 5), 0); /* it has not worked */
-    assert_int_equal(kal_pace_of(UINT64_MAX, UINT64_MAX, 5), 1000);
+    assert_int_equal(pause_of(40, 10, 5, 2), 160);
+    assert_int_equal(pause_of(40, 10, 0, 2), 0); /* nobody to give way to */
+    assert_int_equal(pause_of(40, 0, 5, 2), 0);  /* a processor was free */
+    assert_int_equal(pause_of(40, 4, 5, 2), 0);
+    assert_int_equal(pause_of(40, 5, 5, 2), 160);
+    assert_int_equal(pause_of(40, 2, 5, 1), 0);
+    assert_int_equal(pause_of(40, 3, 5, 1), 160);
+    assert_int_equal(pause_of(40, 159, 5, 64), 0); /* among so many some always wait */
+    assert_int_equal(pause_of(40, 160, 5, 64), 160);
+    assert_int_equal(pause_of(20, 10, 5, 2), 80); /* as long as it worked itself counts */
+    assert_int_equal(pause_of(0, 10, 5, 2), 0);
+    assert_int_equal(pause_of(UINT64_MAX / MS, UINT64_MAX / MS, 5, 2), 1000);
 }
 
 typedef struct rival {
@@ -49,8 +61,9 @@ static void *work(void *context)
     return NULL;
 }
 
-/* On one of the processors that this thread may use; the caller's threads inherit it. */
-static cpu_set_t stay_on_one(void)
+/* On the nth of the processors that this thread may use; the caller's threads inherit it. Returns
+ * those that it might use before. */
+static cpu_set_t stay_on(unsigned nth)
 {
     cpu_set_t before;
     cpu_set_t one;
@@ -58,7 +71,7 @@ static cpu_set_t stay_on_one(void)
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     CPU_ZERO(&one);
     for (size_t cpu = 0; CPU_COUNT(&one) == 0; cpu++) {
-        if (CPU_ISSET(cpu, &before))
+        if (CPU_ISSET(cpu, &before) && nth-- == 0)
             CPU_SET(cpu, &one);
     }
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
@@ -74,7 +87,7 @@ static unsigned wait_for_due(kal_pace *pace)
     while (due == 0) {
         due = kal_pace_due_ms(pace);
         if (kal_clock_mono_ns(kal_clock_system()) - start > PATIENCE_S * UINT64_C(1000000000))
-            fail_msg("it never had to wait for the processor");
+            fail_msg("nobody had to wait for a processor");
     }
     return due;
 }
@@ -101,13 +114,12 @@ static void it_gives_way(void **state)
     kal_pace pace;
     pthread_t thread;
     void *answer = NULL;
-    uint64_t ran = 0;
     uint64_t waited = 0;
 
     (void)state;
-    if (!kal_thread_times(&ran, &waited))
+    if (!kal_process_waited_ns(&waited))
         skip();
-    cpu_set_t before = stay_on_one();
+    cpu_set_t before = stay_on(0);
     assert_int_equal(pthread_create(&thread, NULL, work, &r), 0);
     kal_pace_init(&pace, kal_clock_system(), (kal_job_statements){ended, &r});
     wait_for_due(&pace);
@@ -136,6 +148,30 @@ static void it_gives_way(void **state)
     assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
+/* Two that share a processor, and the job with one of its own: it never has to wait. */
+static void others_wait(void **state)
+{
+    rival rivals[2] = {0};
+    pthread_t threads[2];
+    kal_pace pace;
+
+    (void)state;
+    if (kal_processors() < 2)
+        skip();
+    cpu_set_t all = stay_on(0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &rivals[i]), 0);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    stay_on(1);
+    kal_pace_init(&pace, kal_clock_system(), (kal_job_statements){ended, &rivals[0]});
+    assert_true(wait_for_due(&pace) > 0);
+    for (size_t i = 0; i < 2; i++) {
+        atomic_store(&rivals[i].stop, true);
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 static void without_statements(void **state)
 {
     kal_pace pace;
@@ -150,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_rule),
         cmocka_unit_test(it_gives_way),
+        cmocka_unit_test(others_wait),
         cmocka_unit_test(without_statements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
