@@ -85,12 +85,25 @@ static kal_status read_descriptors(kal_process_info *info, kal_error *err)
     return KAL_OK;
 }
 
+unsigned kal_processors_online(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (unsigned)online;
+}
+
+unsigned kal_processors_allowed(void)
+{
+    cpu_set_t set; /* more processors than it has places: refused */
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+    return kal_processors_online();
+}
+
 kal_status kal_process_read(kal_process_info *info_out, kal_error *err)
 {
     struct rlimit limit = {0};
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-    *info_out = (kal_process_info){.processor_count = processors < 1 ? 1 : (uint64_t)processors};
+    *info_out = (kal_process_info){.processor_count = kal_processors_online()};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return cannot_read("the limit of open files", err);
     info_out->open_files_limit = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
@@ -118,49 +131,40 @@ uint64_t kal_thread_cpu_ns(void)
     return (uint64_t)used.tv_sec * UINT64_C(1000000000) + (uint64_t)used.tv_nsec;
 }
 
-/* "ran waited times" of one thread, in ns; one that has ended waits no more. Source: the kernel's
- * sched-stats.rst. */
-static uint64_t thread_waited_ns(int tasks, const char *thread)
+/* "ran waited times" of one thread, in ns. false: it has ended, or the kernel does not say. Source:
+ * the kernel's sched-stats.rst. */
+static bool thread_waited_ns(int tasks, const char *thread, uint64_t *ns_out)
 {
     char text[LINE_BYTES];
-    uint64_t waited = 0;
 
     snprintf(text, sizeof text, "%s/schedstat", thread);
     int fd = openat(tasks, text, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return false;
     ssize_t len = read(fd, text, sizeof text - 1);
     close(fd);
     text[len > 0 ? len : 0] = 0;
-    return sscanf(text, "%*u %" SCNu64, &waited) == 1 ? waited : 0;
+    return sscanf(text, "%*u %" SCNu64, ns_out) == 1;
 }
 
 bool kal_process_waited_ns(uint64_t *ns_out)
 {
     const struct dirent *entry;
+    uint64_t waited = 0;
+    bool said = false;
     DIR *tasks = opendir("/proc/self/task"); /* owned */
 
     *ns_out = 0;
-    if (tasks == NULL || faccessat(dirfd(tasks), "../schedstat", R_OK, 0) != 0) {
-        if (tasks != NULL)
-            closedir(tasks);
+    if (tasks == NULL)
         return false;
-    }
     while ((entry = readdir(tasks)) != NULL) {
-        if (entry->d_name[0] != '.')
-            *ns_out += thread_waited_ns(dirfd(tasks), entry->d_name);
+        if (entry->d_name[0] == '.' || !thread_waited_ns(dirfd(tasks), entry->d_name, &waited))
+            continue;
+        *ns_out += waited;
+        said = true;
     }
     closedir(tasks);
-    return true;
-}
-
-unsigned kal_processors(void)
-{
-    cpu_set_t set; /* more processors than it has places: refused */
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return (unsigned)CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : (unsigned)online;
+    return said;
 }
 
 /* ---- the disk ---- */

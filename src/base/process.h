@@ -33,8 +33,9 @@ uint64_t kal_thread_cpu_ns(void);
 /* How long the threads that this process has now were ready to run and had to wait for a processor,
  * summed; false where the kernel does not say. Opens a file for each thread: some us each. */
 bool kal_process_waited_ns(uint64_t *ns_out);
-/* How many processors the calling thread may run on: at least 1. */
-unsigned kal_processors(void);
+/* At least 1; allowed: those that the calling thread may run on. */
+unsigned kal_processors_online(void);
+unsigned kal_processors_allowed(void);
 
 typedef struct kal_disk_info {
     uint64_t used_bytes;      /* that the files below the directory occupy, as du says */

@@ -3,6 +3,7 @@
  */
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "catalog/system_tables.h"
 #include "exec/cold.h"
 #include "exec/evictor.h"
@@ -45,12 +46,6 @@ static size_t machine_memory_bytes(void)
     return (size_t)pages * (size_t)page_bytes;
 }
 
-static unsigned core_count(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores <= 0 ? 1 : (unsigned)cores;
-}
-
 static unsigned at_least(unsigned least, unsigned value)
 {
     return value < least ? least : value;
@@ -59,7 +54,7 @@ static unsigned at_least(unsigned least, unsigned value)
 static void set_defaults(kal_exec_options *o)
 {
     if (o->query_threads == 0)
-        o->query_threads = at_least(QUERY_THREADS_MIN, core_count() - 1);
+        o->query_threads = at_least(QUERY_THREADS_MIN, kal_processors_online() - 1);
     if (o->memory_limit_bytes == 0)
         o->memory_limit_bytes = machine_memory_bytes() / 2;
     if (o->statement_limit_bytes == 0)
@@ -141,8 +136,8 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     KAL_TRY(kal_engine_open(&engine, kal_exec_engine_ops(), &exec->engine, err));
     KAL_TRY(kal_pool_open(exec->catalog, o->query_threads, &exec->engine_pool, err));
     /* One more than a user may have at a time. */
-    KAL_TRY(kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, core_count()) + 1, &exec->pool,
-                          err));
+    KAL_TRY(kal_pool_open(exec->catalog, at_least(POOL_THREADS_MIN, kal_processors_online()) + 1,
+                          &exec->pool, err));
     KAL_TRY(kal_jobs_start(exec->jobs, err));
     return kal_erase_resume(exec, err);
 }

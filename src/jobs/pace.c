@@ -21,14 +21,14 @@ static uint64_t ended(const kal_pace *pace)
 /* Counts from here on; false where the kernel does not say. */
 static bool begin(kal_pace *pace)
 {
-    const uint64_t start_ns = kal_clock_mono_ns(pace->clock);
-    const bool said = kal_process_waited_ns(&pace->waited_ns);
-    const uint64_t cost_ns = (kal_clock_mono_ns(pace->clock) - start_ns) * LOOK_COST_PART;
+    kal_pace_counts now = {.ns = kal_clock_mono_ns(pace->clock)};
+    const bool said = kal_process_waited_ns(&now.waited_ns);
+    const uint64_t cost_ns = (kal_clock_mono_ns(pace->clock) - now.ns) * LOOK_COST_PART;
 
-    pace->since_ns = start_ns;
+    now.ran_ns = kal_thread_cpu_ns();
+    now.ended = ended(pace);
     pace->look_ns = cost_ns > LOOK_MS * MS_NS ? cost_ns : LOOK_MS * MS_NS;
-    pace->ran_ns = kal_thread_cpu_ns();
-    pace->ended = ended(pace);
+    pace->begun = now;
     return said;
 }
 
@@ -37,12 +37,12 @@ void kal_pace_init(kal_pace *pace, const kal_clock *clock, kal_job_statements st
     *pace = (kal_pace){.clock = clock,
                        .statements = statements,
                        .thread = pthread_self(),
-                       .processors = kal_processors()};
+                       .processors = kal_processors_allowed()};
     if (statements.ended != NULL && !begin(pace))
         pace->statements.ended = NULL;
 }
 
-unsigned kal_pace_of(kal_pace_while seen, unsigned processors)
+unsigned kal_pace_of(kal_pace_counts seen, unsigned processors)
 {
     if (seen.ended == 0 || seen.waited_ns / processors < seen.ns / PER_WAITING)
         return 0;
@@ -50,25 +50,25 @@ unsigned kal_pace_of(kal_pace_while seen, unsigned processors)
     return ms < PAUSE_MAX_MS / PAUSE_FACTOR ? (unsigned)ms * PAUSE_FACTOR : PAUSE_MAX_MS;
 }
 
-/* A thread that ended took its part of the sum with it. */
-static uint64_t more_than(uint64_t now, uint64_t before)
+static kal_pace_counts between(kal_pace_counts from, kal_pace_counts until)
 {
-    return now > before ? now - before : 0;
+    return (kal_pace_counts){
+        .ns = until.ns - from.ns,
+        .ran_ns = until.ran_ns - from.ran_ns,
+        /* A thread that ended took its part of the sum with it. */
+        .waited_ns = until.waited_ns > from.waited_ns ? until.waited_ns - from.waited_ns : 0,
+        .ended = until.ended - from.ended,
+    };
 }
 
 unsigned kal_pace_due_ms(kal_pace *pace)
 {
+    const kal_pace_counts before = pace->begun;
+
     if (pace->statements.ended == NULL || !pthread_equal(pace->thread, pthread_self()) ||
-        kal_clock_mono_ns(pace->clock) - pace->since_ns < pace->look_ns)
+        kal_clock_mono_ns(pace->clock) - before.ns < pace->look_ns)
         return 0;
-    const kal_pace before = *pace;
-    if (!begin(pace))
-        return 0;
-    const kal_pace_while seen = {.ns = pace->since_ns - before.since_ns,
-                                 .ran_ns = pace->ran_ns - before.ran_ns,
-                                 .waited_ns = more_than(pace->waited_ns, before.waited_ns),
-                                 .ended = pace->ended - before.ended};
-    return kal_pace_of(seen, pace->processors);
+    return begin(pace) ? kal_pace_of(between(before, pace->begun), pace->processors) : 0;
 }
 
 unsigned kal_pace_pause(kal_pace *pace, unsigned ms)

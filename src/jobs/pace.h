@@ -27,16 +27,21 @@ typedef struct kal_job_statements {
     void *context;
 } kal_job_statements;
 
+/* Since some moment. */
+typedef struct kal_pace_counts {
+    uint64_t ns;        /* that went by */
+    uint64_t ran_ns;    /* the job's thread */
+    uint64_t waited_ns; /* all threads, for a processor */
+    uint64_t ended;     /* statements */
+} kal_pace_counts;
+
 typedef struct kal_pace {
     const kal_clock *clock; /* borrowed */
     kal_job_statements statements;
     pthread_t thread;
     unsigned processors;
-    uint64_t since_ns;  /* when the next ones were read */
-    uint64_t look_ns;   /* not sooner is it worth to read them again */
-    uint64_t ran_ns;    /* this thread */
-    uint64_t waited_ns; /* all threads */
-    uint64_t ended;
+    kal_pace_counts begun; /* what counts begins here */
+    uint64_t look_ns;      /* not sooner behind it is it worth to look again */
 } kal_pace;
 
 /* Of the calling thread. clock is borrowed. */
@@ -51,15 +56,7 @@ unsigned kal_pace_pause(kal_pace *pace, unsigned ms);
 /* The same until nothing is left, or it is to end. Returns for how many ms it was due to pause. */
 unsigned kal_pace_give_way(kal_pace *pace, bool (*is_to_end)(void *context), void *context);
 
-/* What happened in a while. */
-typedef struct kal_pace_while {
-    uint64_t ns;        /* so long it was */
-    uint64_t ran_ns;    /* the job */
-    uint64_t waited_ns; /* all threads, for a processor */
-    uint64_t ended;     /* statements */
-} kal_pace_while;
-
 /* The rule alone. */
-unsigned kal_pace_of(kal_pace_while seen, unsigned processors);
+unsigned kal_pace_of(kal_pace_counts seen, unsigned processors);
 
 #endif

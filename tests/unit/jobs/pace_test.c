@@ -20,7 +20,7 @@ enum { MS = 1000000, PATIENCE_S = 60 };
 
 static unsigned pause_of(uint64_t ran_ms, uint64_t waited_ms, uint64_t ended, unsigned processors)
 {
-    const kal_pace_while seen = {
+    const kal_pace_counts seen = {
         .ns = 40 * MS, .ran_ns = ran_ms * MS, .waited_ns = waited_ms * MS, .ended = ended};
     return kal_pace_of(seen, processors);
 }
@@ -156,7 +156,7 @@ static void others_wait(void **state)
     kal_pace pace;
 
     (void)state;
-    if (kal_processors() < 2)
+    if (kal_processors_allowed() < 2)
         skip();
     cpu_set_t all = stay_on(0);
     for (size_t i = 0; i < 2; i++)
