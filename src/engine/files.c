@@ -288,6 +288,12 @@ kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
 
 /* ---- kal_live(file, row) ---- */
 
+/* DuckDB copies a condition with what was bound to it: the slot is the session's. */
+static void *same_slot(void *slot)
+{
+    return slot;
+}
+
 static void bind_live(duckdb_bind_info info)
 {
     const kal_duckdb *api = kal_duckdb_loaded();
@@ -301,6 +307,7 @@ static void bind_live(duckdb_bind_info info)
         return;
     }
     api->scalar_function_set_bind_data(info, slot, NULL);
+    api->scalar_function_set_bind_data_copy(info, same_slot);
 }
 
 /* A row that the manifest's file does not have is not alive. */
