@@ -23,6 +23,16 @@ static void keep_loaded(const kal_duckdb *api)
     pthread_mutex_unlock(&loaded_lock);
 }
 
+static kal_status open_library(const char *path, int when, void **handle_out, kal_error *err)
+{
+    *handle_out = dlopen(path, when | RTLD_LOCAL);
+    if (*handle_out != NULL)
+        return KAL_OK;
+    kal_error_set(err, KAL_IO, "cannot load the DuckDB library '%s'", path);
+    kal_error_hint(err, "%s", dlerror());
+    return KAL_IO;
+}
+
 static kal_status find_function(void *handle, const char *name, void *slot_out, kal_error *err)
 {
     void *symbol = dlsym(handle, name);
@@ -34,12 +44,8 @@ static kal_status find_function(void *handle, const char *name, void *slot_out, 
 
 kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err)
 {
-    void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
-    if (handle == NULL) {
-        kal_error_set(err, KAL_IO, "cannot load the DuckDB library '%s'", path);
-        kal_error_hint(err, "%s", dlerror());
-        return KAL_IO;
-    }
+    void *handle = NULL;
+    KAL_TRY(open_library(path, RTLD_LAZY, &handle, err));
 #define KAL_DUCKDB_FIND(name) KAL_TRY(find_function(handle, "duckdb_" #name, &api_out->name, err));
     KAL_DUCKDB_FUNCTIONS(KAL_DUCKDB_FIND)
 #undef KAL_DUCKDB_FIND
@@ -49,6 +55,21 @@ kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err
                              version, KAL_DUCKDB_VERSION);
     keep_loaded(api_out);
     return KAL_OK;
+}
+
+/* Its symbols are bound at once: what this DuckDB does not have shows here, not in a statement. */
+kal_status kal_duckdb_register_deletes(const char *path, duckdb_connection connection,
+                                       const kal_duckdb_deletes *deletes, kal_error *err)
+{
+    bool (*register_deletes)(void *, const kal_duckdb_deletes *, char *, size_t) = NULL;
+    void *handle = NULL;
+    char message[256] = "";
+
+    KAL_TRY(open_library(path, RTLD_NOW, &handle, err));
+    KAL_TRY(find_function(handle, "kal_duckdb_deletes_register", &register_deletes, err));
+    if (register_deletes(connection, deletes, message, sizeof message))
+        return KAL_OK;
+    return kal_error_set(err, KAL_INTERNAL, "DuckDB refuses kal_parquet(): %s", message);
 }
 
 static kal_status configure(const kal_duckdb *api, const kal_duckdb_options *options,

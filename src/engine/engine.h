@@ -143,6 +143,7 @@ typedef struct kal_engine_ops {
 
 typedef struct kal_engine_options {
     const char *library_path;  /* libduckdb.so */
+    const char *deletes_path;  /* libkal_duckdb_deletes.so; NULL: where it was built */
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
     unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */

@@ -14,6 +14,7 @@
 #include "engine/allow_list.h"
 #include "engine/duckdb_api.h"
 #include "engine/engine.h"
+#include "engine/file_rows.h"
 
 #include <stdatomic.h>
 
@@ -28,12 +29,6 @@ typedef struct kal_scan_table {
     kal_bytes written;      /* how the text names it: schema.table or table */
     bool has_alias;
 } kal_scan_table;
-
-/* The dead rows of one file of the statement; borrowed from it. */
-typedef struct kal_dead_set {
-    const uint64_t *bits;
-    uint64_t row_count;
-} kal_dead_set;
 
 /* A handle of DuckDB's for one of our types, made once. */
 typedef struct kal_slot_type {
@@ -57,7 +52,7 @@ typedef struct kal_slot {
     void *statement;
     const kal_scan_table *tables; /* arena of the query; kal_scan(i) is tables[i] */
     size_t table_count;
-    KAL_VEC(kal_dead_set) dead; /* of all files that have dead rows */
+    KAL_VEC(kal_file_rows) files; /* of the tables that are by_files, ordered by path */
 
     pthread_mutex_t lock;
     kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */
@@ -75,6 +70,7 @@ struct kal_engine {
     const kal_engine_ops *ops; /* borrowed */
     const kal_clock *clock;    /* borrowed */
     char *library_path;        /* owned */
+    char *deletes_path;        /* owned */
     char *files_dir;           /* owned; NULL: this instance reads no file */
     kal_engine *files_engine;  /* owned; NULL, or for statements that read files */
     size_t memory_limit_bytes;
@@ -112,6 +108,7 @@ KAL_MUST_CHECK kal_status kal_slot_acquire(kal_engine *engine, const kal_engine_
 void kal_slot_release(kal_slot *slot);
 /* The slot whose connection that is, or NULL. Takes ownership of the context. */
 kal_slot *kal_slot_of(kal_engine *engine, duckdb_client_context context);
+kal_slot *kal_slot_of_connection(kal_engine *engine, idx_t connection_id);
 /* Keeps the first failure of a callback, which then becomes the statement's result. */
 void kal_slot_fail(kal_slot *slot, const kal_error *failure);
 

@@ -6,14 +6,13 @@
  * has, and over kal_scan(0), which then gives the other rows:
  *
  *     SELECT a, b FROM (
- *         (SELECT 1::TINYINT AS k, a, b FROM read_parquet([files without dead rows]))
- *         UNION ALL (SELECT 1::TINYINT, a, b FROM read_parquet([files with dead rows])
- *                    WHERE kal_live(0 + file_index, file_row_number))
+ *         (SELECT 1::TINYINT AS k, a, b FROM kal_parquet([files]))
  *         UNION ALL (SELECT 1::TINYINT, a, b FROM kal_scan(0)))
  *
- * Files of one schema version stand in one list. The column k is what count(*) reads. When only the
- * first rows in some order matter, each of the first two has ORDER BY and LIMIT of its own: a scan
- * that knows the bound skips row groups, which DuckDB does not do through the UNION ALL.
+ * kal_parquet() is read_parquet() without the dead rows (shims/duckdb_deletes.h). Files of one
+ * schema version stand in one list. The column k is what count(*) reads. When only the first rows
+ * in some order matter, each list has ORDER BY and LIMIT of its own: a scan that knows the bound
+ * skips row groups, which DuckDB does not do through the UNION ALL.
  *
  * Only an instance of its own does this: it may read the directory of such files and nothing else,
  * so a hole in the allow-list would not show a private row, either.
@@ -26,7 +25,6 @@
 #include "engine/parquet_internal.h"
 #include "types/widen.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,24 +158,14 @@ static void append_hidden(body *b, const kal_engine_file *file)
     }
 }
 
-/* Files that are read by the same text: of one version, with dead rows or without. */
-static bool are_alike(const kal_engine_file *a, const kal_engine_file *b)
-{
-    return a->version == b->version && (a->dead == NULL) == (b->dead == NULL);
-}
-
-static bool is_first_alike(const kal_engine_table *t, size_t i)
+/* Whether no file before has its version: files of one version are read by the same text. */
+static bool is_first_of_version(const kal_engine_table *t, size_t i)
 {
     for (size_t k = 0; k < i; k++) {
-        if (are_alike(&t->files[k], &t->files[i]))
+        if (t->files[k].version == t->files[i].version)
             return false;
     }
     return true;
-}
-
-static void add_dead(kal_slot *slot, const kal_engine_file *file)
-{
-    kal_vec_push(&slot->dead, ((kal_dead_set){file->dead, file->row_count}));
 }
 
 static void append_top(body *b)
@@ -201,7 +189,6 @@ static void append_file_arm(body *b, size_t first)
 {
     const kal_engine_table *t = &b->table->table;
     const kal_engine_file *file = &t->files[first];
-    size_t dead_base = b->slot->dead.len;
 
     begin_arm(b);
     for (size_t i = 0; i < shown_columns(b->table); i++) {
@@ -209,18 +196,16 @@ static void append_file_arm(body *b, size_t first)
         append_column(b, file, i);
     }
     append_hidden(b, file);
-    kal_buf_append_cstr(b->out, " FROM read_parquet([");
+    kal_buf_append_cstr(b->out, " FROM kal_parquet([");
     for (size_t i = first; i < t->file_count; i++) {
-        if (!are_alike(file, &t->files[i]))
+        const kal_engine_file *f = &t->files[i];
+        if (f->version != file->version)
             continue;
         kal_buf_append_cstr(b->out, i == first ? "" : ", ");
-        kal_parquet_append_text(kal_cstr(t->files[i].path), b->out);
-        if (file->dead != NULL)
-            add_dead(b->slot, &t->files[i]);
+        kal_parquet_append_text(kal_cstr(f->path), b->out);
+        kal_vec_push(&b->slot->files, ((kal_file_rows){f->path, f->dead, f->row_count}));
     }
     kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
-    if (file->dead != NULL)
-        kal_buf_printf(b->out, " WHERE kal_live(%zu + file_index, file_row_number)", dead_base);
     append_top(b);
     kal_buf_append_byte(b->out, ')');
 }
@@ -243,7 +228,7 @@ static void append_body(body *b)
     append_names(b);
     kal_buf_append_cstr(b->out, " FROM (");
     for (size_t i = 0; i < t->file_count; i++) {
-        if (is_first_alike(t, i))
+        if (is_first_of_version(t, i))
             append_file_arm(b, i);
     }
     begin_arm(b);
@@ -268,9 +253,14 @@ static kal_status set_variable(kal_slot *slot, size_t index, kal_bytes body_text
     return status;
 }
 
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(((const kal_file_rows *)a)->path, ((const kal_file_rows *)b)->path);
+}
+
 kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
 {
-    slot->dead.len = 0;
+    slot->files.len = 0;
     for (size_t i = 0; i < slot->table_count; i++) {
         kal_buf text; /* owned */
         body b = {&slot->tables[i], i, slot, &text, false};
@@ -283,144 +273,35 @@ kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
         if (status != KAL_OK)
             return status;
     }
+    if (slot->files.len > 0)
+        qsort(slot->files.items, slot->files.len, sizeof *slot->files.items, compare_paths);
     return KAL_OK;
 }
 
-/* ---- kal_live(file, row) ---- */
+/* ---- kal_parquet(files) ---- */
 
-/* DuckDB copies a condition with what was bound to it: the slot is the session's. */
-static void *same_slot(void *slot)
+static bool find_file(void *engine, uint64_t connection_id, const char *path, const void **file_out)
 {
-    return slot;
+    const kal_slot *slot = kal_slot_of_connection(engine, connection_id);
+    const kal_file_rows wanted = {.path = path};
+
+    if (slot == NULL || slot->files.len == 0)
+        return false;
+    const kal_file_rows *found = bsearch(&wanted, slot->files.items, slot->files.len,
+                                         sizeof *slot->files.items, compare_paths);
+    if (found == NULL)
+        return false;
+    *file_out = found->dead == NULL ? NULL : found;
+    return true;
 }
 
-static void bind_live(duckdb_bind_info info)
+static size_t live_rows(const void *file, uint64_t first, size_t count, uint32_t *live_out)
 {
-    const kal_duckdb *api = kal_duckdb_loaded();
-    kal_engine **engine = api->scalar_function_bind_get_extra_info(info);
-    duckdb_client_context context = NULL;
-
-    api->scalar_function_get_client_context(info, &context);
-    kal_slot *slot = kal_slot_of(*engine, context);
-    if (slot == NULL) {
-        api->scalar_function_bind_set_error(info, "this function needs a session");
-        return;
-    }
-    api->scalar_function_set_bind_data(info, slot, NULL);
-    api->scalar_function_set_bind_data_copy(info, same_slot);
-}
-
-/* A row that the manifest's file does not have is not alive. */
-static bool is_live(const kal_dead_set *dead, uint64_t row)
-{
-    return row < dead->row_count && (dead->bits[row / 64] >> (row % 64) & 1) == 0;
-}
-
-static kal_dead_set dead_of(const kal_slot *slot, uint64_t file)
-{
-    return file < slot->dead.len ? slot->dead.items[file] : (kal_dead_set){0};
-}
-
-/* Several in one instruction, on any processor. */
-typedef uint64_t lanes __attribute__((vector_size(32)));
-enum { LANES = sizeof(lanes) / sizeof(uint64_t) };
-
-/* first, first + 1, ... */
-static bool is_ascending(const int64_t *rows, idx_t count)
-{
-    const uint64_t first = (uint64_t)rows[0];
-    lanes expected = {first, first + 1, first + 2, first + 3};
-    lanes differs = {0};
-    uint64_t differ = 0;
-    idx_t i = 0;
-
-    for (; i + LANES <= count; i += LANES, expected += LANES) {
-        lanes row;
-        memcpy(&row, rows + i, sizeof row);
-        differs |= row ^ expected;
-    }
-    for (; i < count; i++)
-        differ |= (uint64_t)rows[i] ^ (first + i);
-    return (differs[0] | differs[1] | differs[2] | differs[3] | differ) == 0;
-}
-
-/* Rows of one file, one after the other, as a scan without a condition of its own gives them. */
-static bool is_run(const kal_dead_set *dead, const uint64_t *files, const int64_t *rows,
-                   idx_t count)
-{
-    return count > 0 && (uint64_t)rows[0] < dead->row_count &&
-           count <= dead->row_count - (uint64_t)rows[0] &&
-           memcmp(files, files + 1, (count - 1) * sizeof *files) == 0 && /* each as its next */
-           is_ascending(rows, count);
-}
-
-/* Most of them are alive: the dead ones are looked up, not the others. */
-static void mark_run(const kal_dead_set *dead, uint64_t first, idx_t count, bool *out)
-{
-    uint64_t end = first + count;
-
-    memset(out, true, count);
-    for (uint64_t row = first - first % 64; row < end; row += 64) {
-        uint64_t bits = dead->bits[row / 64];
-        if (row < first)
-            bits &= ~UINT64_C(0) << (first - row);
-        for (; bits != 0; bits &= bits - 1) {
-            uint64_t at = row + (uint64_t)__builtin_ctzll(bits);
-            if (at >= end)
-                break;
-            out[at - first] = false;
-        }
-    }
-}
-
-static void live(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
-{
-    const kal_duckdb *api = kal_duckdb_loaded();
-    const kal_slot *slot = api->scalar_function_get_bind_data(info);
-    const uint64_t *files = api->vector_get_data(api->data_chunk_get_vector(input, 0));
-    const int64_t *rows = api->vector_get_data(api->data_chunk_get_vector(input, 1));
-    bool *out = api->vector_get_data(output);
-    idx_t count = api->data_chunk_get_size(input);
-    kal_dead_set dead = {0};
-
-    if (count > 0)
-        dead = dead_of(slot, files[0]);
-    if (is_run(&dead, files, rows, count)) {
-        mark_run(&dead, (uint64_t)rows[0], count, out);
-        return;
-    }
-    for (idx_t i = 0; i < count; i++) {
-        if (i > 0 && files[i] != files[i - 1]) /* rarely: a chunk comes from one file */
-            dead = dead_of(slot, files[i]);
-        out[i] = is_live(&dead, (uint64_t)rows[i]);
-    }
+    return kal_file_rows_live(file, first, count, live_out);
 }
 
 kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, kal_error *err)
 {
-    const kal_duckdb *api = &engine->api;
-    duckdb_scalar_function function = api->create_scalar_function(); /* owned */
-    duckdb_logical_type number = api->create_logical_type(DUCKDB_TYPE_BIGINT);
-    duckdb_logical_type file_number = api->create_logical_type(DUCKDB_TYPE_UBIGINT);
-    duckdb_logical_type truth = api->create_logical_type(DUCKDB_TYPE_BOOLEAN);
-    kal_engine **extra = malloc(sizeof *extra); /* owned by DuckDB */
-
-    if (extra == NULL)
-        kal_die("out of memory: function");
-    *extra = engine;
-    api->scalar_function_set_name(function, "kal_live");
-    api->scalar_function_add_parameter(function, file_number);
-    api->scalar_function_add_parameter(function, number);
-    api->scalar_function_set_return_type(function, truth);
-    api->scalar_function_set_extra_info(function, extra, free);
-    api->scalar_function_set_bind(function, bind_live);
-    api->scalar_function_set_function(function, live);
-    duckdb_state state = api->register_scalar_function(connection, function);
-    api->destroy_scalar_function(&function);
-    api->destroy_logical_type(&number);
-    api->destroy_logical_type(&file_number);
-    api->destroy_logical_type(&truth);
-    if (state == DuckDBSuccess)
-        return KAL_OK;
-    return kal_error_set(err, KAL_INTERNAL, "DuckDB refuses the function kal_live");
+    const kal_duckdb_deletes deletes = {engine, find_file, live_rows};
+    return kal_duckdb_register_deletes(engine->deletes_path, connection, &deletes, err);
 }

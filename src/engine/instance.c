@@ -50,6 +50,8 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
     engine->ops = ops;
     engine->clock = options->clock;
     engine->library_path = copy_text(options->library_path);
+    engine->deletes_path =
+        copy_text(options->deletes_path == NULL ? KAL_DUCKDB_DELETES : options->deletes_path);
     engine->memory_limit_bytes = options->memory_limit_bytes < MEMORY_LIMIT_MIN
                                      ? MEMORY_LIMIT_MIN
                                      : options->memory_limit_bytes;
@@ -139,7 +141,7 @@ static void close_database(kal_engine *engine)
         if (slot->connection == NULL)
             continue;
         kal_slot_types_release(slot);
-        kal_vec_release(&slot->dead);
+        kal_vec_release(&slot->files);
         engine->api.destroy_prepare(&slot->serialize);
         engine->api.disconnect(&slot->connection);
         pthread_mutex_destroy(&slot->lock);
@@ -190,6 +192,7 @@ void kal_engine_close(kal_engine *engine)
     pthread_cond_destroy(&engine->slot_free);
     pthread_mutex_destroy(&engine->lock);
     free(engine->library_path);
+    free(engine->deletes_path);
     free(engine->files_dir);
     free(engine);
 }
@@ -270,8 +273,13 @@ kal_slot *kal_slot_of(kal_engine *engine, duckdb_client_context context)
 {
     idx_t id = engine->api.client_context_get_connection_id(context);
     engine->api.destroy_client_context(&context);
+    return kal_slot_of_connection(engine, id);
+}
+
+kal_slot *kal_slot_of_connection(kal_engine *engine, idx_t connection_id)
+{
     for (unsigned i = 0; i < engine->slot_count; i++) {
-        if (engine->slots[i].connection_id == id)
+        if (engine->slots[i].connection_id == connection_id)
             return &engine->slots[i];
     }
     return NULL;
