@@ -7,13 +7,13 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KalamDB, build, here, interleaved, machine, median, root, sleep, writeResult, wrk } from "./lib.mjs";
-import { duckdbPeer, lasting, overHttp } from "./peer.mjs";
+import { duckdbPeer, lasting, onOneProcessor, overHttp } from "./peer.mjs";
 
 const ROWS = Number(process.env.BENCH_COLD_ROWS ?? 10000000); // a multiple of 100,000
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 2);
 const SEGMENTS = 10, USERS = 100, HOT_ROWS = ROWS / 1000, JOINED_ROWS = ROWS / 10, SMALL_ROWS = ROWS / 50;
 const MANY_USERS = ROWS / 1000, ROWS_OF_EACH = 100;
-const BATCH = 100000, ROUNDS = 5, THREADS = 1; // of DuckDB: as many as the server's own has
+const BATCH = 100000, ROUNDS = 13, THREADS = 1; // of DuckDB: as many as the server's own has
 const PASSWORD = "password of a user";
 
 const where = machine();
@@ -89,18 +89,21 @@ async function settle() {
 async function compare(prefix, queries, peer, token) {
     const text = (query) => (typeof query === "function" ? query() : query);
     await settle();
+    const free = onOneProcessor(kalam.child.pid, peer.pid);
     for (const [name, [ours, theirs, alive]] of Object.entries(queries)) {
         await kalam.sql(text(ours), undefined, token); // the first one reads whole files, to verify them
         await peer.run(text(theirs));
+        const turn = (run) => () => lasting(SECONDS / 8, run, 1); // short: what disturbs one disturbs the next, too
         const contenders = {
-            KalamDB: () => lasting(SECONDS / 3, () => overHttp(kalam, text(ours), undefined, token)),
-            DuckDB: () => lasting(SECONDS / 3, () => peer.run(text(theirs))),
+            KalamDB: turn(() => overHttp(kalam, text(ours), undefined, token)),
+            DuckDB: turn(() => peer.run(text(theirs))),
         };
-        if (alive) contenders["DuckDB without the dead rows"] = () => lasting(SECONDS / 3, () => peer.run(text(alive)));
+        if (alive) contenders["DuckDB without the dead rows"] = turn(() => peer.run(text(alive)));
         const one = await interleaved(ROUNDS, contenders);
         for (const [who, figure] of Object.entries(one)) figures[`${who}, ${prefix}${name}`] = figure;
         console.log(`${prefix}${name}: CPU ${(one.KalamDB.cpu_us / one.DuckDB.cpu_us).toFixed(2)}, time ${(one.KalamDB.latency_ms / one.DuckDB.latency_ms).toFixed(2)} of DuckDB's; ${one.KalamDB.cpu_us.toFixed(0)} µs`);
     }
+    free();
 }
 
 const each = (make, ...contenders) => contenders.map((names) => () => make(...names));

@@ -1,6 +1,7 @@
 // peer.mjs: plain DuckDB in a process of its own, as a peer, and means over several queries.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { build } from "./lib.mjs";
@@ -11,6 +12,7 @@ export async function duckdbPeer(create, query, threads = 2) {
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     await lines.next(); // ready
     return {
+        pid: child.pid,
         run: async (sql = query) => {
             child.stdin.write(sql.replace(/\s+/g, " ") + "\n");
             const [, wall, cpu, value] = /^(\d+) (\d+) (.*)$/.exec((await lines.next()).value);
@@ -18,6 +20,13 @@ export async function duckdbPeer(create, query, threads = 2) {
         },
         end: async () => { child.stdin.end(); await once(child, "exit"); },
     };
+}
+
+// Processes that take turns use the same processor from now on: of shared ones, each is slow at other times. Gives what ends it.
+export function onOneProcessor(...pids) {
+    const bind = (list) => pids.forEach((pid) => execFileSync("taskset", ["-a", "-c", "-p", list, String(pid)], { stdio: "ignore" }));
+    bind(String(cpus().length - 1));
+    return () => bind(`0-${cpus().length - 1}`);
 }
 
 // The same of a statement over HTTP.
@@ -35,11 +44,11 @@ export async function several(count, run) {
     return { ops: count, cpu_us: mean("cpu_us"), latency_ms: mean("latency_ms") };
 }
 
-// As often as fits into `seconds`, but at least three times.
-export async function lasting(seconds, run) {
+// As often as fits into `seconds`, but at least so many times.
+export async function lasting(seconds, run, least = 3) {
     const all = [];
     const start = performance.now();
-    while (all.length < 3 || performance.now() - start < seconds * 1000) all.push(await run());
+    while (all.length < least || performance.now() - start < seconds * 1000) all.push(await run());
     const mean = (key) => all.reduce((sum, one) => sum + one[key], 0) / all.length;
     return { ops: all.length, cpu_us: mean("cpu_us"), latency_ms: mean("latency_ms") };
 }
