@@ -33,6 +33,12 @@ function cpuSeconds(pid, children = false) {
     return (field[11] + field[12] + (children ? field[13] + field[14] : 0)) / TICKS;
 }
 
+// To the nanosecond, unlike the above: of a process whose threads do not end in between.
+function cpuSecondsOfThreads(pid) {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, "utf8").split(" ")[0]), 0) / 1e9;
+}
+
 class Process {
     async end() {
         if (this.child.exitCode === null && this.child.signalCode === null) {
@@ -96,7 +102,7 @@ export class KalamDB extends Process {
         if (out.status !== 0) throw new Error(out.stderr);
         return out.stdout;
     }
-    cpu() { return cpuSeconds(this.child.pid); }
+    cpu() { return cpuSecondsOfThreads(this.child.pid); }
 }
 
 // PostgreSQL with its own defaults: fsync and synchronous_commit are on. Root may not run it.
@@ -168,7 +174,8 @@ export async function interleaved(rounds, contenders) {
         for (const [name, run] of Object.entries(contenders)) runs[name].push(await run());
     return Object.fromEntries(Object.entries(runs).map(([name, list]) => {
         const sorted = [...list].sort((a, b) => a.cpu_us - b.cpu_us);
-        return [name, { ...sorted[Math.floor(sorted.length / 2)],
+        const ratios = runs.KalamDB?.map((ours, round) => ours.cpu_us / list[round].cpu_us); // of neighbours: the machine's pace changes
+        return [name, { ...sorted[Math.floor(sorted.length / 2)], ratio: ratios && median(ratios),
             cpu_us_min: sorted[0].cpu_us, cpu_us_max: sorted.at(-1).cpu_us }];
     }));
 }

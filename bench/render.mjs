@@ -11,6 +11,7 @@ const number = (v) => (v === undefined ? "" : v >= 1000 ? Math.round(v).toLocale
 // KalamDB's figure of the same load as a peer's: the text behind the comma names it, or its part from a number on.
 function ratio(name, figures) {
     if (!PEERS.test(name)) return "";
+    if (figures[name].ratio !== undefined) return number(figures[name].ratio);
     const load = /, (\d.*)$/.exec(name)?.[1];
     const ours = figures[name.replace(/^[^,]*/, "KalamDB")]
         ?? Object.entries(figures).find(([other]) => other.startsWith("KalamDB") && (!load || other.endsWith(load)))?.[1];
@@ -44,7 +45,7 @@ ${operations}${more}${existsSync(remark) ? readFileSync(remark, "utf8").trim() +
 writeFileSync(join(root, "docs", "performance.md"), `# Performance
 
 Made by \`bench/run\` from \`bench/results/\`; do not edit. Figures are CPU time of the server per operation, user and
-system, because that depends least on who else uses the machine; contenders run in turn, three rounds, the round of the
-median is shown. A ratio above 1 is a loss for KalamDB. All clients run on the same machine and share its cores.
+system, because that depends least on who else uses the machine; contenders run in turn, three rounds or
+more, the round of the median is shown, and the median of the rounds' ratios. A ratio above 1 is a loss for KalamDB. All clients run on the same machine and share its cores.
 
 ${Object.keys(TITLES).map(section).join("\n")}`);

@@ -23,12 +23,13 @@ static void keep_loaded(const kal_duckdb *api)
     pthread_mutex_unlock(&loaded_lock);
 }
 
-static kal_status open_library(const char *path, int when, void **handle_out, kal_error *err)
+static kal_status open_library(const char *path, int when, const char *what, void **handle_out,
+                               kal_error *err)
 {
     *handle_out = dlopen(path, when | RTLD_LOCAL);
     if (*handle_out != NULL)
         return KAL_OK;
-    kal_error_set(err, KAL_IO, "cannot load the DuckDB library '%s'", path);
+    kal_error_set(err, KAL_IO, "cannot load %s '%s'", what, path);
     kal_error_hint(err, "%s", dlerror());
     return KAL_IO;
 }
@@ -37,7 +38,7 @@ static kal_status find_function(void *handle, const char *name, void *slot_out, 
 {
     void *symbol = dlsym(handle, name);
     if (symbol == NULL)
-        return kal_error_set(err, KAL_IO, "the DuckDB library has no function '%s'", name);
+        return kal_error_set(err, KAL_IO, "the library for DuckDB has no function '%s'", name);
     memcpy(slot_out, &symbol, sizeof symbol); /* C has no cast from object to function pointer */
     return KAL_OK;
 }
@@ -45,7 +46,7 @@ static kal_status find_function(void *handle, const char *name, void *slot_out, 
 kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err)
 {
     void *handle = NULL;
-    KAL_TRY(open_library(path, RTLD_LAZY, &handle, err));
+    KAL_TRY(open_library(path, RTLD_LAZY, "the DuckDB library", &handle, err));
 #define KAL_DUCKDB_FIND(name) KAL_TRY(find_function(handle, "duckdb_" #name, &api_out->name, err));
     KAL_DUCKDB_FUNCTIONS(KAL_DUCKDB_FIND)
 #undef KAL_DUCKDB_FIND
@@ -57,19 +58,32 @@ kal_status kal_duckdb_load(const char *path, kal_duckdb *api_out, kal_error *err
     return KAL_OK;
 }
 
+/* The module finds its DuckDB by the library's own name; another one than ours would read our
+ * objects as its own. */
+static kal_status check_same_duckdb(void *module, const char *path, kal_error *err)
+{
+    const char *(*library_version)(void) = NULL;
+    KAL_TRY(find_function(module, "duckdb_library_version", &library_version, err));
+    if (library_version == loaded.library_version)
+        return KAL_OK;
+    return kal_error_set(err, KAL_IO,
+                         "the module '%s' has found another DuckDB than the one in use", path);
+}
+
 /* Its symbols are bound at once: what this DuckDB does not have shows here, not in a statement. */
 kal_status kal_duckdb_register_deletes(const char *path, duckdb_connection connection,
                                        const kal_duckdb_deletes *deletes, kal_error *err)
 {
     bool (*register_deletes)(void *, const kal_duckdb_deletes *, char *, size_t) = NULL;
-    void *handle = NULL;
+    void *module = NULL;
     char message[256] = "";
 
-    KAL_TRY(open_library(path, RTLD_NOW, &handle, err));
-    KAL_TRY(find_function(handle, "kal_duckdb_deletes_register", &register_deletes, err));
+    KAL_TRY(open_library(path, RTLD_NOW, "the module for deleted rows", &module, err));
+    KAL_TRY(check_same_duckdb(module, path, err));
+    KAL_TRY(find_function(module, "kal_duckdb_deletes_register", &register_deletes, err));
     if (register_deletes(connection, deletes, message, sizeof message))
         return KAL_OK;
-    return kal_error_set(err, KAL_INTERNAL, "DuckDB refuses kal_parquet(): %s", message);
+    return kal_error_set(err, KAL_INTERNAL, "cannot use the module '%s': %s", path, message);
 }
 
 static kal_status configure(const kal_duckdb *api, const kal_duckdb_options *options,

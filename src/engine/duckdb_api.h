@@ -20,8 +20,6 @@
 #include <duckdb.h>
 #pragma GCC diagnostic pop
 
-#define KAL_DUCKDB_VERSION "v1.4.4" /* 1.5 re-binds prepared table functions: 4x slower */
-
 /* name without the prefix duckdb_ */
 #define KAL_DUCKDB_FUNCTIONS(X)                                                                    \
     X(library_version)                                                                             \

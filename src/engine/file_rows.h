@@ -12,7 +12,7 @@
 typedef struct kal_file_rows {
     const char *path;
     const uint64_t *dead; /* bit i of word i / 64: row i is dead; NULL: none is */
-    uint64_t row_count;   /* rows that the manifest's file does not have are not alive */
+    uint64_t row_count;   /* by the manifest; rows from there on are not alive */
 } kal_file_rows;
 
 /* file->dead is not NULL. How many of count rows from first on are alive; their places among those

@@ -302,6 +302,12 @@ static size_t live_rows(const void *file, uint64_t first, size_t count, uint32_t
 
 kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, kal_error *err)
 {
-    const kal_duckdb_deletes deletes = {engine, find_file, live_rows};
+    const kal_duckdb_deletes deletes = {
+        .duckdb_version = KAL_DUCKDB_VERSION,
+        .struct_size = sizeof deletes,
+        .context = engine,
+        .find = find_file,
+        .live = live_rows,
+    };
     return kal_duckdb_register_deletes(engine->deletes_path, connection, &deletes, err);
 }

@@ -261,6 +261,7 @@ void kal_slot_release(kal_slot *slot)
     slot->statement = NULL;
     slot->tables = NULL;
     slot->table_count = 0;
+    slot->files.len = 0;
     slot->failure = KAL_ERROR_INIT;
     pthread_mutex_lock(&engine->lock);
     slot->busy = false;

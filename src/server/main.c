@@ -165,6 +165,14 @@ static kal_status serve(const kal_config *config, kal_exec *exec, kal_arena *are
     return status;
 }
 
+/* They are loaded by the first statement that needs them: too late to learn that they are missing.
+ */
+static void warn_unless_readable(const char *library)
+{
+    if (access(library, R_OK) != 0)
+        kal_log_warn("server", "cannot read '%s', which some statements need", library);
+}
+
 static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err)
 {
     kal_exec *exec = NULL; /* owned */
@@ -203,6 +211,8 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .sync_commits = strcmp(config->durability, "commit") == 0,
         .root_password = config->root_password,
     };
+    warn_unless_readable(options.duckdb_library);
+    warn_unless_readable(options.duckdb_deletes);
     KAL_TRY(kal_exec_open(&options, &exec, err));
     kal_status status = serve(config, exec, arena, err);
     kal_exec_close(exec);

@@ -11,8 +11,10 @@
 #include <duckdb/function/table_function.hpp>
 #include <duckdb/main/client_context.hpp>
 #include <duckdb/main/connection.hpp>
+#include <duckdb/main/database.hpp>
 #include <duckdb/parser/parsed_data/create_table_function_info.hpp>
 #include <duckdb/parser/tableref/table_function_ref.hpp>
+#include <string>
 
 namespace
 {
@@ -106,10 +108,15 @@ duckdb::TableFunctionSet make_functions(duckdb::ClientContext &context,
         function.function_info = info;
         function.get_multi_file_reader = deletes_reader::Create;
         function.get_partition_stats = nullptr; /* they count dead rows */
-        function.serialize = nullptr;           /* a plan with it is never copied as bytes */
-        function.deserialize = nullptr;
     }
     return set;
+}
+
+bool is_one_version(const kal_duckdb_deletes &deletes)
+{
+    return std::string(deletes.duckdb_version) == KAL_DUCKDB_VERSION &&
+           duckdb::DuckDB::LibraryVersion() == std::string(KAL_DUCKDB_VERSION) &&
+           deletes.struct_size == sizeof deletes;
 }
 
 } // namespace
@@ -118,6 +125,10 @@ bool kal_duckdb_deletes_register(void *connection, const kal_duckdb_deletes *del
                                  char *message_out, size_t message_size)
 {
     try {
+        if (!is_one_version(*deletes)) {
+            snprintf(message_out, message_size, "the module is of another version");
+            return false;
+        }
         auto &context = *static_cast<duckdb::Connection *>(connection)->context;
         context.RunFunctionInTransaction([&] {
             duckdb::CreateTableFunctionInfo info(make_functions(context, *deletes));

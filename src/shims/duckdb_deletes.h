@@ -19,8 +19,13 @@
 extern "C" {
 #endif
 
+/* Of the headers that the module was made with, of the library, and of who registers. */
+#define KAL_DUCKDB_VERSION "v1.4.4" /* 1.5 re-binds prepared table functions: 4x slower */
+
 /* Both are called on any of DuckDB's threads, several at once, while a statement runs. */
 typedef struct kal_duckdb_deletes {
+    const char *duckdb_version; /* KAL_DUCKDB_VERSION as the caller knows it */
+    size_t struct_size;         /* sizeof(kal_duckdb_deletes), likewise */
     void *context;
     /* What live() needs to know of the file, valid until the statement ends; NULL: all its rows are
      * alive. False: the file is none that the statement may read, and it fails. */
@@ -31,7 +36,7 @@ typedef struct kal_duckdb_deletes {
 } kal_duckdb_deletes;
 
 /* Registers kal_parquet() in the database of a duckdb_connection; *deletes is copied. False with a
- * message when DuckDB refuses. */
+ * message when the three are not of one version, or DuckDB refuses. */
 bool kal_duckdb_deletes_register(void *connection, const kal_duckdb_deletes *deletes,
                                  char *message_out, size_t message_size);
 

@@ -9,6 +9,7 @@
 struct test_db {
     char dir[128];
     bool sync;
+    bool still;
     const kal_clock *clock;
     kal_exec *exec;
     FILE *freezer; /* a shell that waits for a line; NULL: none */
@@ -31,12 +32,13 @@ static void open_exec(test_db *db)
         .query_threads = 2,
         .memory_limit_bytes = (size_t)1 << 30,
         .sync_commits = db->sync,
+        .flush_interval_ms = db->still ? 24 * 3600 * 1000 : 0,
     };
     if (kal_exec_open(&options, &db->exec, &err) != KAL_OK)
         fail("cannot open the database", "", err.message);
 }
 
-static test_db *open_with(bool sync, const kal_clock *clock)
+static test_db *open_with(bool sync, bool still, const kal_clock *clock)
 {
     test_db *db = calloc(1, sizeof *db);
     if (db == NULL)
@@ -48,6 +50,7 @@ static test_db *open_with(bool sync, const kal_clock *clock)
     if (mkdtemp(db->dir) == NULL)
         fail("cannot make a temporary directory", "", db->dir);
     db->sync = sync;
+    db->still = still;
     db->clock = clock;
     open_exec(db);
     return db;
@@ -55,12 +58,17 @@ static test_db *open_with(bool sync, const kal_clock *clock)
 
 test_db *test_db_open(bool sync)
 {
-    return open_with(sync, kal_clock_system());
+    return open_with(sync, false, kal_clock_system());
+}
+
+test_db *test_db_open_still(void)
+{
+    return open_with(false, true, kal_clock_system());
 }
 
 test_db *test_db_open_at(const kal_clock *clock)
 {
-    return open_with(true, clock);
+    return open_with(true, false, clock);
 }
 
 enum { SHELL_BYTES = 512 };

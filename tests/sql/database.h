@@ -14,6 +14,8 @@ typedef struct test_db test_db;
 
 /* sync: fsync at each commit. */
 test_db *test_db_open(bool sync);
+/* Rows are flushed and compacted when a statement says so, and not otherwise. */
+test_db *test_db_open_still(void);
 /* With this clock, which must outlive the database. */
 test_db *test_db_open_at(const kal_clock *clock);
 void test_db_close(test_db *db); /* and removes the directory */
