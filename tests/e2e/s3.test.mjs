@@ -326,8 +326,9 @@ test("a cache that is too small for a table, and a full one", async () => {
     await Promise.all(Array.from({ length: 6 }, async (_, i) =>
         assert.deepEqual(await root.rows(`SELECT length(pad) >= 1000 FROM app.wide WHERE id = ${i * 300}`), [[true]])));
     assert.ok(await stat("s3_cache_evictions") > 0);
-    const bytes = cacheFiles().reduce((sum, name) => sum + statSync(join(server.dir, "data", "cache", name)).size, 0);
-    assert.ok(bytes <= 1 << 20, `${bytes} bytes in the cache`);
+    // Only what is being read passes the limit: a compaction may be at it.
+    const bytes = () => cacheFiles().reduce((sum, name) => sum + (statSync(join(server.dir, "data", "cache", name), { throwIfNoEntry: false })?.size ?? 0), 0);
+    await until("the cache to be within its limit", () => bytes() <= 1 << 20);
     await root.sql("DROP TABLE app.wide");
     await until("the sweep", () => !s3.keys().some((key) => key.includes("/wide/")));
 });
