@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { KalamDB, build, here, interleaved, machine, median, root, sleep, writeResult, wrk } from "./lib.mjs";
+import { KalamDB, build, here, interleaved, machine, root, sleep, writeResult, wrk } from "./lib.mjs";
 import { duckdbPeer, lasting, onOneProcessor, overHttp } from "./peer.mjs";
 
 const ROWS = Number(process.env.BENCH_COLD_ROWS ?? 10000000); // a multiple of 100,000

@@ -74,7 +74,7 @@ static kal_status check_same_duckdb(void *module, const char *path, kal_error *e
 kal_status kal_duckdb_register_deletes(const char *path, duckdb_connection connection,
                                        const kal_duckdb_deletes *deletes, kal_error *err)
 {
-    bool (*register_deletes)(void *, const kal_duckdb_deletes *, char *, size_t) = NULL;
+    __typeof__(kal_duckdb_deletes_register) *register_deletes = NULL;
     void *module = NULL;
     char message[256] = "";
 

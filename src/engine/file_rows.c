@@ -42,9 +42,11 @@ static uint32_t *append_run(uint32_t *out, uint64_t from, uint64_t to)
     return out + count;
 }
 
-/* Most rows are alive: the dead ones are looked for, and what lies between them is written. */
-static void list_live(const kal_file_rows *file, uint64_t first, uint64_t end, uint32_t *out)
+/* Most rows are alive: the dead ones are looked for, and what lies between them is written. Returns
+ * how many that are. */
+static size_t list_live(const kal_file_rows *file, uint64_t first, uint64_t end, uint32_t *out)
 {
+    uint32_t *const start = out;
     uint64_t next = first;
 
     for (uint64_t word = first / 64; word * 64 < end; word++) {
@@ -55,7 +57,8 @@ static void list_live(const kal_file_rows *file, uint64_t first, uint64_t end, u
             next = row + 1;
         }
     }
-    append_run(out, next - first, end - first);
+    out = append_run(out, next - first, end - first);
+    return (size_t)(out - start);
 }
 
 size_t kal_file_rows_live(const kal_file_rows *file, uint64_t first, size_t count,
@@ -64,7 +67,5 @@ size_t kal_file_rows_live(const kal_file_rows *file, uint64_t first, size_t coun
     if (first >= file->row_count)
         return 0;
     uint64_t end = count > file->row_count - first ? file->row_count : first + count;
-    if (live_out != NULL)
-        list_live(file, first, end, live_out);
-    return count_live(file, first, end);
+    return live_out == NULL ? count_live(file, first, end) : list_live(file, first, end, live_out);
 }

@@ -146,11 +146,6 @@ static void insert_both(fixture *f, unsigned from, unsigned to)
     change_both(f, sql, 0);
 }
 
-static void expect_rows(fixture *f, const char *sql, const char *rows)
-{
-    test_db_expect(f->db, NULL, sql, rows);
-}
-
 /* The one lies in two files, of two versions of the schema, and a few hot rows, the other in none.
  */
 static void open_both(fixture *f)
@@ -175,11 +170,12 @@ static void open_both(fixture *f)
 /* That the two lie where they are meant to, with so many dead rows. */
 static void check_places(fixture *f, const char *dead_rows)
 {
-    expect_rows(f, "SELECT count(*) FROM system.segments WHERE namespace_id = 'hot'", "[[\"0\"]]");
-    expect_rows(f,
-                "SELECT dead_rows FROM system.segments WHERE namespace_id = 'cold' "
-                "ORDER BY row_count DESC",
-                dead_rows);
+    test_db_expect(f->db, NULL, "SELECT count(*) FROM system.segments WHERE namespace_id = 'hot'",
+                   "[[\"0\"]]");
+    test_db_expect(f->db, NULL,
+                   "SELECT dead_rows FROM system.segments WHERE namespace_id = 'cold' "
+                   "ORDER BY row_count DESC",
+                   dead_rows);
 }
 
 static void compare_all(fixture *f)
