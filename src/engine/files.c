@@ -3,14 +3,16 @@
  *
  * In the text that runs, such a table is query(getvariable('kal_t0')) instead of kal_scan(0), and
  * the variable of the connection holds a SELECT over exactly the files that the statement's view
- * has, and over kal_scan(0), which then gives the other rows:
+ * has, and over kal_scan(0), which then gives the other rows, if there are any:
  *
  *     SELECT a, b FROM (
  *         (SELECT 1::TINYINT AS k, a, b FROM kal_parquet([files]))
- *         UNION ALL (SELECT 1::TINYINT, a, b FROM kal_scan(0)))
+ *         UNION ALL (SELECT 1::TINYINT, kal_bounded(a), b FROM kal_scan(0)))
  *
  * kal_parquet() is read_parquet() without the dead rows (shims/duckdb_deletes.h). Files of one
- * schema version stand in one list. The column k is what count(*) reads. When only the first rows
+ * schema version stand in one list. The column k is what count(*) reads. kal_bounded() lets DuckDB
+ * join by position (shims/duckdb_bounds.h); a UNION ALL less, too: it then knows all bounds that
+ * the files have. When only the first rows
  * in some order matter, each list has ORDER BY and LIMIT of its own: a scan that knows the bound
  * skips row groups, which DuckDB does not do through the UNION ALL.
  *
@@ -220,7 +222,22 @@ static void append_names(body *b)
     }
 }
 
-static void append_body(body *b)
+static void append_scan_arm(body *b)
+{
+    const kal_engine_table *t = &b->table->table;
+    size_t count = b->table->shows_hidden ? t->column_count : shown_columns(b->table);
+
+    begin_arm(b);
+    for (size_t i = 0; i < count; i++) {
+        bool bounded = kal_type_is_integer(t->columns[i].type);
+        kal_buf_append_cstr(b->out, bounded ? ", kal_bounded(" : ", ");
+        kal_lex_quote(b->out, t->columns[i].name);
+        kal_buf_append_cstr(b->out, bounded ? ")" : "");
+    }
+    kal_buf_printf(b->out, " FROM kal_scan(%zu))", b->index);
+}
+
+static void append_body(body *b, bool has_others)
 {
     const kal_engine_table *t = &b->table->table;
 
@@ -231,10 +248,9 @@ static void append_body(body *b)
         if (is_first_of_version(t, i))
             append_file_arm(b, i);
     }
-    begin_arm(b);
-    kal_buf_append_cstr(b->out, ", ");
-    append_names(b);
-    kal_buf_printf(b->out, " FROM kal_scan(%zu)))", b->index);
+    if (has_others)
+        append_scan_arm(b);
+    kal_buf_append_byte(b->out, ')');
 }
 
 /* ---- the connection's variables ---- */
@@ -253,6 +269,38 @@ static kal_status set_variable(kal_slot *slot, size_t index, kal_bytes body_text
     return status;
 }
 
+/* Whether the table has rows beside its files. */
+static kal_status has_others(const kal_slot *slot, const kal_scan_table *t, bool *out,
+                             kal_error *err)
+{
+    const kal_engine_ops *ops = slot->engine->ops;
+    kal_engine_cursor *cursor = NULL; /* owned */
+    kal_value none;
+    size_t rows = 0;
+
+    KAL_TRY(ops->open(slot->statement, t->table.id, NULL, 0, true, &cursor, err));
+    kal_status status = ops->next(cursor, 1, &none, &rows, err);
+    ops->close(cursor);
+    *out = rows > 0;
+    return status;
+}
+
+/* ---- a statement ---- */
+
+static kal_status prepare_table(kal_slot *slot, size_t index, kal_error *err)
+{
+    kal_buf text; /* owned */
+    body b = {&slot->tables[index], index, slot, &text, false};
+    bool others = false;
+
+    KAL_TRY(has_others(slot, b.table, &others, err));
+    kal_buf_init(&text, NULL);
+    append_body(&b, others);
+    kal_status status = set_variable(slot, index, kal_buf_bytes(&text), err);
+    kal_buf_release(&text);
+    return status;
+}
+
 static int compare_paths(const void *a, const void *b)
 {
     return strcmp(((const kal_file_rows *)a)->path, ((const kal_file_rows *)b)->path);
@@ -262,16 +310,8 @@ kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
 {
     slot->files.len = 0;
     for (size_t i = 0; i < slot->table_count; i++) {
-        kal_buf text; /* owned */
-        body b = {&slot->tables[i], i, slot, &text, false};
-        if (!slot->tables[i].by_files)
-            continue;
-        kal_buf_init(&text, NULL);
-        append_body(&b);
-        kal_status status = set_variable(slot, i, kal_buf_bytes(&text), err);
-        kal_buf_release(&text);
-        if (status != KAL_OK)
-            return status;
+        if (slot->tables[i].by_files)
+            KAL_TRY(prepare_table(slot, i, err));
     }
     if (slot->files.len > 0)
         qsort(slot->files.items, slot->files.len, sizeof *slot->files.items, compare_paths);

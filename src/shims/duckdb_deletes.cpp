@@ -1,4 +1,5 @@
 #include "shims/duckdb_deletes.h"
+#include "shims/duckdb_bounds.h"
 
 #include <cstdio>
 #include <duckdb/catalog/catalog.hpp>
@@ -12,6 +13,7 @@
 #include <duckdb/main/client_context.hpp>
 #include <duckdb/main/connection.hpp>
 #include <duckdb/main/database.hpp>
+#include <duckdb/parser/parsed_data/create_scalar_function_info.hpp>
 #include <duckdb/parser/parsed_data/create_table_function_info.hpp>
 #include <duckdb/parser/tableref/table_function_ref.hpp>
 #include <string>
@@ -107,6 +109,7 @@ duckdb::TableFunctionSet make_functions(duckdb::ClientContext &context,
         function.name = NAME;
         function.function_info = info;
         function.get_multi_file_reader = deletes_reader::Create;
+        kal_duckdb_bound_files(function);
         function.get_partition_stats = nullptr; /* they count dead rows */
     }
     return set;
@@ -131,8 +134,11 @@ bool kal_duckdb_deletes_register(void *connection, const kal_duckdb_deletes *del
         }
         auto &context = *static_cast<duckdb::Connection *>(connection)->context;
         context.RunFunctionInTransaction([&] {
-            duckdb::CreateTableFunctionInfo info(make_functions(context, *deletes));
-            duckdb::Catalog::GetSystemCatalog(context).CreateTableFunction(context, info);
+            auto &catalog = duckdb::Catalog::GetSystemCatalog(context);
+            duckdb::CreateTableFunctionInfo parquet(make_functions(context, *deletes));
+            duckdb::CreateScalarFunctionInfo bounded(kal_duckdb_bounded());
+            catalog.CreateTableFunction(context, parquet);
+            catalog.CreateFunction(context, bounded);
         });
         return true;
     } catch (const std::exception &e) {

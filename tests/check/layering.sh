@@ -19,7 +19,7 @@ BEGIN {
 
     # header prefix -> the only places that may include it (a folder, or one file)
     home["rocksdb/"] = "src/store/kv_rocks.c"
-    home["duckdb"] = "src/engine/ src/shims/duckdb_deletes.cpp"
+    home["duckdb"] = "src/engine/ src/shims/duckdb_"
     home["simdjson"] = "src/shims/"
     home["toml"] = "src/shims/"
     home["usearch"] = "src/shims/"

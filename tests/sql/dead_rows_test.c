@@ -63,6 +63,12 @@ static const char *const SELECTS[] = {
     "WITH x AS (SELECT id, added FROM @.t WHERE n < 300) " /* copies the plan of x */
     "SELECT a.id, b.added FROM x a JOIN x b ON a.id = b.id ORDER BY a.id LIMIT 10",
     "SELECT id, f, u FROM @.t WHERE w = 'a' ORDER BY m DESC, id LIMIT 12",
+    "SELECT s, count(*), sum(id) FROM @.t GROUP BY s ORDER BY s NULLS FIRST",
+    "SELECT count(*), sum(a.id), sum(b.s) FROM @.t a JOIN @.t b ON a.n = b.id", /* by position */
+    "SELECT count(*), sum(a.id) FROM @.t a JOIN (SELECT s, id FROM @.t WHERE id < 150) b "
+    "ON a.s = b.s WHERE a.id > #",
+    "SELECT count(*), sum(a.id) FROM @.t a JOIN @.t b ON a.id = b.n AND a.s = b.s",
+    "SELECT max(id), min(n), max(s) FROM @.t WHERE n BETWEEN 100 AND 900 AND s > -140",
 };
 
 typedef struct fixture {
@@ -136,12 +142,13 @@ static void insert_both(fixture *f, unsigned from, unsigned to)
 {
     char sql[1024];
     snprintf(sql, sizeof sql,
-             "INSERT INTO @.t (id, n, d, t, w, f, x, u, m, y) "
+             "INSERT INTO @.t (id, n, d, t, w, f, x, u, m, y, s) "
              "SELECT i, nullif(i * 7919 %% 1000, 17), i * 7919 %% 10007 / 10007.0, "
              "'text ' || (i * 31 %% 20000) || ' of it', "
              "CASE i %% 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' END, nullif(i * 7919 %% 7, 0) > 3, "
              "('0x0' || i %% 10)::BYTES, (md5(i::TEXT))::UUID, i * 7919 %% 9973 / 100.0, "
-             "TIMESTAMP '2026-01-01 00:00:00' + INTERVAL (i) SECOND FROM range(%u, %u) r(i)",
+             "TIMESTAMP '2026-01-01 00:00:00' + INTERVAL (i) SECOND, nullif(i %% 300 - 150, 4) "
+             "FROM range(%u, %u) r(i)",
              from, to);
     change_both(f, sql, 0);
 }
@@ -156,7 +163,7 @@ static void open_both(fixture *f)
     change_both(f,
                 "CREATE SHARED TABLE @.t (id BIGINT PRIMARY KEY, n INT, d DOUBLE NOT NULL, "
                 "t TEXT NOT NULL, w TEXT, f BOOLEAN, x BYTES, u UUID, m DECIMAL(12,2), "
-                "y TIMESTAMP)",
+                "y TIMESTAMP, s SMALLINT)",
                 0);
     insert_both(f, 0, FIRST_FILE);
     test_db_run(f->db, "FLUSH TABLE cold.t");
@@ -209,6 +216,12 @@ static void no_plan_sees_a_dead_row(void **state)
         if (DEATHS[i].dead_rows != NULL)
             check_places(&f, DEATHS[i].dead_rows);
         compare_all(&f);
+        if (i % 2 == 1) { /* no row beside the files, and then one more */
+            test_db_run(f.db, "FLUSH TABLE cold.t");
+            compare_all(&f);
+            insert_both(&f, ROWS + (unsigned)i, ROWS + (unsigned)i + 1);
+            compare(&f, "SELECT count(*), sum(id), max(id), max(t) FROM @.t");
+        }
     }
     test_db_close(f.db);
 }
