@@ -71,17 +71,17 @@ static kal_status check_same_duckdb(void *module, const char *path, kal_error *e
 }
 
 /* Its symbols are bound at once: what this DuckDB does not have shows here, not in a statement. */
-kal_status kal_duckdb_register_deletes(const char *path, duckdb_connection connection,
-                                       const kal_duckdb_deletes *deletes, kal_error *err)
+kal_status kal_duckdb_register_module(const char *path, duckdb_connection connection,
+                                      const kal_duckdb_module_ops *ops, kal_error *err)
 {
-    __typeof__(kal_duckdb_deletes_register) *register_deletes = NULL;
+    __typeof__(kal_duckdb_module_register) *register_module = NULL;
     void *module = NULL;
     char message[256] = "";
 
-    KAL_TRY(open_library(path, RTLD_NOW, "the module for deleted rows", &module, err));
+    KAL_TRY(open_library(path, RTLD_NOW, "the module for DuckDB", &module, err));
     KAL_TRY(check_same_duckdb(module, path, err));
-    KAL_TRY(find_function(module, "kal_duckdb_deletes_register", &register_deletes, err));
-    if (register_deletes(connection, deletes, message, sizeof message))
+    KAL_TRY(find_function(module, "kal_duckdb_module_register", &register_module, err));
+    if (register_module(connection, ops, message, sizeof message))
         return KAL_OK;
     return kal_error_set(err, KAL_INTERNAL, "cannot use the module '%s': %s", path, message);
 }

@@ -12,7 +12,7 @@
 #define KAL_ENGINE_DUCKDB_API_H
 
 #include "base/error.h"
-#include "shims/duckdb_deletes.h"
+#include "shims/duckdb_module.h"
 
 /* Its declarations without parameters are no prototypes in C17. */
 #pragma GCC diagnostic push
@@ -204,10 +204,9 @@ KAL_MUST_CHECK kal_status kal_duckdb_open(const kal_duckdb *api, const kal_duckd
                                           duckdb_database *database_out, kal_error *err);
 /* Loads the module at path, whose needed DuckDB is the loaded one, and registers kal_parquet().
  * KAL_IO: there is no such module; KAL_INTERNAL. */
-KAL_MUST_CHECK kal_status kal_duckdb_register_deletes(const char *path,
-                                                      duckdb_connection connection,
-                                                      const kal_duckdb_deletes *deletes,
-                                                      kal_error *err);
+KAL_MUST_CHECK kal_status kal_duckdb_register_module(const char *path, duckdb_connection connection,
+                                                     const kal_duckdb_module_ops *ops,
+                                                     kal_error *err);
 /* Runs a statement of ours whose result does not matter. KAL_INTERNAL. */
 KAL_MUST_CHECK kal_status kal_duckdb_run(const kal_duckdb *api, duckdb_connection connection,
                                          const char *sql, kal_error *err);

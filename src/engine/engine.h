@@ -120,6 +120,9 @@ typedef struct kal_engine_ops {
     /* Whether the view's text was found to stand by itself at this moment, and that it was. */
     bool (*is_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     void (*set_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
+    /* Whether a table with files certainly has no rows beside them. Quick: true only if that is
+     * known without the disk and without passing over many deleted rows. */
+    bool (*is_all_in_files)(void *statement, uint64_t table_id);
     /* Starts reading the table's columns[] (indexes into its columns, in the order wanted;
      * column_count may be 0: only the number of rows matters). without_files: rows that lie in its
      * files are read otherwise. */
@@ -143,7 +146,7 @@ typedef struct kal_engine_ops {
 
 typedef struct kal_engine_options {
     const char *library_path;  /* libduckdb.so */
-    const char *deletes_path;  /* libkal_duckdb_deletes.so; NULL: where it was built */
+    const char *module_path;   /* libkal_duckdb_module.so; NULL: where it was built */
     size_t memory_limit_bytes; /* of the instance */
     unsigned threads;          /* of DuckDB; 0 = 1 */
     unsigned concurrent_max;   /* statements at a time; 0 = 1; others wait */

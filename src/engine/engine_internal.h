@@ -22,11 +22,12 @@
 
 /* A table reference of the running statement. */
 typedef struct kal_scan_table {
-    kal_engine_table table; /* borrowed from the statement */
-    const uint32_t *shown;  /* NULL, or the numbers in the statement's table of table.columns */
-    bool shows_hidden;      /* the statement names hidden columns that may be this table's */
-    bool by_files;          /* read by files.c where the statement runs */
-    kal_bytes written;      /* how the text names it: schema.table or table */
+    kal_engine_table table;   /* borrowed from the statement */
+    const uint32_t *shown;    /* NULL, or the numbers in the statement's table of table.columns */
+    bool shows_hidden;        /* the statement names hidden columns that may be this table's */
+    bool by_files;            /* read by files.c where the statement runs */
+    const char *files_select; /* arena; what kal_files(i) is then replaced by */
+    kal_bytes written;        /* how the text names it: schema.table or table */
     bool has_alias;
 } kal_scan_table;
 
@@ -70,7 +71,7 @@ struct kal_engine {
     const kal_engine_ops *ops; /* borrowed */
     const kal_clock *clock;    /* borrowed */
     char *library_path;        /* owned */
-    char *deletes_path;        /* owned */
+    char *module_path;         /* owned */
     char *files_dir;           /* owned; NULL: this instance reads no file */
     kal_engine *files_engine;  /* owned; NULL, or for statements that read files */
     size_t memory_limit_bytes;
@@ -139,8 +140,9 @@ KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
 bool kal_files_may_read(const kal_engine_table *table);
 /* Whether a table of the statement is read so. */
 bool kal_files_wanted(const kal_rewrite *rewrite);
-/* Makes the slot's connection ready for the statement in it. */
-KAL_MUST_CHECK kal_status kal_files_prepare(kal_slot *slot, kal_error *err);
+/* Makes the slot ready for the statement in it, whose tables these are. */
+KAL_MUST_CHECK kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables,
+                                            kal_arena *arena, kal_error *err);
 KAL_MUST_CHECK kal_status kal_files_register(kal_engine *engine, duckdb_connection connection,
                                              kal_error *err);
 

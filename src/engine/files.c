@@ -1,20 +1,9 @@
 /*
  * files.c: tables whose rows lie partly in Parquet files, as DuckDB reads them best: by itself.
  *
- * In the text that runs, such a table is query(getvariable('kal_t0')) instead of kal_scan(0), and
- * the variable of the connection holds a SELECT over exactly the files that the statement's view
- * has, and over kal_scan(0), which then gives the other rows, if there are any:
- *
- *     SELECT a, b FROM (
- *         (SELECT 1::TINYINT AS k, a, b FROM kal_parquet([files]))
- *         UNION ALL (SELECT 1::TINYINT, kal_bounded(a), b FROM kal_scan(0)))
- *
- * kal_parquet() is read_parquet() without the dead rows (shims/duckdb_deletes.h). Files of one
- * schema version stand in one list. The column k is what count(*) reads. kal_bounded() lets DuckDB
- * join by position (shims/duckdb_bounds.h); a UNION ALL less, too: it then knows all bounds that
- * the files have. When only the first rows
- * in some order matter, each list has ORDER BY and LIMIT of its own: a scan that knows the bound
- * skips row groups, which DuckDB does not do through the UNION ALL.
+ * In the text that runs, such a table is kal_files(0) instead of kal_scan(0): DuckDB puts a SELECT
+ * (files_select.h) in its place, over kal_parquet([files]), which is read_parquet() without the
+ * dead rows (shims/duckdb_module.h).
  *
  * Only an instance of its own does this: it may read the directory of such files and nothing else,
  * so a hole in the allow-list would not show a private row, either.
@@ -22,16 +11,11 @@
  * Source: design section 9; reference duckdb-scan-prototype.md sections 3 and 5.
  */
 #include "base/assert.h"
-#include "engine/engine_internal.h"
-#include "engine/lex.h"
-#include "engine/parquet_internal.h"
+#include "engine/files_select.h"
 #include "types/widen.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define VARIABLE "kal_t"
-#define COUNTED  "kal k" /* the name of the column that count(*) reads: no column is called so */
 
 /* ---- which tables ---- */
 
@@ -97,208 +81,29 @@ bool kal_files_wanted(const kal_rewrite *rewrite)
     return false;
 }
 
-/* ---- the SELECT of one table ---- */
-
-typedef struct body {
-    const kal_scan_table *table;
-    size_t index; /* of the table in the statement */
-    kal_slot *slot;
-    kal_buf *out;
-    bool has_arm;
-} body;
-
-static size_t shown_columns(const kal_scan_table *t)
-{
-    return t->table.column_count - t->table.hidden_count;
-}
-
-/* The number of a shown column among the file's columns. */
-static uint32_t file_column(const kal_scan_table *t, size_t i)
-{
-    return t->shown == NULL ? (uint32_t)i : t->shown[i];
-}
-
-static void append_column(body *b, const kal_engine_file *file, size_t i)
-{
-    const kal_engine_column *column = &b->table->table.columns[i];
-    const kal_engine_file_column *c = &file->columns[file_column(b->table, i)];
-    kal_value none = kal_value_null(column->type);
-    char name[KAL_TYPE_NAME_BYTES];
-
-    if (c->name.len == 0) {
-        kal_parquet_append_literal(c->initial == NULL ? &none : c->initial, b->out);
-    } else if (kal_type_equal(c->type, column->type)) {
-        kal_parquet_append_name(c->name, '"', b->out);
-    } else {
-        kal_buf_append_cstr(b->out, "CAST(");
-        kal_parquet_append_name(c->name, '"', b->out);
-        kal_buf_printf(b->out, " AS %s)", kal_type_duckdb_name(column->type, name));
-    }
-    kal_buf_append_cstr(b->out, " AS ");
-    kal_lex_quote(b->out, column->name);
-}
-
-static void begin_arm(body *b)
-{
-    kal_buf_append_cstr(b->out, b->has_arm ? " UNION ALL (SELECT " : "(SELECT ");
-    kal_buf_append_cstr(b->out, "1::TINYINT AS \"" COUNTED "\""); /* check: type-names (DuckDB) */
-    b->has_arm = true;
-}
-
-/* The hidden columns are the row's seq, and FALSE. */
-static void append_hidden(body *b, const kal_engine_file *file)
-{
-    const kal_engine_table *t = &b->table->table;
-    for (size_t i = shown_columns(b->table); b->table->shows_hidden && i < t->column_count; i++) {
-        kal_buf_append_cstr(b->out, ", ");
-        if (t->columns[i].type.tag == KAL_TYPE_BOOLEAN)
-            kal_buf_append_cstr(b->out, "FALSE");
-        else
-            kal_parquet_append_name(file->seq_name, '"', b->out);
-        kal_buf_append_cstr(b->out, " AS ");
-        kal_lex_quote(b->out, t->columns[i].name);
-    }
-}
-
-/* Whether no file before has its version: files of one version are read by the same text. */
-static bool is_first_of_version(const kal_engine_table *t, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (t->files[k].version == t->files[i].version)
-            return false;
-    }
-    return true;
-}
-
-static void append_top(body *b)
-{
-    const kal_engine_table *t = &b->table->table;
-
-    if (t->top_rows == 0)
-        return;
-    for (size_t i = 0; i < t->order_count; i++) {
-        const kal_engine_order *o = &t->order[i];
-        kal_buf_append_cstr(b->out, i == 0 ? " ORDER BY " : ", ");
-        kal_lex_quote(b->out, t->columns[o->column].name);
-        kal_buf_append_cstr(b->out, o->descending ? " DESC" : " ASC");
-        if (o->nulls.len > 0)
-            kal_buf_printf(b->out, " NULLS %.*s", KAL_FMT(o->nulls));
-    }
-    kal_buf_printf(b->out, " LIMIT %llu", (unsigned long long)t->top_rows);
-}
-
-static void append_file_arm(body *b, size_t first)
-{
-    const kal_engine_table *t = &b->table->table;
-    const kal_engine_file *file = &t->files[first];
-
-    begin_arm(b);
-    for (size_t i = 0; i < shown_columns(b->table); i++) {
-        kal_buf_append_cstr(b->out, ", ");
-        append_column(b, file, i);
-    }
-    append_hidden(b, file);
-    kal_buf_append_cstr(b->out, " FROM kal_parquet([");
-    for (size_t i = first; i < t->file_count; i++) {
-        const kal_engine_file *f = &t->files[i];
-        if (f->version != file->version)
-            continue;
-        kal_buf_append_cstr(b->out, i == first ? "" : ", ");
-        kal_parquet_append_text(kal_cstr(f->path), b->out);
-        kal_vec_push(&b->slot->files, ((kal_file_rows){f->path, f->dead, f->row_count}));
-    }
-    kal_buf_append_cstr(b->out, "], hive_partitioning = false)");
-    append_top(b);
-    kal_buf_append_byte(b->out, ')');
-}
-
-static void append_names(body *b)
-{
-    const kal_engine_table *t = &b->table->table;
-    size_t count = b->table->shows_hidden ? t->column_count : shown_columns(b->table);
-    for (size_t i = 0; i < count; i++) {
-        kal_buf_append_cstr(b->out, i == 0 ? "" : ", ");
-        kal_lex_quote(b->out, t->columns[i].name);
-    }
-}
-
-static void append_scan_arm(body *b)
-{
-    const kal_engine_table *t = &b->table->table;
-    size_t count = b->table->shows_hidden ? t->column_count : shown_columns(b->table);
-
-    begin_arm(b);
-    for (size_t i = 0; i < count; i++) {
-        bool bounded = kal_type_is_integer(t->columns[i].type);
-        kal_buf_append_cstr(b->out, bounded ? ", kal_bounded(" : ", ");
-        kal_lex_quote(b->out, t->columns[i].name);
-        kal_buf_append_cstr(b->out, bounded ? ")" : "");
-    }
-    kal_buf_printf(b->out, " FROM kal_scan(%zu))", b->index);
-}
-
-static void append_body(body *b, bool has_others)
-{
-    const kal_engine_table *t = &b->table->table;
-
-    kal_buf_append_cstr(b->out, "SELECT ");
-    append_names(b);
-    kal_buf_append_cstr(b->out, " FROM (");
-    for (size_t i = 0; i < t->file_count; i++) {
-        if (is_first_of_version(t, i))
-            append_file_arm(b, i);
-    }
-    if (has_others)
-        append_scan_arm(b);
-    kal_buf_append_byte(b->out, ')');
-}
-
-/* ---- the connection's variables ---- */
-
-static kal_status set_variable(kal_slot *slot, size_t index, kal_bytes body_text, kal_error *err)
-{
-    kal_buf sql; /* owned */
-
-    kal_buf_init(&sql, NULL);
-    kal_buf_printf(&sql, "SET VARIABLE " VARIABLE "%zu = ", index);
-    kal_parquet_append_text(body_text, &sql);
-    kal_buf_append_byte(&sql, '\0');
-    kal_status status =
-        kal_duckdb_run(&slot->engine->api, slot->connection, (const char *)sql.ptr, err);
-    kal_buf_release(&sql);
-    return status;
-}
-
-/* Whether the table has rows beside its files. */
-static kal_status has_others(const kal_slot *slot, const kal_scan_table *t, bool *out,
-                             kal_error *err)
-{
-    const kal_engine_ops *ops = slot->engine->ops;
-    kal_engine_cursor *cursor = NULL; /* owned */
-    kal_value none;
-    size_t rows = 0;
-
-    KAL_TRY(ops->open(slot->statement, t->table.id, NULL, 0, true, &cursor, err));
-    kal_status status = ops->next(cursor, 1, &none, &rows, err);
-    ops->close(cursor);
-    *out = rows > 0;
-    return status;
-}
-
 /* ---- a statement ---- */
 
-static kal_status prepare_table(kal_slot *slot, size_t index, kal_error *err)
+static kal_status prepare_table(kal_slot *slot, kal_scan_table *table, kal_arena *arena,
+                                kal_error *err)
 {
+    const kal_engine_table *t = &table->table;
+    size_t index = (size_t)(table - slot->tables);
+    bool all_in_files = slot->engine->ops->is_all_in_files(slot->statement, t->id);
+    kal_bytes kept;
     kal_buf text; /* owned */
-    body b = {&slot->tables[index], index, slot, &text, false};
-    bool others = false;
 
-    KAL_TRY(has_others(slot, b.table, &others, err));
     kal_buf_init(&text, NULL);
-    append_body(&b, others);
-    kal_status status = set_variable(slot, index, kal_buf_bytes(&text), err);
+    kal_files_select(table, index, all_in_files, &text);
+    kal_buf_append_byte(&text, '\0');
+    bool fits = kal_arena_try_copy(arena, kal_buf_bytes(&text), &kept);
     kal_buf_release(&text);
-    return status;
+    if (!fits)
+        return kal_engine_too_large(err);
+    table->files_select = (const char *)kept.ptr;
+    for (size_t i = 0; i < t->file_count; i++)
+        kal_vec_push(&slot->files,
+                     ((kal_file_rows){t->files[i].path, t->files[i].dead, t->files[i].row_count}));
+    return KAL_OK;
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -306,19 +111,26 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(((const kal_file_rows *)a)->path, ((const kal_file_rows *)b)->path);
 }
 
-kal_status kal_files_prepare(kal_slot *slot, kal_error *err)
+kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables, kal_arena *arena,
+                             kal_error *err)
 {
     slot->files.len = 0;
     for (size_t i = 0; i < slot->table_count; i++) {
-        if (slot->tables[i].by_files)
-            KAL_TRY(prepare_table(slot, i, err));
+        if (tables[i].by_files)
+            KAL_TRY(prepare_table(slot, &tables[i], arena, err));
     }
     if (slot->files.len > 0)
         qsort(slot->files.items, slot->files.len, sizeof *slot->files.items, compare_paths);
     return KAL_OK;
 }
 
-/* ---- kal_parquet(files) ---- */
+/* ---- kal_files(i), kal_parquet(files) ---- */
+
+static const char *select_of(void *engine, uint64_t connection_id, uint64_t table)
+{
+    const kal_slot *slot = kal_slot_of_connection(engine, connection_id);
+    return slot == NULL || table >= slot->table_count ? NULL : slot->tables[table].files_select;
+}
 
 static bool find_file(void *engine, uint64_t connection_id, const char *path, const void **file_out)
 {
@@ -342,12 +154,13 @@ static size_t live_rows(const void *file, uint64_t first, size_t count, uint32_t
 
 kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, kal_error *err)
 {
-    const kal_duckdb_deletes deletes = {
+    const kal_duckdb_module_ops ops = {
         .duckdb_version = KAL_DUCKDB_VERSION,
-        .struct_size = sizeof deletes,
+        .struct_size = sizeof ops,
         .context = engine,
+        .select = select_of,
         .find = find_file,
         .live = live_rows,
     };
-    return kal_duckdb_register_deletes(engine->deletes_path, connection, &deletes, err);
+    return kal_duckdb_register_module(engine->module_path, connection, &ops, err);
 }

@@ -50,8 +50,8 @@ kal_status kal_engine_open(const kal_engine_options *options, const kal_engine_o
     engine->ops = ops;
     engine->clock = options->clock;
     engine->library_path = copy_text(options->library_path);
-    engine->deletes_path =
-        copy_text(options->deletes_path == NULL ? KAL_DUCKDB_DELETES : options->deletes_path);
+    engine->module_path =
+        copy_text(options->module_path == NULL ? KAL_DUCKDB_MODULE : options->module_path);
     engine->memory_limit_bytes = options->memory_limit_bytes < MEMORY_LIMIT_MIN
                                      ? MEMORY_LIMIT_MIN
                                      : options->memory_limit_bytes;
@@ -192,7 +192,7 @@ void kal_engine_close(kal_engine *engine)
     pthread_cond_destroy(&engine->slot_free);
     pthread_mutex_destroy(&engine->lock);
     free(engine->library_path);
-    free(engine->deletes_path);
+    free(engine->module_path);
     free(engine->files_dir);
     free(engine);
 }

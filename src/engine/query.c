@@ -282,14 +282,14 @@ static void end_stream(query_run *q)
     q->slot->engine->api.destroy_result(&ignored);
 }
 
-static kal_status run_planned(query_run *q, kal_error *err)
+static kal_status run_planned(query_run *q, kal_arena *arena, kal_error *err)
 {
     const kal_duckdb *api = &q->slot->engine->api;
 
     kal_buf_init(&q->text, NULL);
     kal_rewrite_apply(&q->planned->rewrite, q->planned->expanded.query.text, &q->text);
     kal_buf_append_byte(&q->text, '\0');
-    kal_status status = kal_files_prepare(q->slot, err);
+    kal_status status = kal_files_prepare(q->slot, q->planned->rewrite.tables, arena, err);
     if (status == KAL_OK) {
         kal_watch_begin(q->slot, q->query);
         status = execute(q, q->planned->expanded.query.plan, err);
@@ -334,7 +334,7 @@ kal_status kal_engine_query(kal_engine *engine, void *statement, const kal_engin
         q.slot->statement = statement;
         q.slot->tables = planned.rewrite.tables;
         q.slot->table_count = planned.rewrite.table_count;
-        status = run_planned(&q, err);
+        status = run_planned(&q, &arena, err);
     }
     if (q.slot != NULL)
         kal_slot_release(q.slot);

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 #define SCAN       "kal_scan("
-#define FILES      "query(getvariable('kal_t" /* files.c */
-#define COUNT_STAR "count_star()"             /* DuckDB's own name of count(*) */
+#define FILES      "kal_files("   /* files.c */
+#define COUNT_STAR "count_star()" /* DuckDB's own name of count(*) */
 
 typedef struct rewriting {
     kal_engine *engine;
@@ -120,7 +120,7 @@ kal_status kal_rewrite_to_files(kal_rewrite *rewrite, kal_arena *arena, kal_erro
             closing++;
         kal_buf text; /* owned */
         kal_buf_init(&text, NULL);
-        kal_buf_printf(&text, FILES "%zu'))", edit->scan - 1);
+        kal_buf_printf(&text, FILES "%zu)", edit->scan - 1);
         kal_buf_append(&text, edit->text.ptr + closing + 1, edit->text.len - closing - 1);
         bool kept = kal_arena_try_copy(arena, kal_buf_bytes(&text), &edit->text);
         kal_buf_release(&text);
@@ -297,15 +297,13 @@ static bool begins_with(const char *text, const char *beginning)
     return strncmp(text, beginning, strlen(beginning)) == 0;
 }
 
-/* Behind `SCAN number )` or `FILES number '))` at the start of text, or NULL. */
+/* Behind `SCAN number )` or `FILES number )` at the start of text, or NULL. */
 static const char *read_scan(const char *text, size_t count, size_t *index_out)
 {
-    bool files = begins_with(text, FILES);
-    const char *closing = files ? "'))" : ")";
     char *end = NULL;
-    unsigned long index = strtoul(text + strlen(files ? FILES : SCAN), &end, 10);
+    unsigned long index = strtoul(strchr(text, '(') + 1, &end, 10);
     *index_out = index;
-    return begins_with(end, closing) && index < count ? end + strlen(closing) : NULL;
+    return *end == ')' && index < count ? end + 1 : NULL;
 }
 
 /* Behind " AS name" at the start of text; text when that is not there. */

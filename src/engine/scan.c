@@ -72,7 +72,9 @@ static void bind_scan(duckdb_bind_info info)
         kal_die("out of memory: scan");
     *bound = (scan_bind){slot, index};
     api->bind_set_bind_data(info, bound, free);
-    api->bind_set_cardinality(info, (idx_t)slot->tables[index].table.row_estimate, false);
+    /* is_exact: DuckDB 1.4 has the two cases the wrong way round, and the other one would make the
+     * estimate a limit, by which sum() leaves out its checks for overflow. */
+    api->bind_set_cardinality(info, (idx_t)slot->tables[index].table.row_estimate, true);
 }
 
 /* ---- init ---- */

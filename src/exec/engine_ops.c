@@ -178,6 +178,37 @@ static void set_cold_columns(kal_engine_cursor *cursor)
     }
 }
 
+/* The rows of the table that the statement can need. */
+static kal_scan_range range_of(const kal_run *run, const kal_table *table, bool without_files)
+{
+    kal_scan_range range = {.hot_only = without_files, .no_keys = true};
+
+    if (run->ranged == table) {
+        range.lower = run->range_lower;
+        range.upper = run->range_upper;
+        range.conditions = run->conditions;
+    }
+    return range;
+}
+
+static bool ops_is_all_in_files(void *statement, uint64_t table_id)
+{
+    kal_run *run = statement;
+    kal_table *table = find_table(run, table_id);
+    kal_scan *scan = NULL; /* owned */
+    kal_row row;
+
+    if (table == NULL)
+        return false;
+    kal_scan_range range = range_of(run, table, true);
+    range.cached_only = true;
+    kal_status status = kal_scan_open(run->view, table, &range, &scan, NULL);
+    if (status == KAL_OK)
+        status = kal_scan_next(scan, &row, NULL, NULL);
+    kal_scan_close(scan);
+    return status == KAL_END;
+}
+
 static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *columns,
                            size_t column_count, bool without_files, kal_engine_cursor **cursor_out,
                            kal_error *err)
@@ -205,16 +236,10 @@ static kal_status ops_open(void *statement, uint64_t table_id, const uint32_t *c
     if (table->def->table_type == KAL_TABLE_SYSTEM) {
         status = kal_run_system_rows(run, table, &cursor->system, err);
     } else {
-        kal_scan_range all = {.hot_only = without_files,
-                              .no_keys = true,
-                              .by_chunks = true,
-                              .no_seq = !cursor->wants_seq,
-                              .wanted = wanted_bits(cursor)};
-        if (run->ranged == table) {
-            all.lower = run->range_lower;
-            all.upper = run->range_upper;
-            all.conditions = run->conditions;
-        }
+        kal_scan_range all = range_of(run, table, without_files);
+        all.by_chunks = true;
+        all.no_seq = !cursor->wants_seq;
+        all.wanted = wanted_bits(cursor);
         status = kal_scan_open(run->view, table, &all, &cursor->scan, err);
     }
     if (status != KAL_OK) {
@@ -357,6 +382,7 @@ static const kal_engine_ops OPS = {
     .moment = ops_moment,
     .is_view_checked = ops_is_view_checked,
     .set_view_checked = ops_set_view_checked,
+    .is_all_in_files = ops_is_all_in_files,
     .open = ops_open,
     .next = ops_next,
     .next_chunk = ops_next_chunk,

@@ -106,7 +106,7 @@ static kal_status open_parts(kal_exec *exec, kal_error *err)
     kal_tables_options tables = {.sync = o->sync_commits};
     kal_engine_options engine = {
         .library_path = o->duckdb_library,
-        .deletes_path = o->duckdb_deletes,
+        .module_path = o->duckdb_module,
         .memory_limit_bytes = o->memory_limit_bytes / 2,
         .concurrent_max = o->query_threads,
         .clock = o->clock,

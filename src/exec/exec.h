@@ -29,7 +29,7 @@ typedef struct kal_exec kal_exec; /* opaque: kal_exec_close */
 typedef struct kal_exec_options {
     const char *data_dir;
     const char *duckdb_library;    /* path of libduckdb.so */
-    const char *duckdb_deletes;    /* of libkal_duckdb_deletes.so; NULL: where it was built */
+    const char *duckdb_module;     /* of libkal_duckdb_module.so; NULL: where it was built */
     const kal_files *files;        /* borrowed */
     const kal_clock *clock;        /* borrowed */
     unsigned query_threads;        /* statements in DuckDB at a time; 0 = cores - 1, at least 2 */

@@ -20,8 +20,8 @@
       "commit: on disk before the answer; interval: at most 200 ms later")                         \
     X(duckdb_library, "engine.duckdb_library", "--duckdb", "KALAMDB_DUCKDB_LIBRARY", "",           \
       "path of libduckdb.so")                                                                      \
-    X(duckdb_deletes, "engine.duckdb_deletes", "--duckdb-deletes", "KALAMDB_DUCKDB_DELETES", "",   \
-      "path of libkal_duckdb_deletes.so")                                                          \
+    X(duckdb_module, "engine.duckdb_module", "--duckdb-module", "KALAMDB_DUCKDB_MODULE", "",       \
+      "path of libkal_duckdb_module.so")                                                           \
     X(websocket_url, "websocket.url", "--websocket-url", "WEBSOCKET_URL", "",                      \
       "what SUBSCRIBE TO tells clients to connect to; empty: the path /v1/ws")                     \
     X(backup_dir, "backup.directory", "--backup-dir", "KALAMDB_BACKUP_DIR", "",                    \

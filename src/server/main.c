@@ -99,7 +99,7 @@ static void show(const kal_config *config, kal_exec *exec, kal_http_server *serv
     effective.port = kal_http_server_port(server);
     effective.loops = kal_http_server_loops(server);
     effective.duckdb_library = o->duckdb_library;
-    effective.duckdb_deletes = o->duckdb_deletes;
+    effective.duckdb_module = o->duckdb_module;
     effective.query_threads = o->query_threads;
     effective.memory_limit_mb = (int64_t)(o->memory_limit_bytes / MIB);
     kal_config_settings(&effective, arena, &settings, &count);
@@ -180,8 +180,8 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .data_dir = config->data_dir,
         .duckdb_library =
             config->duckdb_library[0] != '\0' ? config->duckdb_library : KAL_DUCKDB_LIBRARY,
-        .duckdb_deletes =
-            config->duckdb_deletes[0] != '\0' ? config->duckdb_deletes : KAL_DUCKDB_DELETES,
+        .duckdb_module =
+            config->duckdb_module[0] != '\0' ? config->duckdb_module : KAL_DUCKDB_MODULE,
         .files = kal_files_system(),
         .clock = kal_clock_system(),
         .query_threads = (unsigned)config->query_threads,
@@ -212,7 +212,7 @@ static kal_status run(const kal_config *config, kal_arena *arena, kal_error *err
         .root_password = config->root_password,
     };
     warn_unless_readable(options.duckdb_library);
-    warn_unless_readable(options.duckdb_deletes);
+    warn_unless_readable(options.duckdb_module);
     KAL_TRY(kal_exec_open(&options, &exec, err));
     kal_status status = serve(config, exec, arena, err);
     kal_exec_close(exec);

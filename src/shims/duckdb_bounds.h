@@ -8,7 +8,7 @@
  * the type, which DuckDB itself supposes for a GROUP BY; of INT and BIGINT that any value may be
  * there, since bounds as wide would become conditions that are evaluated for each row.
  *
- * For the module of duckdb_deletes.h. Source: DuckDB 1.4's propagate_join.cpp, plan_aggregate.cpp,
+ * For the module of duckdb_module.h. Source: DuckDB 1.4's propagate_join.cpp, plan_aggregate.cpp,
  * physical_hash_join.cpp (the count of a dense key is larger than its range: it is not looked up by
  * position unless bounds are known beforehand).
  */
@@ -16,13 +16,12 @@
 #define KAL_SHIMS_DUCKDB_BOUNDS_H
 
 #include <duckdb/function/scalar_function.hpp>
-#include <duckdb/function/table_function.hpp>
+#include <duckdb/storage/statistics/base_statistics.hpp>
 
-/* kal_bounded(x): x as it is. */
+/* Of a column of which DuckDB knows none; NULL: nothing is said of the type. */
+duckdb::unique_ptr<duckdb::BaseStatistics> kal_duckdb_bounds(const duckdb::LogicalType &type);
+
+/* kal_bounded(x): x as it is, with these. */
 duckdb::ScalarFunction kal_duckdb_bounded();
-
-/* For a function over Parquet files, by that which it has for one file. Of one set of functions:
- * they share what they have. */
-void kal_duckdb_bound_files(duckdb::TableFunction &function);
 
 #endif

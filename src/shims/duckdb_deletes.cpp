@@ -1,21 +1,15 @@
 #include "shims/duckdb_deletes.h"
 #include "shims/duckdb_bounds.h"
 
-#include <cstdio>
 #include <duckdb/catalog/catalog.hpp>
 #include <duckdb/catalog/catalog_entry/table_function_catalog_entry.hpp>
 #include <duckdb/common/exception.hpp>
 #include <duckdb/common/multi_file/base_file_reader.hpp>
 #include <duckdb/common/multi_file/multi_file_data.hpp>
+#include <duckdb/common/multi_file/multi_file_function.hpp>
 #include <duckdb/common/multi_file/multi_file_reader.hpp>
 #include <duckdb/common/multi_file/multi_file_states.hpp>
-#include <duckdb/function/table_function.hpp>
 #include <duckdb/main/client_context.hpp>
-#include <duckdb/main/connection.hpp>
-#include <duckdb/main/database.hpp>
-#include <duckdb/parser/parsed_data/create_scalar_function_info.hpp>
-#include <duckdb/parser/parsed_data/create_table_function_info.hpp>
-#include <duckdb/parser/tableref/table_function_ref.hpp>
 #include <string>
 
 namespace
@@ -23,17 +17,21 @@ namespace
 
 const char *const NAME = "kal_parquet";
 
-/* What the function's readers get from the function itself. */
-struct deletes_info final : duckdb::TableFunctionInfo {
-    explicit deletes_info(const kal_duckdb_deletes &given) : deletes(given)
+/* What the function has of its own. */
+struct parquet_info final : duckdb::TableFunctionInfo {
+    explicit parquet_info(const kal_duckdb_module_ops &given) : ops(given)
     {
     }
-    kal_duckdb_deletes deletes;
+    kal_duckdb_module_ops ops;
+    duckdb::table_function_bind_t bind = nullptr; /* read_parquet's */
+    duckdb::table_statistics_t statistics = nullptr;
 };
+
+/* ---- which rows ---- */
 
 /* Of one file that is read. */
 struct live_rows final : duckdb::DeleteFilter {
-    live_rows(const kal_duckdb_deletes &given, const void *of_file) : deletes(given), found(of_file)
+    live_rows(const kal_duckdb_module_ops &given, const void *of_file) : ops(given), found(of_file)
     {
     }
 
@@ -42,15 +40,15 @@ struct live_rows final : duckdb::DeleteFilter {
                          duckdb::SelectionVector &selection) override
     {
         auto row = static_cast<uint64_t>(first);
-        size_t alive = deletes.live(found, row, count, nullptr);
+        size_t alive = ops.live(found, row, count, nullptr);
         if (alive < count) {
             selection.Initialize(STANDARD_VECTOR_SIZE);
-            deletes.live(found, row, count, selection.data());
+            ops.live(found, row, count, selection.data());
         }
         return alive;
     }
 
-    kal_duckdb_deletes deletes;
+    kal_duckdb_module_ops ops;
     const void *found;
 };
 
@@ -80,13 +78,13 @@ struct deletes_reader final : duckdb::MultiFileReader {
                      duckdb::optional_ptr<duckdb::TableFilterSet> filters,
                      duckdb::ClientContext &context, duckdb::MultiFileGlobalState &state) override
     {
-        const kal_duckdb_deletes &deletes = static_cast<const deletes_info &>(*info).deletes;
+        const kal_duckdb_module_ops &ops = info->Cast<parquet_info>().ops;
         const std::string &path = file.reader->file.path;
         const void *found = nullptr;
-        if (!deletes.find(deletes.context, context.GetConnectionId(), path.c_str(), &found))
+        if (!ops.find(ops.context, context.GetConnectionId(), path.c_str(), &found))
             throw duckdb::IOException("the statement has no file \"%s\"", path);
         if (found != nullptr)
-            file.reader->deletion_filter = duckdb::make_uniq<live_rows>(deletes, found);
+            file.reader->deletion_filter = duckdb::make_uniq<live_rows>(ops, found);
         return MultiFileReader::InitializeReader(file, bind_data, columns, column_ids, filters,
                                                  context, state);
     }
@@ -94,57 +92,81 @@ struct deletes_reader final : duckdb::MultiFileReader {
     duckdb::shared_ptr<duckdb::TableFunctionInfo> info;
 };
 
-/* read_parquet under our name, with our reader. */
-duckdb::TableFunctionSet make_functions(duckdb::ClientContext &context,
-                                        const kal_duckdb_deletes &deletes)
-{
-    auto &catalog = duckdb::Catalog::GetSystemCatalog(context);
-    auto &parquet = catalog.GetEntry<duckdb::TableFunctionCatalogEntry>(context, DEFAULT_SCHEMA,
-                                                                        "read_parquet");
-    auto info = duckdb::make_shared_ptr<deletes_info>(deletes);
-    duckdb::TableFunctionSet set = parquet.functions;
+/* ---- what DuckDB plans by ---- */
 
-    set.name = NAME;
-    for (auto &function : set.functions) {
-        function.name = NAME;
-        function.function_info = info;
-        function.get_multi_file_reader = deletes_reader::Create;
-        kal_duckdb_bound_files(function);
-        function.get_partition_stats = nullptr; /* they count dead rows */
+/* A statement is prepared for one run, and its files stay: it need not be planned again. */
+struct parquet_bind final : duckdb::MultiFileBindData {
+    explicit parquet_bind(duckdb::MultiFileBindData &from)
+    {
+        bind_data = std::move(from.bind_data);
+        file_list = std::move(from.file_list);
+        multi_file_reader = std::move(from.multi_file_reader);
+        interface = std::move(from.interface);
+        columns = std::move(from.columns);
+        reader_bind = std::move(from.reader_bind);
+        file_options = std::move(from.file_options);
+        types = std::move(from.types);
+        names = std::move(from.names);
+        virtual_columns = std::move(from.virtual_columns);
+        table_columns = std::move(from.table_columns);
+        initial_reader = std::move(from.initial_reader);
+        union_readers = std::move(from.union_readers);
     }
-    return set;
+
+    bool SupportStatementCache() const override
+    {
+        return true;
+    }
+};
+
+duckdb::unique_ptr<duckdb::FunctionData> bind(duckdb::ClientContext &context,
+                                              duckdb::TableFunctionBindInput &input,
+                                              duckdb::vector<duckdb::LogicalType> &types,
+                                              duckdb::vector<duckdb::string> &names)
+{
+    auto bound = input.info->Cast<parquet_info>().bind(context, input, types, names);
+    return duckdb::make_uniq<parquet_bind>(bound->Cast<duckdb::MultiFileBindData>());
 }
 
-bool is_one_version(const kal_duckdb_deletes &deletes)
+/* Of one file DuckDB knows bounds. That a column has no NULLs is kept from it: of a comparison that
+ * the bounds say is true it would conclude that an anti join has no rows, also when the other side
+ * is empty, such as by dead rows. */
+duckdb::unique_ptr<duckdb::BaseStatistics> statistics(duckdb::ClientContext &context,
+                                                      const duckdb::FunctionData *data,
+                                                      duckdb::column_t column)
 {
-    return std::string(deletes.duckdb_version) == KAL_DUCKDB_VERSION &&
-           duckdb::DuckDB::LibraryVersion() == std::string(KAL_DUCKDB_VERSION) &&
-           deletes.struct_size == sizeof deletes;
+    const auto &bound = data->Cast<duckdb::MultiFileBindData>();
+    const auto &reader = static_cast<const deletes_reader &>(*bound.multi_file_reader);
+    auto found = reader.info->Cast<parquet_info>().statistics(context, data, column);
+
+    if (found != nullptr)
+        found->Set(duckdb::StatsInfo::CAN_HAVE_NULL_VALUES);
+    else if (column < bound.types.size()) /* virtual columns have larger numbers */
+        found = kal_duckdb_bounds(bound.types[column]);
+    return found;
 }
 
 } // namespace
 
-bool kal_duckdb_deletes_register(void *connection, const kal_duckdb_deletes *deletes,
-                                 char *message_out, size_t message_size)
+duckdb::TableFunctionSet kal_duckdb_parquet(duckdb::ClientContext &context,
+                                            const kal_duckdb_module_ops &ops)
 {
-    try {
-        if (!is_one_version(*deletes)) {
-            snprintf(message_out, message_size, "the module is of another version");
-            return false;
-        }
-        auto &context = *static_cast<duckdb::Connection *>(connection)->context;
-        context.RunFunctionInTransaction([&] {
-            auto &catalog = duckdb::Catalog::GetSystemCatalog(context);
-            duckdb::CreateTableFunctionInfo parquet(make_functions(context, *deletes));
-            duckdb::CreateScalarFunctionInfo bounded(kal_duckdb_bounded());
-            catalog.CreateTableFunction(context, parquet);
-            catalog.CreateFunction(context, bounded);
-        });
-        return true;
-    } catch (const std::exception &e) {
-        snprintf(message_out, message_size, "%s", e.what());
-    } catch (...) {
-        snprintf(message_out, message_size, "unknown exception");
+    auto &catalog = duckdb::Catalog::GetSystemCatalog(context);
+    duckdb::TableFunctionSet set =
+        catalog.GetEntry<duckdb::TableFunctionCatalogEntry>(context, DEFAULT_SCHEMA, "read_parquet")
+            .functions;
+
+    set.name = NAME;
+    for (auto &function : set.functions) {
+        auto info = duckdb::make_shared_ptr<parquet_info>(ops);
+        info->bind = function.bind;
+        info->statistics = function.statistics;
+        function.name = NAME;
+        function.function_info = info;
+        function.bind = bind;
+        function.statistics = statistics;
+        function.get_multi_file_reader = deletes_reader::Create;
+        function.get_partition_stats = nullptr; /* they count dead rows */
     }
-    return false;
+    return set;
 }

@@ -1,47 +1,16 @@
 /*
- * duckdb_deletes.h: a table function of DuckDB's that reads Parquet files without their dead rows.
- *
- * kal_parquet(paths) is read_parquet(paths), but asks for each file which rows of it are alive, and
- * leaves the others out while it decodes: no row number is made, no condition evaluated, which is
- * two thirds of what a condition in the text costs. DuckDB's C interface has no way to it. This is
- * a module of its own (CMakeLists.txt), loaded next to the one DuckDB that its headers are of.
- *
- * Source: DeleteFilter in DuckDB 1.4's duckdb/common/multi_file; docs/ARCHITECTURE.md.
+ * duckdb_deletes.h: kal_parquet(), which reads Parquet files without their dead rows. For the
+ * module of duckdb_module.h.
  */
 #ifndef KAL_SHIMS_DUCKDB_DELETES_H
 #define KAL_SHIMS_DUCKDB_DELETES_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "shims/duckdb_module.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include <duckdb/function/function_set.hpp>
 
-/* Of the headers that the module was made with, of the library, and of who registers. */
-#define KAL_DUCKDB_VERSION "v1.4.4" /* 1.5 re-binds prepared table functions: 4x slower */
-
-/* Both are called on any of DuckDB's threads, several at once, while a statement runs. */
-typedef struct kal_duckdb_deletes {
-    const char *duckdb_version; /* KAL_DUCKDB_VERSION as the caller knows it */
-    size_t struct_size;         /* sizeof(kal_duckdb_deletes), likewise */
-    void *context;
-    /* What live() needs to know of the file, valid until the statement ends; NULL: all its rows are
-     * alive. False: the file is none that the statement may read, and it fails. */
-    bool (*find)(void *context, uint64_t connection_id, const char *path, const void **found_out);
-    /* How many of count rows from first on are alive; their places among those rows (0, 1, ...) go
-     * into live_out unless it is NULL. */
-    size_t (*live)(const void *found, uint64_t first, size_t count, uint32_t *live_out);
-} kal_duckdb_deletes;
-
-/* Registers kal_parquet() in the database of a duckdb_connection; *deletes is copied. False with a
- * message when the three are not of one version, or DuckDB refuses. */
-bool kal_duckdb_deletes_register(void *connection, const kal_duckdb_deletes *deletes,
-                                 char *message_out, size_t message_size);
-
-#ifdef __cplusplus
-}
-#endif
+/* read_parquet under our name, with our reader. */
+duckdb::TableFunctionSet kal_duckdb_parquet(duckdb::ClientContext &context,
+                                            const kal_duckdb_module_ops &ops);
 
 #endif

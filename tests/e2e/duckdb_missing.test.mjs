@@ -30,15 +30,15 @@ async function expectOnlyFilesFail(root, message) {
     assert.deepEqual((await root.sql("SELECT sum(n) FROM app.hot")).rows, [["30"]]);
 }
 
-test("the module for deleted rows is not there", () =>
-    withServer(["--duckdb-deletes", "/nowhere/deletes.so"], {}, async (root, server) => {
-        assert.match(server.log, /cannot read '\/nowhere\/deletes\.so'/);
-        await expectOnlyFilesFail(root, /cannot load the module for deleted rows '\/nowhere\/deletes\.so'/);
+test("the module for DuckDB is not there", () =>
+    withServer(["--duckdb-module", "/nowhere/module.so"], {}, async (root, server) => {
+        assert.match(server.log, /cannot read '\/nowhere\/module\.so'/);
+        await expectOnlyFilesFail(root, /cannot load the module for DuckDB '\/nowhere\/module\.so'/);
     }));
 
-test("the module for deleted rows is no such module", () =>
-    withServer(["--duckdb-deletes", join(process.env.LD_LIBRARY_PATH, "libduckdb.so")], {}, (root) =>
-        expectOnlyFilesFail(root, /has no function 'kal_duckdb_deletes_register'/)));
+test("the module for DuckDB is no such module", () =>
+    withServer(["--duckdb-module", join(process.env.LD_LIBRARY_PATH, "libduckdb.so")], {}, (root) =>
+        expectOnlyFilesFail(root, /has no function 'kal_duckdb_module_register'/)));
 
 test("DuckDB lies elsewhere: the module takes the one in use", () =>
     withServer([], { LD_LIBRARY_PATH: "" }, async (root, server) => {

@@ -2,8 +2,9 @@
  * What DuckDB knows of the integer columns of kal_parquet() and kal_bounded().
  *
  * Goal: a join over several files, or over files and other rows, looks a dense key up by position;
- * no bounds are told that a value is beyond. Method: DuckDB's log of joins, which counts matches
- * only where it looked up hashes, and stats(); files that DuckDB wrote itself.
+ * no bounds are told that a value is beyond, nor that there are no NULLs (sql/planned_bounds).
+ * Method: DuckDB's log of joins, which counts matches only where it looked up hashes, and stats();
+ * files that DuckDB wrote itself.
  */
 #include "unit/engine/plain_duckdb.h"
 
@@ -68,9 +69,9 @@ static void expect(fixture *f, const char *pattern, const char *expected)
 
 static void open_fixture(fixture *f)
 {
-    const kal_duckdb_deletes deletes = {
+    const kal_duckdb_module_ops ops = {
         .duckdb_version = KAL_DUCKDB_VERSION,
-        .struct_size = sizeof deletes,
+        .struct_size = sizeof ops,
         .find = find_file,
         .live = all_live,
     };
@@ -78,7 +79,7 @@ static void open_fixture(fixture *f)
     assert_non_null(mkdtemp(f->directory));
     plain_open(&f->duckdb);
     assert_int_equal(
-        kal_duckdb_register_deletes(KAL_TEST_DUCKDB_DELETES, f->duckdb.connection, &deletes, NULL),
+        kal_duckdb_register_module(KAL_TEST_DUCKDB_MODULE, f->duckdb.connection, &ops, NULL),
         KAL_OK);
     run(f, "COPY (SELECT (i % 10 + 5)::SMALLINT AS s, (i % 10 + 5)::INT AS n, i % 10 + 5 AS b, "
            "DATE '2026-01-01' AS d FROM range(1000) r(i)) TO '@/probe.parquet'");
@@ -138,14 +139,14 @@ static void dense_keys_are_looked_up_by_position(void **state)
     close_fixture(&f);
 }
 
-static void no_bounds_are_told_that_a_value_is_beyond(void **state)
+static void only_what_is_true_of_no_rows_too_is_told(void **state)
 {
     fixture f = {0};
 
     (void)state;
     open_fixture(&f);
     expect(&f, "SELECT stats(n) FROM kal_parquet('@/probe.parquet') LIMIT 1",
-           "[Min: 5, Max: 14][Has Null: false, Has No Null: true]\n");
+           "[Min: 5, Max: 14][Has Null: true, Has No Null: true]\n");
     expect(&f, "SELECT stats(s) FROM kal_parquet" PROBE_FILES " LIMIT 1",
            "[Min: -32768, Max: 32767][Has Null: true, Has No Null: true]\n");
     expect(&f, "SELECT stats(n) FROM kal_parquet" PROBE_FILES " LIMIT 1",
@@ -182,7 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_keys_are_looked_up_by_position),
-        cmocka_unit_test(no_bounds_are_told_that_a_value_is_beyond),
+        cmocka_unit_test(only_what_is_true_of_no_rows_too_is_told),
         cmocka_unit_test(a_bounded_value_is_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
