@@ -192,6 +192,13 @@ static kal_status walk_base_table(allow_walk *w, const kal_json *node)
     return kal_vec_try_push_in(w->arena, &w->plan->tables, table) ? KAL_OK : allow_memory(w);
 }
 
+static kal_status walk_join_type(allow_walk *w, const kal_json *type)
+{
+    if (kal_ast_equals(type->text, "ANTI"))
+        w->plan->has_anti_join = true;
+    return KAL_OK;
+}
+
 static kal_status walk_join_kind(allow_walk *w, const kal_json *value)
 {
     if (kal_ast_equals(value->text, "NATURAL"))
@@ -280,7 +287,7 @@ static const struct table_kind {
      {{"left", walk_table},
       {"right", walk_table},
       {"condition", allow_expr},
-      {"join_type", allow_any},
+      {"join_type", walk_join_type},
       {"ref_type", walk_join_kind},
       {"using_columns", walk_using},
       {"delim_flipped", allow_none},

@@ -107,6 +107,7 @@ typedef struct kal_plan {
     KAL_VEC(kal_plan_scope) scopes; /* by number */
     uint32_t param_max;             /* the highest $n; 0 = none */
     bool params_used[KAL_ALLOW_PARAM_MAX + 1];
+    bool has_anti_join;                   /* by name: ANTI JOIN */
     bool session_used[KAL_SESSION_COUNT]; /* named somewhere; columns of that name come first */
 } kal_plan;
 

@@ -140,9 +140,9 @@ KAL_MUST_CHECK kal_status kal_vector_functions_register(kal_engine *engine,
 bool kal_files_may_read(const kal_engine_table *table);
 /* Whether a table of the statement is read so. */
 bool kal_files_wanted(const kal_rewrite *rewrite);
-/* Makes the slot ready for the statement in it, whose tables these are. */
+/* Makes the slot ready for the statement in it, whose tables and plan these are. */
 KAL_MUST_CHECK kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables,
-                                            kal_arena *arena, kal_error *err);
+                                            const kal_plan *plan, kal_arena *arena, kal_error *err);
 KAL_MUST_CHECK kal_status kal_files_register(kal_engine *engine, duckdb_connection connection,
                                              kal_error *err);
 

@@ -83,17 +83,24 @@ bool kal_files_wanted(const kal_rewrite *rewrite)
 
 /* ---- a statement ---- */
 
-static kal_status prepare_table(kal_slot *slot, kal_scan_table *table, kal_arena *arena,
-                                kal_error *err)
+static kal_files_rows rows_of(const kal_slot *slot, const kal_engine_table *t, const kal_plan *plan)
+{
+    if (plan->has_anti_join)
+        return KAL_FILES_UNBOUNDED;
+    return slot->engine->ops->is_all_in_files(slot->statement, t->id) ? KAL_FILES_ALL
+                                                                      : KAL_FILES_SOME;
+}
+
+static kal_status prepare_table(kal_slot *slot, kal_scan_table *table, const kal_plan *plan,
+                                kal_arena *arena, kal_error *err)
 {
     const kal_engine_table *t = &table->table;
     size_t index = (size_t)(table - slot->tables);
-    bool all_in_files = slot->engine->ops->is_all_in_files(slot->statement, t->id);
     kal_bytes kept;
     kal_buf text; /* owned */
 
     kal_buf_init(&text, NULL);
-    kal_files_select(table, index, all_in_files, &text);
+    kal_files_select(table, index, rows_of(slot, t, plan), &text);
     kal_buf_append_byte(&text, '\0');
     bool fits = kal_arena_try_copy(arena, kal_buf_bytes(&text), &kept);
     kal_buf_release(&text);
@@ -111,13 +118,13 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(((const kal_file_rows *)a)->path, ((const kal_file_rows *)b)->path);
 }
 
-kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables, kal_arena *arena,
-                             kal_error *err)
+kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables, const kal_plan *plan,
+                             kal_arena *arena, kal_error *err)
 {
     slot->files.len = 0;
     for (size_t i = 0; i < slot->table_count; i++) {
         if (tables[i].by_files)
-            KAL_TRY(prepare_table(slot, &tables[i], arena, err));
+            KAL_TRY(prepare_table(slot, &tables[i], plan, arena, err));
     }
     if (slot->files.len > 0)
         qsort(slot->files.items, slot->files.len, sizeof *slot->files.items, compare_paths);

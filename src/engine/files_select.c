@@ -8,6 +8,7 @@
 typedef struct body {
     const kal_scan_table *table;
     size_t index; /* of the table in the statement */
+    bool bounded;
     kal_buf *out;
     bool has_arm;
 } body;
@@ -133,7 +134,7 @@ static void append_scan_arm(body *b)
 
     begin_arm(b);
     for (size_t i = 0; i < count; i++) {
-        bool bounded = kal_type_is_integer(t->columns[i].type);
+        bool bounded = b->bounded && kal_type_is_integer(t->columns[i].type);
         kal_buf_append_cstr(b->out, bounded ? ", kal_bounded(" : ", ");
         kal_lex_quote(b->out, t->columns[i].name);
         kal_buf_append_cstr(b->out, bounded ? ")" : "");
@@ -141,10 +142,10 @@ static void append_scan_arm(body *b)
     kal_buf_printf(b->out, " FROM kal_scan(%zu))", b->index);
 }
 
-void kal_files_select(const kal_scan_table *table, size_t index, bool all_in_files, kal_buf *out)
+void kal_files_select(const kal_scan_table *table, size_t index, kal_files_rows rows, kal_buf *out)
 {
     const kal_engine_table *t = &table->table;
-    body b = {table, index, out, false};
+    body b = {table, index, rows != KAL_FILES_UNBOUNDED, out, false};
 
     kal_buf_append_cstr(out, "SELECT ");
     append_names(&b);
@@ -153,7 +154,7 @@ void kal_files_select(const kal_scan_table *table, size_t index, bool all_in_fil
         if (is_first_of_version(t, i))
             append_file_arm(&b, i);
     }
-    if (!all_in_files)
+    if (rows != KAL_FILES_ALL)
         append_scan_arm(&b);
     kal_buf_append_byte(out, ')');
 }

@@ -289,10 +289,11 @@ static kal_status run_planned(query_run *q, kal_arena *arena, kal_error *err)
     kal_buf_init(&q->text, NULL);
     kal_rewrite_apply(&q->planned->rewrite, q->planned->expanded.query.text, &q->text);
     kal_buf_append_byte(&q->text, '\0');
-    kal_status status = kal_files_prepare(q->slot, q->planned->rewrite.tables, arena, err);
+    const kal_plan *plan = q->planned->expanded.query.plan;
+    kal_status status = kal_files_prepare(q->slot, q->planned->rewrite.tables, plan, arena, err);
     if (status == KAL_OK) {
         kal_watch_begin(q->slot, q->query);
-        status = execute(q, q->planned->expanded.query.plan, err);
+        status = execute(q, plan, err);
         kal_watch_end(q->slot);
     }
     api->destroy_result(&q->result);

@@ -128,9 +128,7 @@ duckdb::unique_ptr<duckdb::FunctionData> bind(duckdb::ClientContext &context,
     return duckdb::make_uniq<parquet_bind>(bound->Cast<duckdb::MultiFileBindData>());
 }
 
-/* Of one file DuckDB knows bounds. That a column has no NULLs is kept from it: of a comparison that
- * the bounds say is true it would conclude that an anti join has no rows, also when the other side
- * is empty, such as by dead rows. */
+/* Of one file DuckDB knows bounds. */
 duckdb::unique_ptr<duckdb::BaseStatistics> statistics(duckdb::ClientContext &context,
                                                       const duckdb::FunctionData *data,
                                                       duckdb::column_t column)
@@ -139,11 +137,9 @@ duckdb::unique_ptr<duckdb::BaseStatistics> statistics(duckdb::ClientContext &con
     const auto &reader = static_cast<const deletes_reader &>(*bound.multi_file_reader);
     auto found = reader.info->Cast<parquet_info>().statistics(context, data, column);
 
-    if (found != nullptr)
-        found->Set(duckdb::StatsInfo::CAN_HAVE_NULL_VALUES);
-    else if (column < bound.types.size()) /* virtual columns have larger numbers */
-        found = kal_duckdb_bounds(bound.types[column]);
-    return found;
+    if (found != nullptr || column >= bound.types.size()) /* virtual columns have larger numbers */
+        return found;
+    return kal_duckdb_bounds(bound.types[column]);
 }
 
 } // namespace

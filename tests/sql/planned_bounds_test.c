@@ -43,6 +43,14 @@ static void expect_anti_join(test_db *db, const char *none)
 
     snprintf(sql, sizeof sql, "SELECT a.n FROM app.a ANTI JOIN %s b ON b.n > a.n ORDER BY 1", none);
     test_db_expect(db, NULL, sql, "[[1],[2],[3]]");
+    snprintf(sql, sizeof sql, /* these conditions also exclude NULL */
+             "SELECT a.n FROM app.a ANTI JOIN (SELECT n FROM %s WHERE n > 50) b ON b.n > a.n "
+             "WHERE a.n < 50 ORDER BY 1",
+             none);
+    test_db_expect(db, NULL, sql, "[[1],[2],[3]]");
+    snprintf(sql, sizeof sql, "SELECT n FROM (FROM app.a anti join %s b USING (n)) ORDER BY 1",
+             none);
+    test_db_expect(db, NULL, sql, "[[1],[2],[3]]");
     snprintf(sql, sizeof sql,
              "SELECT n FROM app.a WHERE NOT EXISTS (SELECT 1 FROM %s b WHERE b.n > a.n) ORDER BY 1",
              none);
@@ -95,6 +103,8 @@ static void a_file_of_dead_rows_joins_nothing(void **state)
     test_db_run(db, "FLUSH TABLE app.b");
     test_db_run(db, "DELETE FROM app.b WHERE id >= 0");
     expect_anti_join(db, "app.b");
+    test_db_run(db, "CREATE VIEW app.v AS SELECT a.n FROM app.a ANTI JOIN app.b ON b.n > a.n");
+    test_db_expect(db, NULL, "SELECT n FROM app.v ORDER BY n", "[[1],[2],[3]]");
     test_db_close(db);
 }
 

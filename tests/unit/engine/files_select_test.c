@@ -47,12 +47,12 @@ static kal_scan_table over(size_t file_count)
                                       .file_count = file_count}};
 }
 
-static void expect(const kal_scan_table *table, bool all_in_files, const char *expected)
+static void expect(const kal_scan_table *table, kal_files_rows rows, const char *expected)
 {
     kal_buf text;
 
     kal_buf_init(&text, NULL);
-    kal_files_select(table, 7, all_in_files, &text);
+    kal_files_select(table, 7, rows, &text);
     kal_buf_append_byte(&text, '\0');
     assert_string_equal((const char *)text.ptr, expected);
     kal_buf_release(&text);
@@ -75,9 +75,10 @@ static void files_of_one_version_are_one_list(void **state)
     kal_scan_table table = over(3);
 
     (void)state;
-    expect(&table, true, NAMES SELECT_OLD ", '/d/3'" END ") UNION ALL " SELECT_NEW END "))");
+    expect(&table, KAL_FILES_ALL,
+           NAMES SELECT_OLD ", '/d/3'" END ") UNION ALL " SELECT_NEW END "))");
     table = over(1);
-    expect(&table, true, NAMES SELECT_OLD END "))");
+    expect(&table, KAL_FILES_ALL, NAMES SELECT_OLD END "))");
 }
 
 static void hot_rows_are_read_where_there_may_be_some(void **state)
@@ -85,7 +86,10 @@ static void hot_rows_are_read_where_there_may_be_some(void **state)
     kal_scan_table table = over(1);
 
     (void)state;
-    expect(&table, false, NAMES SELECT_OLD END ") UNION ALL " SELECT_HOT ")");
+    expect(&table, KAL_FILES_SOME, NAMES SELECT_OLD END ") UNION ALL " SELECT_HOT ")");
+    expect(&table, KAL_FILES_UNBOUNDED,
+           NAMES SELECT_OLD END ") UNION ALL (SELECT 1::TINYINT AS \"kal k\", \"id\", \"name\", "
+                                "\"s\" FROM kal_scan(7)))");
 }
 
 static void hidden_columns_are_read_where_they_are_named(void **state)
@@ -96,7 +100,7 @@ static void hidden_columns_are_read_where_they_are_named(void **state)
     table.shows_hidden = true;
     table.table.files = &FILES[1];
     table.table.file_count = 1;
-    expect(&table, false,
+    expect(&table, KAL_FILES_SOME,
            "SELECT \"id\", \"name\", \"s\", \"_seq\", \"_deleted\" FROM ("
            "(SELECT 1::TINYINT AS \"kal k\", \"id\" AS \"id\", \"it's\" AS \"name\", "
            "\"s\" AS \"s\", \"_seq\" AS \"_seq\", FALSE AS \"_deleted\" "
@@ -115,7 +119,7 @@ static void each_list_has_the_first_rows_in_order(void **state)
     table.table.order = ORDER;
     table.table.order_count = 2;
     table.table.top_rows = 20;
-    expect(&table, false,
+    expect(&table, KAL_FILES_SOME,
            NAMES SELECT_OLD END
            " ORDER BY \"s\" DESC NULLS LAST, \"id\" ASC LIMIT 20) UNION ALL " SELECT_HOT ")");
 }
