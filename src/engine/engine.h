@@ -121,7 +121,7 @@ typedef struct kal_engine_ops {
     bool (*is_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     void (*set_view_checked)(void *statement, kal_bytes schema, kal_bytes name, uint64_t moment);
     /* Whether a table with files certainly has no rows beside them. Quick: true only if that is
-     * known without the disk and without passing over many deleted rows. */
+     * known without the disk and without looking up many rows of deleted ranges. */
     bool (*is_all_in_files)(void *statement, uint64_t table_id);
     /* Starts reading the table's columns[] (indexes into its columns, in the order wanted;
      * column_count may be 0: only the number of rows matters). without_files: rows that lie in its

@@ -54,6 +54,7 @@ typedef struct kal_slot {
     const kal_scan_table *tables; /* arena of the query; kal_scan(i) is tables[i] */
     size_t table_count;
     KAL_VEC(kal_file_rows) files; /* of the tables that are by_files, ordered by path */
+    bool has_parameters;          /* known when there are such */
 
     pthread_mutex_t lock;
     kal_error failure; /* under lock: the first error of a callback; status KAL_OK = none */

@@ -91,11 +91,11 @@ static kal_files_rows rows_of(const kal_slot *slot, const kal_engine_table *t, c
                                                                       : KAL_FILES_SOME;
 }
 
-static kal_status prepare_table(kal_slot *slot, kal_scan_table *table, const kal_plan *plan,
-                                kal_arena *arena, kal_error *err)
+static kal_status prepare_table(kal_slot *slot, kal_scan_table *tables, size_t index,
+                                const kal_plan *plan, kal_arena *arena, kal_error *err)
 {
+    kal_scan_table *table = &tables[index];
     const kal_engine_table *t = &table->table;
-    size_t index = (size_t)(table - slot->tables);
     kal_bytes kept;
     kal_buf text; /* owned */
 
@@ -122,9 +122,10 @@ kal_status kal_files_prepare(kal_slot *slot, kal_scan_table *tables, const kal_p
                              kal_arena *arena, kal_error *err)
 {
     slot->files.len = 0;
+    slot->has_parameters = plan->param_max > 0;
     for (size_t i = 0; i < slot->table_count; i++) {
         if (tables[i].by_files)
-            KAL_TRY(prepare_table(slot, &tables[i], plan, arena, err));
+            KAL_TRY(prepare_table(slot, tables, i, plan, arena, err));
     }
     if (slot->files.len > 0)
         qsort(slot->files.items, slot->files.len, sizeof *slot->files.items, compare_paths);
@@ -137,6 +138,12 @@ static const char *select_of(void *engine, uint64_t connection_id, uint64_t tabl
 {
     const kal_slot *slot = kal_slot_of_connection(engine, connection_id);
     return slot == NULL || table >= slot->table_count ? NULL : slot->tables[table].files_select;
+}
+
+static bool has_parameters(void *engine, uint64_t connection_id)
+{
+    const kal_slot *slot = kal_slot_of_connection(engine, connection_id);
+    return slot == NULL || slot->has_parameters;
 }
 
 static bool find_file(void *engine, uint64_t connection_id, const char *path, const void **file_out)
@@ -166,6 +173,7 @@ kal_status kal_files_register(kal_engine *engine, duckdb_connection connection, 
         .struct_size = sizeof ops,
         .context = engine,
         .select = select_of,
+        .has_parameters = has_parameters,
         .find = find_file,
         .live = live_rows,
     };

@@ -94,7 +94,8 @@ struct deletes_reader final : duckdb::MultiFileReader {
 
 /* ---- what DuckDB plans by ---- */
 
-/* A statement is prepared for one run, and its files stay: it need not be planned again. */
+/* A statement is prepared for one run, and its files stay: it need not be planned again, unless it
+ * has parameters, whose values DuckDB plans with only then. */
 struct parquet_bind final : duckdb::MultiFileBindData {
     explicit parquet_bind(duckdb::MultiFileBindData &from)
     {
@@ -124,7 +125,11 @@ duckdb::unique_ptr<duckdb::FunctionData> bind(duckdb::ClientContext &context,
                                               duckdb::vector<duckdb::LogicalType> &types,
                                               duckdb::vector<duckdb::string> &names)
 {
-    auto bound = input.info->Cast<parquet_info>().bind(context, input, types, names);
+    const auto &info = input.info->Cast<parquet_info>();
+    auto bound = info.bind(context, input, types, names);
+
+    if (info.ops.has_parameters(info.ops.context, context.GetConnectionId()))
+        return bound;
     return duckdb::make_uniq<parquet_bind>(bound->Cast<duckdb::MultiFileBindData>());
 }
 

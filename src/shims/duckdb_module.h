@@ -3,7 +3,7 @@
  * not.
  *
  *   kal_files(i)        the SELECT that stands for table i of the statement: as query(text), but
- *                       without a variable that holds the text and has DuckDB plan twice
+ *                       without a variable that holds the text and has DuckDB plan again
  *   kal_parquet(paths)  read_parquet(paths), but asks for each file which rows of it are alive, and
  *                       leaves the others out while it decodes: no row number is made, no condition
  *                       evaluated, which is two thirds of what a condition in the text costs
@@ -35,6 +35,8 @@ typedef struct kal_duckdb_module_ops {
     void *context;
     /* The SELECT that kal_files(table) is, valid until the statement ends; NULL: there is none. */
     const char *(*select)(void *context, uint64_t connection_id, uint64_t table);
+    /* Whether the statement on the connection has parameters. */
+    bool (*has_parameters)(void *context, uint64_t connection_id);
     /* What live() needs to know of the file, valid until the statement ends; NULL: all its rows are
      * alive. False: the file is none that the statement may read, and it fails. */
     bool (*find)(void *context, uint64_t connection_id, const char *path, const void **found_out);

@@ -1,10 +1,10 @@
 /*
- * What DuckDB knows of the integer columns of kal_parquet() and kal_bounded().
+ * What DuckDB plans by with kal_parquet(), kal_bounded() and kal_files().
  *
  * Goal: a join over several files, or over files and other rows, looks a dense key up by position;
- * no bounds are told that a value is beyond.
- * Method: DuckDB's log of joins, which counts matches only where it looked up hashes, and stats();
- * files that DuckDB wrote itself.
+ * no bounds are told that a value is beyond; a statement is planned once, or with its parameters.
+ * Method: DuckDB's log of joins, which counts matches only where it looked up hashes, stats(), and
+ * how often it asks; files that DuckDB wrote itself.
  */
 #include "unit/engine/plain_duckdb.h"
 
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -21,7 +22,18 @@ enum { MATCHES = 2000 }; /* of every join below */
 typedef struct fixture {
     plain duckdb;
     char directory[32];
+    char files[128]; /* what kal_files() is */
+    bool has_parameters;
+    unsigned plannings; /* of a statement with kal_files() */
 } fixture;
+
+static const char *select_files(void *context, uint64_t connection_id, uint64_t table)
+{
+    fixture *f = context;
+    (void)connection_id;
+    f->plannings++;
+    return table == 7 ? f->files : NULL;
+}
 
 static bool find_file(void *context, uint64_t connection_id, const char *path,
                       const void **found_out)
@@ -29,6 +41,13 @@ static bool find_file(void *context, uint64_t connection_id, const char *path,
     (void)context, (void)connection_id, (void)path;
     *found_out = NULL;
     return true;
+}
+
+static bool has_parameters(void *context, uint64_t connection_id)
+{
+    const fixture *f = context;
+    (void)connection_id;
+    return f->has_parameters;
 }
 
 static size_t all_live(const void *found, uint64_t first, size_t count, uint32_t *live_out)
@@ -72,6 +91,9 @@ static void open_fixture(fixture *f)
     const kal_duckdb_module_ops ops = {
         .duckdb_version = KAL_DUCKDB_VERSION,
         .struct_size = sizeof ops,
+        .context = f,
+        .select = select_files,
+        .has_parameters = has_parameters,
         .find = find_file,
         .live = all_live,
     };
@@ -85,6 +107,8 @@ static void open_fixture(fixture *f)
            "DATE '2026-01-01' AS d FROM range(1000) r(i)) TO '@/probe.parquet'");
     run(f, "COPY (SELECT i::SMALLINT AS s, i::INT AS n, i AS b, i * 2 AS v FROM range(100) r(i)) "
            "TO '@/build.parquet'");
+    snprintf(f->files, sizeof f->files, "SELECT b FROM kal_parquet('%s/build.parquet')",
+             f->directory);
     run(f, "CALL enable_logging('PhysicalOperator', level = 'debug')");
 }
 
@@ -179,12 +203,62 @@ static void a_bounded_value_is_as_it_is(void **state)
     close_fixture(&f);
 }
 
+/* Prepared and run once, with 5 for a parameter. */
+static void run_prepared(fixture *f, const char *sql, bool has_parameter)
+{
+    const kal_duckdb *api = &f->duckdb.api;
+    duckdb_prepared_statement prepared = NULL; /* owned */
+    duckdb_value five = api->create_int64(5);  /* owned */
+    duckdb_result result;
+
+    f->plannings = 0;
+    f->has_parameters = has_parameter;
+    assert_int_equal(api->prepare(f->duckdb.connection, sql, &prepared), DuckDBSuccess);
+    if (has_parameter)
+        assert_int_equal(api->bind_value(prepared, 1, five), DuckDBSuccess);
+    assert_int_equal(api->execute_prepared(prepared, &result), DuckDBSuccess);
+    api->destroy_result(&result);
+    api->destroy_value(&five);
+    api->destroy_prepare(&prepared);
+}
+
+/* Of LIMIT $1 DuckDB makes a top-n only when it knows the value. */
+static void a_statement_is_planned_once_or_with_its_parameters(void **state)
+{
+    fixture f = {0};
+
+    (void)state;
+    open_fixture(&f);
+    run_prepared(&f, "SELECT sum(b) FROM kal_files(7)", false);
+    assert_int_equal(f.plannings, 1);
+    run_prepared(&f, "SELECT b FROM kal_files(7) ORDER BY b LIMIT $1", true);
+    assert_int_equal(f.plannings, 2);
+    close_fixture(&f);
+}
+
+static void a_table_that_is_not_there_is_an_error(void **state)
+{
+    fixture f = {0};
+    duckdb_result result;
+
+    (void)state;
+    open_fixture(&f);
+    expect(&f, "SELECT sum(b)::VARCHAR FROM kal_files(7)", "4950\n");
+    assert_int_equal(f.duckdb.api.query(f.duckdb.connection, "SELECT * FROM kal_files(8)", &result),
+                     DuckDBError);
+    assert_non_null(strstr(f.duckdb.api.result_error(&result), "no such table"));
+    f.duckdb.api.destroy_result(&result);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_keys_are_looked_up_by_position),
         cmocka_unit_test(no_bounds_are_told_that_a_value_is_beyond),
         cmocka_unit_test(a_bounded_value_is_as_it_is),
+        cmocka_unit_test(a_statement_is_planned_once_or_with_its_parameters),
+        cmocka_unit_test(a_table_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
