@@ -202,7 +202,7 @@ typedef struct kal_duckdb_options {
 
 KAL_MUST_CHECK kal_status kal_duckdb_open(const kal_duckdb *api, const kal_duckdb_options *options,
                                           duckdb_database *database_out, kal_error *err);
-/* Loads the module at path, whose needed DuckDB is the loaded one, and registers kal_parquet().
+/* Loads the module at path, whose needed DuckDB is the loaded one, and registers its functions.
  * KAL_IO: there is no such module; KAL_INTERNAL. */
 KAL_MUST_CHECK kal_status kal_duckdb_register_module(const char *path, duckdb_connection connection,
                                                      const kal_duckdb_module_ops *ops,

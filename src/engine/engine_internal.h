@@ -31,6 +31,12 @@ typedef struct kal_scan_table {
     bool has_alias;
 } kal_scan_table;
 
+/* What the statement can name of it; the hidden columns come last. */
+static inline size_t kal_scan_column_count(const kal_scan_table *t)
+{
+    return t->table.column_count - (t->shows_hidden ? 0 : t->table.hidden_count);
+}
+
 /* A handle of DuckDB's for one of our types, made once. */
 typedef struct kal_slot_type {
     kal_type type;

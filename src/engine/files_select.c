@@ -120,8 +120,7 @@ static void append_file_arm(body *b, size_t first)
 static void append_names(body *b)
 {
     const kal_engine_table *t = &b->table->table;
-    size_t count = b->table->shows_hidden ? t->column_count : shown_columns(b->table);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < kal_scan_column_count(b->table); i++) {
         kal_buf_append_cstr(b->out, i == 0 ? "" : ", ");
         kal_lex_quote(b->out, t->columns[i].name);
     }
@@ -130,10 +129,9 @@ static void append_names(body *b)
 static void append_scan_arm(body *b)
 {
     const kal_engine_table *t = &b->table->table;
-    size_t count = b->table->shows_hidden ? t->column_count : shown_columns(b->table);
 
     begin_arm(b);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < kal_scan_column_count(b->table); i++) {
         bool bounded = b->bounded && kal_type_is_integer(t->columns[i].type);
         kal_buf_append_cstr(b->out, bounded ? ", kal_bounded(" : ", ");
         kal_lex_quote(b->out, t->columns[i].name);

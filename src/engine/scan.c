@@ -41,8 +41,7 @@ static uint64_t index_of(const kal_duckdb *api, duckdb_bind_info info)
 
 static void add_columns(kal_slot *slot, duckdb_bind_info info, const kal_scan_table *t)
 {
-    size_t count = t->table.column_count - (t->shows_hidden ? 0 : t->table.hidden_count);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < kal_scan_column_count(t); i++) {
         char name[256];
         kal_bytes text = t->table.columns[i].name;
         KAL_ASSERT(text.len < sizeof name);

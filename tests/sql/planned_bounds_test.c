@@ -36,6 +36,18 @@ static void a_sum_of_many_rows_does_not_wrap(void **state)
     test_db_close(db);
 }
 
+static test_db *open_two_tables(void)
+{
+    test_db *db = test_db_open_still();
+
+    test_db_run(db, "CREATE NAMESPACE app");
+    test_db_run(db, "CREATE SHARED TABLE app.a (id BIGINT PRIMARY KEY, n INT NOT NULL)");
+    test_db_run(db, "CREATE SHARED TABLE app.b (id BIGINT PRIMARY KEY, n INT NOT NULL)");
+    test_db_run(db, "INSERT INTO app.a SELECT i, i FROM range(1, 4) r(i)");
+    test_db_run(db, "INSERT INTO app.b SELECT i, i FROM range(100, 200) r(i)");
+    return db;
+}
+
 /* By the bounds every row of b is above every row of a, but b has no row. */
 static void expect_anti_join(test_db *db, const char *none)
 {
@@ -68,14 +80,9 @@ static void expect_anti_join(test_db *db, const char *none)
 
 static void a_side_without_rows_joins_nothing(void **state)
 {
-    test_db *db = test_db_open_still();
+    test_db *db = open_two_tables();
 
     (void)state;
-    test_db_run(db, "CREATE NAMESPACE app");
-    test_db_run(db, "CREATE SHARED TABLE app.a (id BIGINT PRIMARY KEY, n INT NOT NULL)");
-    test_db_run(db, "CREATE SHARED TABLE app.b (id BIGINT PRIMARY KEY, n INT NOT NULL)");
-    test_db_run(db, "INSERT INTO app.a SELECT i, i FROM range(1, 4) r(i)");
-    test_db_run(db, "INSERT INTO app.b SELECT i, i FROM range(100, 200) r(i)");
     for (int files = 0; files < 3; files++) {
         expect_anti_join(db, "(SELECT n FROM app.b WHERE id % 200 = 25)");
         test_db_expect(db, NULL, "SELECT a.n FROM app.a ANTI JOIN app.b ON b.n > a.n", "[]");
@@ -91,14 +98,9 @@ static void a_side_without_rows_joins_nothing(void **state)
 
 static void a_file_of_dead_rows_joins_nothing(void **state)
 {
-    test_db *db = test_db_open_still();
+    test_db *db = open_two_tables();
 
     (void)state;
-    test_db_run(db, "CREATE NAMESPACE app");
-    test_db_run(db, "CREATE SHARED TABLE app.a (id BIGINT PRIMARY KEY, n INT NOT NULL)");
-    test_db_run(db, "CREATE SHARED TABLE app.b (id BIGINT PRIMARY KEY, n INT NOT NULL)");
-    test_db_run(db, "INSERT INTO app.a SELECT i, i FROM range(1, 4) r(i)");
-    test_db_run(db, "INSERT INTO app.b SELECT i, i FROM range(100, 200) r(i)");
     test_db_run(db, "FLUSH TABLE app.a");
     test_db_run(db, "FLUSH TABLE app.b");
     test_db_run(db, "DELETE FROM app.b WHERE id >= 0");
